@@ -1,0 +1,228 @@
+//! What crosses between a connection's shard and a queue's shard, and between shards.
+//!
+//! Three kinds of mail: a [`Command`] goes from a connection to the shard that owns a queue, a
+//! [`Notice`] comes back to the connection, [`PeerMail`] is between shards themselves. Whether
+//! sender and receiver are on one core (a function call) or on two (a ring) is the runtime's
+//! business; every value here can do both. Order is kept from any one shard to any other one.
+//! The two hot kinds, a publish and a delivery, carry bytes and therefore have borrowed forms.
+
+use std::sync::Arc;
+
+use crate::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
+use crate::message::MessageRef;
+use crate::queue::QueueError;
+use crate::table::Table;
+use crate::topology::{Change, TopologyError, TopologyOutcome, TopologyRequest};
+
+/// One publish for the queues of one shard. Hot path: borrowed, never stored as such.
+#[derive(Clone, Copy, Debug)]
+pub struct Publish<'a> {
+    pub message: MessageRef<'a>,
+    /// Queues of the receiving shard only, each once.
+    pub queues: &'a [QueueId],
+    /// The channel and publish number to confirm to when the message is as safe as it promises
+    /// to be; `None` outside confirm mode.
+    pub confirm: Option<(ChannelKey, u64)>,
+}
+
+/// One message on its way to a consumer or to a basic.get. Hot path: borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    pub to: DeliveryTo,
+    pub queue: QueueId,
+    pub seq: Seq,
+    pub redelivered: bool,
+    pub message: MessageRef<'a>,
+}
+
+/// Who receives a [`Delivery`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryTo {
+    Consumer {
+        consumer: ConsumerKey,
+        /// True: the owner has settled it already; nobody will ack it.
+        no_ack: bool,
+    },
+    /// Answer to [`Command::Get`]; `remaining` counts ready messages left (behaviour A97).
+    Get { channel: ChannelKey, no_ack: bool, remaining: u64 },
+}
+
+/// What becomes of a delivered message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// basic.ack: done with.
+    Ack,
+    /// basic.reject / nack with requeue=false: dropped, or dead-lettered where the queue says so.
+    Reject,
+    /// Back to its original position with the redelivered flag (behaviour A103).
+    Requeue,
+}
+
+/// How many unsettled deliveries a consumer may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credit {
+    /// no-ack, or prefetch 0.
+    Unlimited,
+    /// basic.qos(global=false): the owner returns one credit with each settle of this consumer.
+    Prefetch(u32),
+    /// basic.qos(global=true): the channel's limit spans queues and shards, so the owner holds
+    /// only what the channel has granted by [`Command::Grant`] and tells by [`Notice::Wants`]
+    /// when a message waits for a grant. Settles return nothing by themselves. `prefetch` is a
+    /// per-consumer limit that applies as well (0: none).
+    Granted { prefetch: u32 },
+}
+
+/// basic.consume, as the queue's owner needs it.
+#[derive(Clone, Debug)]
+pub struct Consume {
+    pub queue: QueueId,
+    pub consumer: ConsumerKey,
+    pub channel: ChannelKey,
+    /// Consumer tag: for listings only.
+    pub tag: Arc<str>,
+    pub user: Arc<str>,
+    pub no_ack: bool,
+    pub exclusive: bool,
+    /// `x-priority`; higher is served first (behaviour B15).
+    pub priority: i32,
+    pub credit: Credit,
+    /// Prefetch as the client set it, for listings.
+    pub prefetch: u32,
+    pub arguments: Table,
+}
+
+/// From a connection to the owner of a queue.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Answered by [`Notice::Consuming`] or [`Notice::Refused`]; the answer precedes any delivery.
+    Consume(Box<Consume>),
+    /// Answered by [`Notice::Cancelled`], after the last delivery to that consumer. Deliveries it
+    /// holds stay unsettled until settled by their channel.
+    Cancel { queue: QueueId, consumer: ConsumerKey, channel: ChannelKey },
+    /// Answered by a [`Delivery`] with [`DeliveryTo::Get`], [`Notice::Empty`] or [`Notice::Refused`].
+    Get { queue: QueueId, channel: ChannelKey, no_ack: bool },
+    /// Settles one delivery. `consumer` is `None` for one that came by a get. Unknown queues and
+    /// sequence numbers are ignored: the queue may have gone meanwhile.
+    Settle { queue: QueueId, seq: Seq, consumer: Option<ConsumerKey>, outcome: Outcome },
+    /// More deliveries for a [`Credit::Granted`] consumer.
+    Grant { queue: QueueId, consumer: ConsumerKey, credit: u32 },
+    /// New limit for a live consumer (0: unlimited).
+    SetPrefetch { queue: QueueId, consumer: ConsumerKey, prefetch: u32 },
+    /// `channel.flow`-like transport window: this many octets of deliveries have left for the
+    /// socket of `connection`, as many more may be sent to it from this shard.
+    Window { connection: ConnectionId, bytes: u64 },
+    /// queue.purge; answered by [`Notice::Purged`].
+    Purge { queue: QueueId, channel: ChannelKey },
+    /// queue.delete; answered by [`Notice::Deleted`] when every shard has forgotten the queue, or
+    /// [`Notice::Refused`].
+    Delete { queue: QueueId, channel: ChannelKey, if_unused: bool, if_empty: bool },
+    /// Counts for a declare-ok; answered by [`Notice::Inspected`].
+    Inspect { queue: QueueId, channel: ChannelKey },
+    /// The connection is gone; sent to each shard it had consumers on, after the settles of all
+    /// it held. Drops consumers and transport window. The connection takes no more notices.
+    Forget { connection: ConnectionId },
+}
+
+/// From an owner (or the topology writer) to a connection.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// Publishes `first..=last` of that channel are settled as far as this shard is concerned.
+    /// `accepted` false is a nack (reject-publish). The only place that makes one with
+    /// `accepted` true stands beside the assertion that the log is durable that far.
+    Confirmed {
+        channel: ChannelKey,
+        first: u64,
+        last: u64,
+        accepted: bool,
+    },
+    Consuming {
+        channel: ChannelKey,
+        consumer: ConsumerKey,
+    },
+    Cancelled {
+        channel: ChannelKey,
+        consumer: ConsumerKey,
+    },
+    /// The queue has gone under a live consumer (behaviour B14).
+    ConsumerGone {
+        channel: ChannelKey,
+        consumer: ConsumerKey,
+    },
+    /// A granted consumer has messages waiting and no credit left.
+    Wants {
+        channel: ChannelKey,
+        consumer: ConsumerKey,
+    },
+    Empty {
+        channel: ChannelKey,
+    },
+    Purged {
+        channel: ChannelKey,
+        messages: u64,
+    },
+    Deleted {
+        channel: ChannelKey,
+        messages: u64,
+    },
+    Inspected {
+        channel: ChannelKey,
+        messages: u64,
+        consumers: u64,
+    },
+    /// A command was refused by the queue.
+    Refused {
+        channel: ChannelKey,
+        error: QueueError,
+    },
+    /// Answer to a [`TopologyRequest`] of that channel; every shard routes by it already.
+    Topology {
+        channel: ChannelKey,
+        result: Result<TopologyOutcome, TopologyError>,
+    },
+}
+
+impl Notice {
+    /// The channel the notice is for.
+    pub fn channel(&self) -> ChannelKey {
+        match self {
+            Notice::Confirmed { channel, .. }
+            | Notice::Consuming { channel, .. }
+            | Notice::Cancelled { channel, .. }
+            | Notice::ConsumerGone { channel, .. }
+            | Notice::Wants { channel, .. }
+            | Notice::Empty { channel }
+            | Notice::Purged { channel, .. }
+            | Notice::Deleted { channel, .. }
+            | Notice::Inspected { channel, .. }
+            | Notice::Refused { channel, .. }
+            | Notice::Topology { channel, .. } => *channel,
+        }
+    }
+}
+
+/// Who asked for a topology change, and so gets the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requester {
+    Channel(ChannelKey),
+    /// A request of the management thread; the number is its own.
+    Management(u64),
+    /// The queue `QueueId` is being deleted by its owner on behalf of `channel`; the answer
+    /// becomes [`Notice::Deleted`] with that count.
+    Deletion {
+        channel: ChannelKey,
+        messages: u64,
+    },
+    /// Nobody waits (auto-delete, connection gone).
+    Nobody,
+}
+
+/// Between shards.
+#[derive(Clone, Debug)]
+pub enum PeerMail {
+    /// To shard 0: validate, log, spread, answer.
+    Request { from: Requester, request: TopologyRequest },
+    /// From shard 0: apply these, in order of `version`, and say so.
+    Update { version: u64, changes: Arc<[Change]> },
+    /// To shard 0: `shard` routes by everything up to `version`.
+    Applied { shard: ShardId, version: u64 },
+}

@@ -1,0 +1,1 @@
+//! Matching of routing keys and headers against bindings. Pure functions of bytes; knows no queue.

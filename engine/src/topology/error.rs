@@ -1,0 +1,79 @@
+//! Why the topology writer (or a look-up in the replica) says no.
+//!
+//! Facts only; reply codes and RabbitMQ's words for them are made in one function of the AMQP
+//! layer (and one of the management layer).
+
+use std::sync::Arc;
+
+use crate::table::Value;
+
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TopologyError {
+    #[error("no exchange '{name}' in vhost '{vhost}'")]
+    NoExchange { vhost: Arc<str>, name: Arc<str> },
+    #[error("no queue '{name}' in vhost '{vhost}'")]
+    NoQueue { vhost: Arc<str>, name: Arc<str> },
+    #[error("no vhost '{vhost}'")]
+    NoVhost { vhost: Arc<str> },
+    #[error("no user '{user}'")]
+    NoUser { user: Arc<str> },
+    #[error("user '{user}' already exists")]
+    UserExists { user: Arc<str> },
+    /// A flag or the type differs (behaviour A51, A63). `what` is "exchange" or "queue".
+    #[error("inequivalent arg '{argument}' for {what} '{name}' in vhost '{vhost}'")]
+    Inequivalent {
+        what: &'static str,
+        vhost: Arc<str>,
+        name: Arc<str>,
+        argument: &'static str,
+        received: Arc<str>,
+        current: Arc<str>,
+    },
+    /// An argument of the table differs or is on one side only.
+    #[error("inequivalent arg '{argument}' for {what} '{name}' in vhost '{vhost}'")]
+    InequivalentArgument {
+        what: &'static str,
+        vhost: Arc<str>,
+        name: Arc<str>,
+        argument: Arc<str>,
+        received: Option<Value>,
+        current: Option<Value>,
+    },
+    /// `reason` is RabbitMQ's own term, e.g. `{value_negative,-1}` (behaviour B23-B47).
+    #[error("invalid arg '{argument}' for queue '{name}' in vhost '{vhost}': {reason}")]
+    InvalidArgument { vhost: Arc<str>, name: Arc<str>, argument: Arc<str>, reason: Arc<str> },
+    /// `invalid type '<type>' for arg '<argument>' in queue ...` (behaviour B30).
+    #[error(
+        "invalid type '{received}' for arg '{argument}' in {what} '{name}' in vhost '{vhost}'"
+    )]
+    InvalidArgumentType {
+        what: &'static str,
+        vhost: Arc<str>,
+        name: Arc<str>,
+        argument: Arc<str>,
+        received: &'static str,
+    },
+    /// A queue type that this broker does not have (quorum, stream).
+    #[error("queue type '{kind}' is not supported")]
+    UnsupportedQueueType { vhost: Arc<str>, name: Arc<str>, kind: Arc<str> },
+    #[error("unknown exchange type '{kind}'")]
+    UnknownExchangeKind { kind: Arc<str> },
+    #[error("operation not permitted on the default exchange")]
+    DefaultExchange,
+    #[error("{what} name '{name}' contains reserved prefix 'amq.*'")]
+    ReservedName { what: &'static str, name: Arc<str> },
+    #[error("deletion of system exchange '{name}' in vhost '{vhost}' not allowed")]
+    SystemExchange { vhost: Arc<str>, name: Arc<str> },
+    #[error("{what} '{name}' in vhost '{vhost}' in use")]
+    InUse { what: &'static str, vhost: Arc<str>, name: Arc<str> },
+    #[error("queue '{name}' in vhost '{vhost}' is locked by another connection")]
+    Locked { vhost: Arc<str>, name: Arc<str> },
+    /// `Invalid x-match field value <<"some">>; ...` (behaviour C5); a value that is not a string
+    /// is shown by its type.
+    #[error("invalid x-match field value")]
+    InvalidXMatch { value: Value },
+    /// A permission regex that does not compile.
+    #[error("invalid regular expression '{pattern}': {reason}")]
+    InvalidRegex { pattern: Arc<str>, reason: Arc<str> },
+}

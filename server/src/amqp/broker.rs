@@ -1,0 +1,35 @@
+//! What a connection asks of the broker around it. Implemented by the runtime, and by a
+//! stand-in in tests and fuzz targets.
+
+use std::sync::Arc;
+
+use haremq_engine::ids::ShardId;
+use haremq_engine::mail::{Command, Publish, Requester};
+use haremq_engine::now::Now;
+use haremq_engine::topology::{Topology, TopologyRequest};
+
+/// A login that was checked.
+#[derive(Clone, Debug)]
+pub struct Login {
+    pub user: Arc<str>,
+    pub tags: Vec<Arc<str>>,
+}
+
+/// The way from a connection to its own and the other shards.
+pub trait Broker {
+    fn now(&self) -> Now;
+    /// 16 octets nobody can guess, for generated names.
+    fn random(&mut self) -> [u8; 16];
+    /// This shard's replica.
+    fn topology(&self) -> &Topology;
+    /// Hands over one publish for the queues of one shard. Nothing is kept of the borrow.
+    fn publish(&mut self, shard: ShardId, publish: &Publish<'_>);
+    /// To the owner of a queue. Kept in order with `publish` to the same shard.
+    fn command(&mut self, shard: ShardId, command: Command);
+    /// To the topology writer.
+    fn request(&mut self, from: Requester, request: TopologyRequest);
+    /// True while memory or disk is short: a connection that publishes is to be blocked.
+    fn publishers_blocked(&self) -> Option<&'static str> {
+        None
+    }
+}

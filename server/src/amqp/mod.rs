@@ -1,0 +1,10 @@
+//! AMQP 0-9-1: bytes in, bytes out. Codec and connection/channel state machines.
+//!
+//! Lives on the connection's shard. No socket, file, clock or thread: time and randomness come
+//! through [`Broker`], bytes through [`Connection::receive`]. Must not import `runtime`, `ring`,
+//! `management` or glommio.
+#![forbid(unsafe_code)]
+
+mod broker;
+
+pub use broker::{Broker, Login};

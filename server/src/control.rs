@@ -1,0 +1,182 @@
+//! How the management thread talks to the shards: plain requests and answers, nothing shared.
+//!
+//! The runtime implements the shards' side; management only sends. Times are wall clock
+//! milliseconds. Everything here is data for listings.
+
+use std::sync::Arc;
+
+use haremq_engine::ids::{ConnectionId, QueueId};
+use haremq_engine::topology::{
+    Binding, Exchange, Permission, Queue, TopologyError, TopologyOutcome, TopologyRequest, User,
+    Vhost,
+};
+use tokio::sync::oneshot;
+
+/// One request to one shard, with the way back.
+#[derive(Debug)]
+pub enum ControlRequest {
+    /// To shard 0: change the topology; answered when every shard routes by it.
+    Topology {
+        request: TopologyRequest,
+        reply: oneshot::Sender<Result<TopologyOutcome, TopologyError>>,
+    },
+    /// To any shard: a copy of its replica of the definitions.
+    Definitions {
+        reply: oneshot::Sender<Definitions>,
+    },
+    /// To each shard: its queues' numbers.
+    Queues {
+        reply: oneshot::Sender<Vec<QueueReport>>,
+    },
+    Connections {
+        reply: oneshot::Sender<Vec<ConnectionReport>>,
+    },
+    Channels {
+        reply: oneshot::Sender<Vec<ChannelReport>>,
+    },
+    Consumers {
+        reply: oneshot::Sender<Vec<ConsumerReport>>,
+    },
+    /// To the shard of the connection: close with 320 and that reason. False: no such connection.
+    CloseConnection {
+        connection: ConnectionId,
+        reason: Arc<str>,
+        reply: oneshot::Sender<bool>,
+    },
+    /// To the queue's owner. `None`: no such queue; else messages dropped.
+    PurgeQueue {
+        queue: QueueId,
+        reply: oneshot::Sender<Option<u64>>,
+    },
+    /// To the queue's owner.
+    DeleteQueue {
+        queue: QueueId,
+        if_unused: bool,
+        if_empty: bool,
+        reply: oneshot::Sender<Result<u64, haremq_engine::queue::QueueError>>,
+    },
+    Status {
+        reply: oneshot::Sender<ShardReport>,
+    },
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Definitions {
+    pub vhosts: Vec<Vhost>,
+    pub exchanges: Vec<Exchange>,
+    pub queues: Vec<Arc<Queue>>,
+    /// Includes the implicit ones.
+    pub bindings: Vec<Binding>,
+    pub users: Vec<User>,
+    pub permissions: Vec<Permission>,
+}
+
+#[derive(Clone, Debug)]
+pub struct QueueReport {
+    pub id: QueueId,
+    pub messages_ready: u64,
+    pub messages_unacknowledged: u64,
+    pub consumers: u64,
+    pub message_bytes: u64,
+    pub publishes: u64,
+    pub deliveries: u64,
+    pub acks: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct ConnectionReport {
+    pub id: ConnectionId,
+    /// `127.0.0.1:50168 -> 127.0.0.1:5672`
+    pub name: String,
+    pub user: Arc<str>,
+    pub vhost: Arc<str>,
+    /// `starting`, `tuning`, `opening`, `running`, `blocking`, `blocked`, `closing`, `closed`
+    pub state: &'static str,
+    pub peer_host: String,
+    pub peer_port: u16,
+    pub host: String,
+    pub port: u16,
+    pub channels: u32,
+    pub channel_max: u16,
+    pub frame_max: u32,
+    pub heartbeat_s: u16,
+    pub connected_at_unix_ms: u64,
+    pub client_properties: haremq_engine::table::Table,
+    pub auth_mechanism: &'static str,
+    pub recv_oct: u64,
+    pub send_oct: u64,
+    pub recv_cnt: u64,
+    pub send_cnt: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct ChannelReport {
+    pub connection: ConnectionId,
+    pub connection_name: String,
+    pub number: u16,
+    pub user: Arc<str>,
+    pub vhost: Arc<str>,
+    pub consumer_count: u64,
+    pub messages_unacknowledged: u64,
+    pub messages_unconfirmed: u64,
+    pub messages_uncommitted: u64,
+    pub acks_uncommitted: u64,
+    pub prefetch_count: u32,
+    pub global_prefetch_count: u32,
+    pub confirm: bool,
+    pub transactional: bool,
+    pub state: &'static str,
+}
+
+#[derive(Clone, Debug)]
+pub struct ConsumerReport {
+    pub queue: QueueId,
+    pub connection: ConnectionId,
+    pub channel: u16,
+    pub consumer_tag: Arc<str>,
+    pub ack_required: bool,
+    pub exclusive: bool,
+    pub prefetch_count: u32,
+    pub active: bool,
+    pub arguments: haremq_engine::table::Table,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ShardReport {
+    pub connections: u64,
+    pub queues: u64,
+    /// Octets of segment files.
+    pub disk_bytes: u64,
+    /// Octets of messages kept in memory.
+    pub memory_bytes: u64,
+}
+
+/// Facts that do not change while the broker runs.
+#[derive(Clone, Debug)]
+pub struct NodeFacts {
+    /// `haremq@host`
+    pub node: String,
+    pub shards: u16,
+    pub data_dir: String,
+    pub config_file: Option<String>,
+    pub listeners: Vec<std::net::SocketAddr>,
+    pub management: Option<std::net::SocketAddr>,
+    pub started_unix_ms: u64,
+}
+
+/// A shard does not answer: it is stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the broker is stopping")]
+pub struct Stopping;
+
+/// A shard's mailbox for control requests. Made by the runtime.
+pub trait ControlPort: Send + Sync {
+    fn send(&self, request: ControlRequest) -> Result<(), Stopping>;
+}
+
+/// All shards' mailboxes, in shard order.
+#[derive(Clone)]
+pub struct Control {
+    pub ports: Arc<[Box<dyn ControlPort>]>,
+    pub facts: Arc<NodeFacts>,
+}

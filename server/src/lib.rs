@@ -1,0 +1,8 @@
+//! The HareMQ server: AMQP on top of the engine, the runtime that moves its bytes, and the
+//! management port. See ARCHITECTURE.md for who may import whom.
+
+pub mod amqp;
+pub mod control;
+pub mod management;
+pub mod ring;
+pub mod runtime;
