@@ -84,32 +84,31 @@ impl<M: Memory> Log<M> {
         if let Some(held) = self.segments.get_mut(segment) {
             held.note_holder(holder);
         }
-        self.let_go(address, reference, self.end);
+        self.let_go(address, reference);
         self.end()
     }
 
     /// Frees a reference without a record: its queue's id is gone for ever, which says it all.
     pub fn release(&mut self, address: Address, reference: u32) {
-        self.let_go(address, reference, 0);
+        self.let_go(address, reference);
     }
 
-    /// A reference is dead, which is durable at `settled`.
-    fn let_go(&mut self, address: Address, reference: u32, settled: u64) {
+    fn let_go(&mut self, address: Address, reference: u32) {
         let number = self.geometry.segment_of_address(address);
         let Some(segment) = self.segments.get_mut(number) else { return };
-        if !segment.kill(reference, settled) {
+        if !segment.kill(reference) {
             return;
         }
-        if segment.is_idle() {
-            self.reclaim.idle(segment, settled == 0);
+        if segment.is_done() {
+            self.reclaim.done(number);
         }
         if let Some(pinned) = self.multiparts.release(address) {
             self.assemblies.drop(address);
             for number in pinned {
                 let Some(segment) = self.segments.get_mut(number) else { continue };
-                segment.unpin(settled);
-                if segment.is_idle() {
-                    self.reclaim.idle(segment, settled == 0);
+                segment.unpin();
+                if segment.is_done() {
+                    self.reclaim.done(number);
                 }
             }
         }
@@ -284,10 +283,7 @@ impl<M: Memory> Log<M> {
     fn seal_segment(&mut self, now: Now, end: u64, need: usize) {
         let tail = self.segments.tail_mut();
         tail.sealed_end = Some(end);
-        if tail.is_idle() {
-            self.reclaim.idle(tail, false);
-        }
-        self.reclaim.segment_sealed();
+        self.reclaim.sealed(tail);
         let number = tail.number + 1;
         assert!(self.geometry.holds(number), "the log has reached its last segment");
         let file = self.files.take();

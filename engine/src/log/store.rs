@@ -194,7 +194,6 @@ impl<M: Memory> Log<M> {
             LogCompletion::Written { ticket } => {
                 if self.commit.written(ticket) == Some(true) {
                     self.stamp.durable = self.commit.durable();
-                    self.reclaim.durable_advanced();
                 }
                 Ok(())
             }
