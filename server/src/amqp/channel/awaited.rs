@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use haremq_engine::ids::{QueueId, ShardId};
+use haremq_engine::ids::QueueId;
 use haremq_engine::topology::TopologyRequest;
 
 use crate::amqp::method::MethodId;
@@ -33,7 +33,7 @@ pub(super) enum Awaited {
     Deleted { name: Arc<str> },
     Consuming { serial: u32 },
     Cancelled { serial: u32, tag: Arc<str> },
-    Got { queue: QueueId, shard: ShardId, no_ack: bool, name: Arc<str> },
+    Got { queue: QueueId, name: Arc<str> },
     /// The queue behind a direct reply-to consumer with this tag.
     ReplyQueue { name: Arc<str>, tag: Arc<str> },
     /// Every publish of a transaction is safe.

@@ -71,7 +71,6 @@ impl Channel {
                 queue: queue.id,
                 queue_name: queue.name.clone(),
                 shard: queue.owner,
-                no_ack: consume.no_ack,
                 granted: matches!(consume.credit, Credit::Granted { .. }).then_some(0),
             },
         );

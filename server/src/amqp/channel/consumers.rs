@@ -13,7 +13,6 @@ pub(super) struct Consumer {
     pub(super) queue_name: Arc<str>,
     /// The owner of its queue.
     pub(super) shard: ShardId,
-    pub(super) no_ack: bool,
     /// Grants that it has not used; `None`: not rationed by the channel.
     pub(super) granted: Option<u32>,
 }

@@ -13,12 +13,6 @@ use crate::amqp::codec::writer;
 use crate::amqp::method::{basic, BASIC};
 use crate::amqp::session::Session;
 
-/// What a delivery takes of its shard's transport window, in octets.
-#[inline]
-pub(super) fn window_octets(delivery: &Delivery<'_>) -> u64 {
-    (delivery.message.properties.len() + delivery.message.body.len()) as u64
-}
-
 impl Channel {
     /// A delivery for this channel; what finds nobody goes back to its queue.
     #[inline]
@@ -83,7 +77,7 @@ impl Channel {
         out.extend_from_slice(key);
         out.push(FRAME_END);
         writer::content(out, self.key.channel, message.properties, message.body, payload_max);
-        session.output.mark_delivery(from, window_octets(delivery));
+        session.output.mark_delivery(from, delivery.window_bytes());
         if no_ack {
             return;
         }

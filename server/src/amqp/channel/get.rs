@@ -19,12 +19,7 @@ impl Channel {
         let name = self.queue_name(args.queue)?;
         cx.session.permit(cx.broker, Right::Read, "queue", name)?;
         let queue = cx.session.usable_queue(cx.broker, name)?;
-        let what = Awaited::Got {
-            queue: queue.id,
-            shard: queue.owner,
-            no_ack: args.no_ack,
-            name: queue.name.clone(),
-        };
+        let what = Awaited::Got { queue: queue.id, name: queue.name.clone() };
         self.awaiting = Some(Awaiting { method: id, nowait: false, what });
         let get = Command::Get { queue: queue.id, channel: self.key, no_ack: args.no_ack };
         cx.broker.command(queue.owner, get);

@@ -20,6 +20,7 @@ mod publish;
 mod qos;
 mod remove;
 mod reply_to;
+mod report;
 mod route_cache;
 mod sender_selected;
 mod settle;
@@ -195,6 +196,10 @@ impl Channel {
     pub(crate) fn release<B: Broker>(&mut self, cx: &mut Context<'_, B>) {
         self.awaiting = None;
         self.assembly = Assembly::default();
+        if self.publisher.is_confirming() {
+            // What is safe already is said before the end.
+            self.publisher.confirms.flush(cx.session.output.frames(), self.key.channel);
+        }
         self.publisher = Publisher::default();
         self.reply_to = None;
         let channel = self.key;
@@ -254,7 +259,7 @@ impl Channel {
             seq: delivery.seq,
             consumer,
             no_ack,
-            octets: deliver::window_octets(delivery),
+            octets: delivery.window_bytes(),
         }
     }
 }
