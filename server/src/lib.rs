@@ -3,6 +3,7 @@
 
 pub mod amqp;
 pub mod control;
+pub mod ctl;
 pub mod management;
 pub mod ring;
 pub mod runtime;
