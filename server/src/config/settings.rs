@@ -116,11 +116,7 @@ impl Settings {
     }
 }
 
-fn flag<T>(
-    flag: &'static str,
-    value: &str,
-    parsed: Result<T, String>,
-) -> Result<T, ConfigError> {
+fn flag<T>(flag: &'static str, value: &str, parsed: Result<T, String>) -> Result<T, ConfigError> {
     parsed.map_err(|what| ConfigError::Flag { flag, value: value.to_owned(), what })
 }
 

@@ -15,8 +15,12 @@
 
 mod batch;
 mod doorbell;
+mod lane;
 mod port;
 
 pub use batch::{Mail, RingBatch};
 pub use doorbell::Doorbell;
 pub use port::{mesh, Port};
+
+#[cfg(test)]
+mod tests;
