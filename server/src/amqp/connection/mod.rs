@@ -52,9 +52,10 @@ impl Connection {
         todo!()
     }
 
-    /// A message for a consumer or a basic.get. Needs no broker, so that it can be called while
-    /// the shard is dispatching; what it has to say to shards is said by `end_of_turn`.
-    pub fn deliver(&mut self, _delivery: &Delivery<'_>) {
+    /// A message for a consumer or a basic.get, from the shard that owns its queue. Needs no
+    /// broker, so that it can be called while the shard is dispatching; what it has to say to
+    /// shards is said by `end_of_turn`.
+    pub fn deliver(&mut self, _from: ShardId, _delivery: &Delivery<'_>) {
         todo!()
     }
 
