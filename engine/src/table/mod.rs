@@ -15,6 +15,7 @@ mod term;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use raw::encoded;
 pub use raw::{field, fields, Fields, Items, RawValue};
 pub use term::Term;
 
