@@ -23,6 +23,10 @@ pub(super) struct LaneSender {
     starved: Arc<AtomicBool>,
     /// Closed batches, oldest first, for want of a slot.
     waiting: VecDeque<Box<RingBatch>>,
+    #[expect(
+        clippy::vec_box,
+        reason = "the rings carry boxes, so that a batch is moved by its address"
+    )]
     spare: Vec<Box<RingBatch>>,
 }
 

@@ -115,7 +115,8 @@ async fn serve(plan: Plan) -> Result<(), StartError> {
 
 /// Reads the shard's log back. `None`: the start has been called off meanwhile.
 async fn recover(plan: &Plan) -> Result<Option<(EngineShard, Segments)>, StartError> {
-    let failed = |source| StartError::Recovery { shard: plan.shard.0, dir: plan.dir.clone(), source };
+    let failed =
+        |source| StartError::Recovery { shard: plan.shard.0, dir: plan.dir.clone(), source };
     let (segments, files) = Segments::open(plan.dir.clone()).await?;
     let mut boot = ShardBoot::new(config(plan), DmaMemory, files);
     while let Some(read) = boot.next_read() {

@@ -47,11 +47,7 @@ impl Desk {
     }
 
     /// The command that purges the queue, whose answer will go to `reply`.
-    pub(super) fn purge(
-        &mut self,
-        queue: QueueId,
-        reply: oneshot::Sender<Option<u64>>,
-    ) -> Command {
+    pub(super) fn purge(&mut self, queue: QueueId, reply: oneshot::Sender<Option<u64>>) -> Command {
         Command::Purge { queue, channel: self.slip(Slip::Purge(reply)) }
     }
 
@@ -132,7 +128,8 @@ pub(super) fn consumer_report(stats: ConsumerStats) -> ConsumerReport {
 
 /// A copy of the replica.
 pub(super) fn definitions(topology: &Topology) -> Definitions {
-    let mut copy = Definitions { vhosts: topology.vhosts().cloned().collect(), ..Definitions::default() };
+    let mut copy =
+        Definitions { vhosts: topology.vhosts().cloned().collect(), ..Definitions::default() };
     copy.users = topology.users().cloned().collect();
     for vhost in &copy.vhosts {
         copy.exchanges.extend(topology.exchanges(&vhost.name).cloned());

@@ -94,7 +94,7 @@ pub enum StartError {
 
     #[error("cannot open {} for direct I/O: {what}; put the data directory on a file system that allows O_DIRECT, such as ext4 or xfs", path.display())]
     DirectIo { path: PathBuf, what: String },
-    #[error("cannot read {}: {what}", path.display())]
+    #[error("cannot use {}: {what}", path.display())]
     Segment { path: PathBuf, what: String },
     #[error("shard {shard} ({}) cannot be recovered: {source}", dir.display())]
     Recovery { shard: u16, dir: PathBuf, source: LogError },

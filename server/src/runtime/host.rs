@@ -112,7 +112,10 @@ impl Host {
     }
 
     /// A task has carried out a log effect. An error is final.
-    pub(super) fn complete(&mut self, completion: LogCompletion<DmaBuffer>) -> Result<(), LogError> {
+    pub(super) fn complete(
+        &mut self,
+        completion: LogCompletion<DmaBuffer>,
+    ) -> Result<(), LogError> {
         abort::on_panic(|| self.shard.complete(self.world.now, completion))
     }
 

@@ -8,7 +8,7 @@ use super::cell::ConnectionCell;
 use super::desk::{consumer_report, definitions, queue_report};
 use super::host::Host;
 use super::shard::ShardRuntime;
-use crate::amqp::Connection;
+use crate::amqp::{Broker, Connection};
 use crate::control::{ControlRequest, ShardReport};
 
 /// Answers at once, or starts what leads to an answer. That nobody waits for an answer any more
@@ -85,12 +85,14 @@ fn each<T>(runtime: &Rc<ShardRuntime>, report: impl Fn(&Connection) -> Vec<T>) -
 }
 
 fn status(runtime: &Rc<ShardRuntime>) -> ShardReport {
-    let host = runtime.host.borrow();
+    let mut host = runtime.host.borrow_mut();
+    let blocked = host.view().publishers_blocked();
     let queues = host.shard.all_queue_stats();
     ShardReport {
         connections: host.world.connections.len() as u64,
         queues: queues.len() as u64,
         disk_bytes: runtime.segments.bytes(),
         memory_bytes: queues.iter().map(|queue| queue.message_bytes).sum(),
+        blocked,
     }
 }

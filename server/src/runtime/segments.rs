@@ -6,7 +6,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -15,6 +14,7 @@ use glommio::GlommioError;
 use haremq_engine::log::{FileId, IoFailure, LogCompletion, LogEffect, SegmentFile};
 use rustc_hash::FxHashMap;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::StartError;
 
@@ -39,7 +39,7 @@ impl Segments {
         let mut found = Vec::new();
         for (file, bytes) in scan(&segments.dir)? {
             let path = segments.path(file);
-            let opened = open(&path).await.map_err(|failure| direct_io(&path, &failure))?;
+            let opened = open(&path).await.map_err(|failure| refused(&path, failure))?;
             segments.files.borrow_mut().insert(file, Rc::new(opened));
             segments.bytes.set(segments.bytes.get() + bytes);
             found.push(SegmentFile { file, bytes });
@@ -160,7 +160,7 @@ async fn fill(file: &DmaFile, bytes: u64) -> Result<(), IoFailure> {
     // Better placement and an early answer if the device is full; not every file system can.
     if let Err(error) = file.pre_allocate(bytes, false).await {
         let failure = failure(error);
-        if failure.code != Some(rustix::io::Errno::OPNOTSUPP.raw_os_error()) {
+        if failure.code != Some(Errno::OPNOTSUPP.raw_os_error()) {
             return Err(failure);
         }
     }
@@ -195,13 +195,31 @@ async fn open(path: &Path) -> Result<DmaFile, IoFailure> {
         .map_err(failure)
 }
 
-fn failure<T>(error: GlommioError<T>) -> IoFailure {
-    let error = io::Error::from(error);
-    IoFailure { code: error.raw_os_error(), text: error.to_string() }
+fn failure(error: GlommioError<()>) -> IoFailure {
+    match &error {
+        GlommioError::IoError(source) => {
+            IoFailure { code: source.raw_os_error(), text: source.to_string() }
+        }
+        GlommioError::EnhancedIoError { source, path, .. } => IoFailure {
+            code: source.raw_os_error(),
+            text: match path {
+                Some(path) => format!("{}: {source}", path.display()),
+                None => source.to_string(),
+            },
+        },
+        other => IoFailure { code: None, text: other.to_string() },
+    }
 }
 
-fn direct_io(path: &Path, failure: &IoFailure) -> StartError {
-    StartError::DirectIo { path: path.to_owned(), what: failure.text.clone() }
+/// Why a file of the directory could not be opened: the file system's nature, or anything else.
+fn refused(path: &Path, failure: IoFailure) -> StartError {
+    let unable = [Errno::INVAL, Errno::OPNOTSUPP].map(|errno| Some(errno.raw_os_error()));
+    let path = path.to_owned();
+    if unable.contains(&failure.code) {
+        StartError::DirectIo { path, what: failure.text }
+    } else {
+        StartError::Segment { path, what: failure.text }
+    }
 }
 
 /// Finds out now, and in words, whether the file system can do what the log needs.
@@ -225,7 +243,7 @@ async fn check_direct_io(dir: &Path) -> Result<(), StartError> {
     };
     let outcome = probe.await;
     let _ = fs::remove_file(&path);
-    outcome.map(|_| ()).map_err(|failure| direct_io(&path, &failure))
+    outcome.map(|_| ()).map_err(|failure| refused(&path, failure))
 }
 
 /// The finished files, by number; unfinished ones are removed.
@@ -323,6 +341,23 @@ mod tests {
         assert!(found.is_empty());
         assert!(!dir.join("00000003.segment.new").exists());
         assert!(dir.join("notes.txt").exists());
+    }
+
+    #[test]
+    fn a_file_system_without_direct_io_is_told_from_one_that_is_broken() {
+        let shown = |errno: Errno| {
+            let failure = IoFailure { code: Some(errno.raw_os_error()), text: "why".into() };
+            refused(Path::new("/data/shard-0/probe.new"), failure).to_string()
+        };
+        assert!(shown(Errno::INVAL).contains("allows O_DIRECT"));
+        assert!(shown(Errno::ROFS).starts_with("cannot use /data/shard-0/probe.new: why"));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_an_error_that_names_it() {
+        let missing = scratch("missing").join("nowhere");
+        let error = run(Segments::open(missing)).err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("nowhere")));
     }
 
     #[test]

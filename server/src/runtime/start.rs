@@ -42,7 +42,8 @@ const IMPATIENT_STATUS: i32 = 130;
 /// Runs the broker until a signal stops it. An error means that it has not started.
 pub fn run(settings: &Settings) -> Result<(), StartError> {
     // From here on a signal is a request to stop, even if recovery takes long.
-    let signals = Signals::new([SIGINT, SIGTERM]).map_err(|source| StartError::Signals { source })?;
+    let signals =
+        Signals::new([SIGINT, SIGTERM]).map_err(|source| StartError::Signals { source })?;
     raise_limits()?;
     check_uring()?;
     let listeners: Vec<_> =
@@ -115,7 +116,8 @@ fn announce(
     let _ = writeln!(text, "  management  http://{management}");
     let _ = writeln!(text, "  data        {}", data_dir.path().display());
     let _ = writeln!(text, "  shards      {}", data_dir.shards());
-    let _ = write!(text, "  recovered   {} queues, {} messages", recovered.queues, recovered.messages);
+    let _ =
+        write!(text, "  recovered   {} queues, {} messages", recovered.queues, recovered.messages);
     println!("{text}");
 }
 

@@ -60,7 +60,7 @@ impl World {
 
     /// The connection, if it (still) lives here.
     pub(super) fn find(&mut self, id: ConnectionId) -> Option<&Rc<ConnectionCell>> {
-        if !self.last.as_ref().is_some_and(|cell| cell.id == id) {
+        if self.last.as_ref().is_none_or(|cell| cell.id != id) {
             self.last = Some(self.connections.get(&id)?.clone());
         }
         self.last.as_ref()

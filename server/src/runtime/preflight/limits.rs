@@ -36,9 +36,7 @@ pub(super) fn memory_lock_error() -> StartError {
 /// The cores this process may run on, by number.
 pub(in crate::runtime) fn usable_cores() -> Vec<usize> {
     match rustix::thread::sched_getaffinity(None) {
-        Ok(set) => {
-            (0..rustix::thread::CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect()
-        }
+        Ok(set) => (0..rustix::thread::CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect(),
         Err(_) => vec![0],
     }
 }
