@@ -4,6 +4,7 @@
 pub mod amqp;
 pub mod config;
 pub mod control;
+pub mod ctl;
 pub mod management;
 pub mod ring;
 pub mod runtime;

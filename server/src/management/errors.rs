@@ -175,12 +175,5 @@ pub(super) fn queue_refusal(error: QueueError, vhost: &str, name: &str) -> ApiEr
 /// An argument in an inequivalence text (behaviour A63): `the value '1000' of type 'signedint'`.
 fn describe(value: Option<&Field>) -> String {
     let Some(value) = value else { return "none".to_owned() };
-    let shown = match value {
-        Field::Bytes(octets) => String::from_utf8_lossy(octets).into_owned(),
-        other => match super::json::field(other) {
-            Value::String(text) => text,
-            json => json.to_string(),
-        },
-    };
-    format!("the value '{shown}' of type '{}'", value.type_name())
+    format!("the value '{value}' of type '{}'", value.type_name())
 }

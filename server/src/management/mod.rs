@@ -37,8 +37,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{HeaderName, HeaderValue, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::Router;
 use tokio::sync::oneshot;
@@ -85,6 +86,7 @@ pub fn run(
 /// All paths of the API, on top of `control`.
 fn router(control: Control, token: OperatorToken) -> Router {
     let shards = Shards::new(control);
+    let node = HeaderValue::from_str(&shards.facts().node).ok();
     let app = Arc::new(App { accounts: AccountCache::default(), shards, token });
     let api = Router::new()
         .merge(overview::routes())
@@ -102,13 +104,17 @@ fn router(control: Control, token: OperatorToken) -> Router {
         .nest("/api", api)
         .fallback(|| async { errors::ApiError::NotFound })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(axum::middleware::map_response(harden))
+        .layer(axum::middleware::map_response_with_state(node, finish))
         .with_state(app)
 }
 
-/// Headers that every answer carries.
-async fn harden(mut response: Response) -> Response {
+/// Headers that every answer carries. Strangers are not told the node's name.
+async fn finish(State(node): State<Option<HeaderValue>>, mut response: Response) -> Response {
+    let known = response.status() != StatusCode::UNAUTHORIZED;
     let headers = response.headers_mut();
+    if let Some(node) = node.filter(|_| known) {
+        headers.insert(HeaderName::from_static("x-haremq-node"), node);
+    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(
