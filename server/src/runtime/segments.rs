@@ -29,12 +29,19 @@ pub(super) struct Segments {
     files: RefCell<FxHashMap<FileId, Rc<DmaFile>>>,
     /// Octets of all files.
     bytes: Cell<u64>,
+    /// Size of the buffers that the log collects batches in.
+    batch_bytes: usize,
 }
 
 impl Segments {
-    /// Opens every segment file of the directory.
-    pub(super) async fn open(dir: PathBuf) -> Result<(Segments, Vec<SegmentFile>), StartError> {
-        let segments = Segments { dir, files: RefCell::default(), bytes: Cell::new(0) };
+    /// Opens every segment file of the directory. `batch_bytes` is
+    /// [`haremq_engine::log::LogConfig::buffer_bytes`].
+    pub(super) async fn open(
+        dir: PathBuf,
+        batch_bytes: usize,
+    ) -> Result<(Segments, Vec<SegmentFile>), StartError> {
+        let (files, bytes) = (RefCell::default(), Cell::new(0));
+        let segments = Segments { dir, files, bytes, batch_bytes };
         check_direct_io(&segments.dir).await?;
         let mut found = Vec::new();
         for (file, bytes) in scan(&segments.dir)? {
@@ -83,7 +90,15 @@ impl Segments {
         length: usize,
     ) -> Result<DmaBuffer, IoFailure> {
         let file = self.file(file)?;
-        Ok(file.read_at_aligned(offset, length).await.map_err(failure)?.into())
+        let read = file.read_at_aligned(offset, length).await.map_err(failure)?;
+        if read.len() != self.batch_bytes {
+            return Ok(read.into());
+        }
+        // The log may take a buffer of this size for a batch later on, and a read result cannot
+        // be written to.
+        let mut buffer = glommio::allocate_dma_buffer_global(read.len());
+        buffer.as_bytes_mut().copy_from_slice(&read);
+        Ok(buffer)
     }
 
     async fn write(
@@ -275,6 +290,8 @@ mod tests {
     use super::*;
     use glommio::LocalExecutorBuilder;
 
+    const BATCH: usize = 64 << 10;
+
     fn scratch(name: &str) -> PathBuf {
         // Not the system's temporary directory, which may be in memory.
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -299,7 +316,7 @@ mod tests {
     fn what_was_written_is_read_back_after_a_restart() {
         let dir = scratch("restart");
         run(async {
-            let (segments, found) = Segments::open(dir.clone()).await.unwrap();
+            let (segments, found) = Segments::open(dir.clone(), BATCH).await.unwrap();
             assert!(found.is_empty());
             let create = LogEffect::Create { ticket: 1, file: FileId(7), bytes: 3 << 20 };
             let done = segments.perform(create).await;
@@ -317,7 +334,7 @@ mod tests {
             }
         });
         run(async {
-            let (segments, found) = Segments::open(dir).await.unwrap();
+            let (segments, found) = Segments::open(dir, BATCH).await.unwrap();
             assert_eq!((found.len(), segments.bytes()), (1, 3 << 20));
             assert_eq!((found[0].file, found[0].bytes), (FileId(7), 3 << 20));
             let part = segments.read(FileId(7), 4096, 16_384).await.unwrap();
@@ -327,6 +344,9 @@ mod tests {
             assert!(octets[8192..].iter().all(|octet| *octet == 0), "only `length` was written");
             let whole = segments.read(FileId(7), 65_536, 16_384).await.unwrap();
             assert!(whole.as_bytes().iter().all(|octet| *octet == 3));
+            let mut batch = segments.read(FileId(7), 65_536, BATCH).await.unwrap();
+            batch.as_bytes_mut()[0] = 9;
+            assert_eq!(batch.as_bytes()[..2], [9, 3], "a buffer of this size can be written to");
             let end = segments.read(FileId(7), (3 << 20) - 4096, 16_384).await.unwrap();
             assert_eq!(end.len(), 4096, "shorter only at the end of the file");
         });
@@ -337,7 +357,7 @@ mod tests {
         let dir = scratch("unfinished");
         fs::write(dir.join("00000003.segment.new"), "half").unwrap();
         fs::write(dir.join("notes.txt"), "kept").unwrap();
-        let (_, found) = run(Segments::open(dir.clone())).unwrap();
+        let (_, found) = run(Segments::open(dir.clone(), BATCH)).unwrap();
         assert!(found.is_empty());
         assert!(!dir.join("00000003.segment.new").exists());
         assert!(dir.join("notes.txt").exists());
@@ -356,7 +376,7 @@ mod tests {
     #[test]
     fn a_directory_that_cannot_be_written_is_an_error_that_names_it() {
         let missing = scratch("missing").join("nowhere");
-        let error = run(Segments::open(missing)).err().map(|error| error.to_string());
+        let error = run(Segments::open(missing, BATCH)).err().map(|error| error.to_string());
         assert!(error.is_some_and(|error| error.contains("nowhere")));
     }
 
@@ -364,7 +384,7 @@ mod tests {
     fn a_failure_comes_back_with_its_ticket() {
         let dir = scratch("failure");
         run(async {
-            let (segments, _) = Segments::open(dir).await.unwrap();
+            let (segments, _) = Segments::open(dir, BATCH).await.unwrap();
             let read = LogEffect::Read { ticket: 9, file: FileId(1), offset: 0, length: 4096 };
             match segments.perform(read).await {
                 LogCompletion::Failed { ticket: 9, error } => {
