@@ -6,7 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -45,7 +45,7 @@ pub(crate) fn measure(directory: &Path) -> Result<Vec<SyncFigures>> {
     figures.map_err(|source| PerfError::File { path, source })
 }
 
-fn measure_file(path: &PathBuf) -> io::Result<Vec<SyncFigures>> {
+fn measure_file(path: &Path) -> io::Result<Vec<SyncFigures>> {
     let (file, direct) = open(path)?;
     let memory = vec![0x5A; WRITE_OCTETS[1] + ALIGNMENT];
     let skip = memory.as_ptr().align_offset(ALIGNMENT);

@@ -7,7 +7,7 @@ use crate::latency::Summary;
 use crate::load::outcome::LoadOutcome;
 use crate::load::plan::LoadPlan;
 use crate::load::run;
-use crate::report::{json, svg, text};
+use crate::report::{self, json, svg, text};
 
 /// As fast as it goes, unless there is a rate.
 pub(crate) fn throughput(args: &LoadArgs) -> Result<Ending> {
@@ -53,7 +53,7 @@ fn write(command: &str, args: &LoadArgs, plan: &LoadPlan, outcome: &LoadOutcome)
     if let Some(path) = &args.plot {
         let identity = &outcome.identity;
         let title = format!("{} {}: {command}", identity.product, identity.version);
-        json::write_text(path, &svg::plot(outcome, &title))?;
+        report::save(path, &svg::plot(outcome, &title))?;
     }
     Ok(if outcome.faults.is_empty() { Ending::Clean } else { Ending::Faulty })
 }

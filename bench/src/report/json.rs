@@ -1,12 +1,12 @@
 //! Reports as files that programs read.
 
-use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 
-use crate::error::{PerfError, Result};
+use crate::error::Result;
 use crate::machine::Machine;
+use crate::report::save;
 
 /// A report with the machine it was made on.
 #[derive(Debug, Serialize)]
@@ -36,10 +36,5 @@ pub(crate) fn write(
     };
     let mut text = serde_json::to_string_pretty(&document)?;
     text.push('\n');
-    write_text(path, &text)
-}
-
-/// Writes a text file.
-pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(|source| PerfError::File { path: path.to_owned(), source })
+    save(path, &text)
 }

@@ -81,11 +81,6 @@ impl Broker {
         })
     }
 
-    /// There is a command to start it with.
-    pub(crate) fn can_restart(&self) -> bool {
-        self.start.is_some()
-    }
-
     /// Kills it (SIGKILL), runs its start command, and waits until `ready` succeeds on a new session with a
     /// channel. Returns the seconds from the start command to that moment. Without a start command it does
     /// nothing and returns nothing.

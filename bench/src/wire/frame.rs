@@ -63,12 +63,6 @@ impl<'a> Frame<'a> {
         let channel = u16::from_be_bytes([head[1], head[2]]);
         Ok(Some((Frame { kind, channel, payload }, length + OVERHEAD)))
     }
-
-    /// Class and method number of a method frame.
-    pub(crate) fn method_id(&self) -> Result<(u16, u16), WireError> {
-        let id = self.payload.first_chunk::<4>().ok_or(WireError::Truncated)?;
-        Ok((u16::from_be_bytes([id[0], id[1]]), u16::from_be_bytes([id[2], id[3]])))
-    }
 }
 
 #[cfg(test)]
@@ -83,7 +77,7 @@ mod tests {
         octets.extend_from_slice(&[9, 9, 9]);
         let (frame, used) = Frame::take(&octets, 4088).unwrap().unwrap();
         assert_eq!((frame.kind, frame.channel, used), (METHOD, 1, 21));
-        assert_eq!(frame.method_id().unwrap(), (60, 80));
+        assert_eq!(frame.payload[..4], [0, 60, 0, 80]);
     }
 
     #[test]
