@@ -2,6 +2,7 @@
 //! management port. See ARCHITECTURE.md for who may import whom.
 
 pub mod amqp;
+pub mod config;
 pub mod control;
 pub mod ctl;
 pub mod management;
