@@ -37,9 +37,8 @@ pub fn target_directory() -> PathBuf {
 }
 
 fn profile() -> String {
-    std::env::var("HAREMQ_TESTS_PROFILE").unwrap_or_else(|_| {
-        if cfg!(debug_assertions) { "dev" } else { "release" }.to_string()
-    })
+    std::env::var("HAREMQ_TESTS_PROFILE")
+        .unwrap_or_else(|_| if cfg!(debug_assertions) { "dev" } else { "release" }.to_string())
 }
 
 fn build() -> Binaries {

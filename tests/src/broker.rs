@@ -151,8 +151,9 @@ impl Broker {
         });
         let text = process.output.text();
         self.process = Some(process);
-        (self.amqp, self.management) =
-            addresses.unwrap_or_else(|| panic!("the broker did not come up within {START_LIMIT:?}:\n{text}"));
+        (self.amqp, self.management) = addresses.unwrap_or_else(|| {
+            panic!("the broker did not come up within {START_LIMIT:?}:\n{text}")
+        });
     }
 
     fn process(&self) -> &Process {
@@ -176,7 +177,7 @@ impl Broker {
 
     /// The operator's command line for this broker.
     pub fn ctl(&self) -> Ctl {
-        Ctl::new(self.management)
+        Ctl::new(self.management, self.data_directory())
     }
 
     /// What it has printed since it was started last.

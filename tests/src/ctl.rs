@@ -2,12 +2,14 @@
 
 use crate::binaries::binaries;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// The operator's command line, pointed at one broker.
 #[derive(Debug, Clone)]
 pub struct Ctl {
     management: SocketAddr,
+    data_directory: PathBuf,
 }
 
 /// What a command did.
@@ -22,16 +24,17 @@ pub struct Answer {
 }
 
 impl Ctl {
-    /// A command line for the broker whose management API listens there.
-    pub fn new(management: SocketAddr) -> Ctl {
-        Ctl { management }
+    /// A command line for the broker whose management API listens there and whose data is there.
+    pub fn new(management: SocketAddr, data_directory: PathBuf) -> Ctl {
+        Ctl { management, data_directory }
     }
 
     /// Runs one command to its end.
     pub fn run(&self, words: &[&str]) -> Answer {
         let output = Command::new(&binaries().haremqctl)
-            .args(["--management", &self.management.to_string()])
             .args(words)
+            .env("HAREMQ_URL", format!("http://{}", self.management))
+            .env("HAREMQ_DATA_DIR", &self.data_directory)
             .stdin(Stdio::null())
             .output()
             .expect("haremqctl can be started");
@@ -124,11 +127,22 @@ pub fn comparable(lines: impl IntoIterator<Item = String>, table: bool) -> Vec<S
         .map(|line| process.replace_all(&line, "<pid>").into_owned())
         .map(|line| port.replace_all(&line, "<port>").into_owned())
         .collect();
+    if let Some(usage) = lines.iter().position(|line| line.contains("Usage")) {
+        // Each program explains itself in its own words.
+        lines.truncate(usage);
+    }
     while lines.last().is_some_and(|line| line.trim().is_empty()) {
         lines.pop();
     }
-    if table {
-        let header = lines.iter().position(|line| line.contains('\t')).map_or(lines.len(), |at| at + 1);
+    if lines.first().is_some_and(|line| line == "[") {
+        // Rows of JSON: the comma stands before each but the first.
+        for line in &mut lines {
+            *line = line.trim_start_matches(',').to_string();
+        }
+        lines.sort();
+    } else if table {
+        let header =
+            lines.iter().position(|line| line.contains('\t')).map_or(lines.len(), |at| at + 1);
         lines[header.min(2)..].sort();
     }
     lines
@@ -152,7 +166,8 @@ mod tests {
     fn rows_are_compared_as_a_set_and_ids_are_masked() {
         let one = ["Listing queues ...", "name\tpid", "b\t<h@localhost.1.2.3>", "a\t12345", ""];
         let other = ["Listing queues ...", "name\tpid", "a\t54321", "b\t<g@localhost.9.9.9>"];
-        let comparable = |lines: &[&str]| comparable(lines.iter().map(|line| line.to_string()), true);
+        let comparable =
+            |lines: &[&str]| comparable(lines.iter().map(|line| line.to_string()), true);
         assert_eq!(comparable(&one), comparable(&other));
     }
 }

@@ -17,8 +17,7 @@ impl TestDirectory {
     pub fn new() -> TestDirectory {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path =
-            target_directory().join("tests").join(format!("{}-{count}", std::process::id()));
+        let path = target_directory().join("tests").join(format!("{}-{count}", std::process::id()));
         // The process id may have been used before by a test that failed.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("the target directory can be written");

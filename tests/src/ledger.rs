@@ -130,7 +130,12 @@ impl Ledger {
     }
 
     /// A message arrived at consumer `consumer`. Gives its id if its body has one.
-    pub fn delivered(&mut self, consumer: u32, body: &[u8], redelivered: bool) -> Option<MessageId> {
+    pub fn delivered(
+        &mut self,
+        consumer: u32,
+        body: &[u8],
+        redelivered: bool,
+    ) -> Option<MessageId> {
         self.verdict.delivered += 1;
         let Some(id) = MessageId::of_body(body) else {
             self.verdict.corrupt += 1;
@@ -181,7 +186,9 @@ impl Verdict {
     /// Panics unless nothing is lost, invented, damaged, doubled in silence or out of order.
     #[track_caller]
     pub fn assert_flawless(&self) {
-        let first = |ids: &[MessageId]| format!("{} {:?}", ids.len(), ids.iter().take(3).collect::<Vec<_>>());
+        let first = |ids: &[MessageId]| {
+            format!("{} {:?}", ids.len(), ids.iter().take(3).collect::<Vec<_>>())
+        };
         let flawless = self.lost.is_empty()
             && self.phantoms.is_empty()
             && self.corrupt == 0
@@ -305,7 +312,11 @@ mod tests {
         ledger.delivered(0, &body, false);
         assert_eq!(ledger.verdict().corrupt, 1);
         ledger.delivered(0, &id(2).body(40)[..39], false);
-        assert_eq!(ledger.verdict().corrupt, 1, "a shorter body of the same kind is another message");
+        assert_eq!(
+            ledger.verdict().corrupt,
+            1,
+            "a shorter body of the same kind is another message"
+        );
     }
 
     #[test]

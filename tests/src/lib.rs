@@ -25,7 +25,7 @@ pub mod ledger;
 pub mod output;
 pub mod probe;
 pub mod python;
-// pub mod source_tree;
+pub mod source_tree;
 pub mod traffic;
 pub mod wire;
 

@@ -26,7 +26,8 @@ impl Output {
             let mut reader = BufReader::new(stream);
             let mut line = Vec::new();
             while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-                let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_string();
+                let text =
+                    String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_string();
                 output.lock().lines.push(text);
                 output.shared.1.notify_all();
                 line.clear();

@@ -70,7 +70,8 @@ pub fn compare(
     let mut report = Report { kind, cases: recorded.len(), ..Report::default() };
     for (name, answer) in recorded {
         let recorded = masked(answer);
-        let ours = ours.get(name).map_or_else(|| "(no answer)".to_string(), |answer| masked(answer));
+        let ours =
+            ours.get(name).map_or_else(|| "(no answer)".to_string(), |answer| masked(answer));
         if recorded == ours {
             report.agree += 1;
             continue;
@@ -120,7 +121,10 @@ pub fn masked(answer: &str) -> String {
         (r"EXC (ConnectionResetError|BrokenPipeError).*|EOF after b''", "<closed>"),
         (r"'ConnectionResetError'|'EOF'", "'<closed>'"),
         // The size of connection.start, which depends on the server properties.
-        (r"b'\\x01\\x00\\x00\\x00\\x00\\x0[0-9].*\\x00\\n\\x00\\n", r"b'<frame header>\x00\n\x00\n"),
+        (
+            r"b'\\x01\\x00\\x00\\x00\\x00\\x0[0-9].*\\x00\\n\\x00\\n",
+            r"b'<frame header>\x00\n\x00\n",
+        ),
         (r"mech=b'(PLAIN AMQPLAIN|AMQPLAIN PLAIN)'", "mech=<PLAIN and AMQPLAIN>"),
     ];
     let mut text = answer.to_string();
@@ -213,7 +217,10 @@ mod tests {
 
     #[test]
     fn tuples_of_the_broker_keep_their_order() {
-        assert_ne!(masked("{frame_too_large,200000,131064}"), masked("{frame_too_large,131064,200000}"));
+        assert_ne!(
+            masked("{frame_too_large,200000,131064}"),
+            masked("{frame_too_large,131064,200000}")
+        );
     }
 
     #[test]

@@ -62,7 +62,9 @@ fn environment(name: &str, requirements: &str) -> PathBuf {
         "python3 with its module venv is needed (on Debian: apt-get install python3 python3-venv)",
     );
     succeed(
-        Command::new(&interpreter).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&requirements),
+        Command::new(&interpreter)
+            .args(["-m", "pip", "install", "--quiet", "-r"])
+            .arg(&requirements),
         "the Python client libraries cannot be installed",
     );
     std::fs::write(mark, wanted).expect("the target directory can be written");
@@ -72,7 +74,8 @@ fn environment(name: &str, requirements: &str) -> PathBuf {
 fn succeed(command: &mut Command, complaint: &str) {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{complaint}: {error}"));
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{complaint}:\n{out}{err}");
 }
 

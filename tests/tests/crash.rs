@@ -188,7 +188,11 @@ fn size_on_disk(directory: &std::path::Path) -> u64 {
     let entries = std::fs::read_dir(directory).expect("the data directory is there");
     let size = |entry: std::fs::DirEntry| {
         let metadata = entry.metadata().expect("files of the broker can be looked at");
-        if metadata.is_dir() { size_on_disk(&entry.path()) } else { metadata.len() }
+        if metadata.is_dir() {
+            size_on_disk(&entry.path())
+        } else {
+            metadata.len()
+        }
     };
     entries.flatten().map(size).sum()
 }

@@ -7,7 +7,8 @@ use std::io::Write;
 use std::process::Command;
 
 fn differences() -> Differences {
-    toml::from_str(include_str!("../probe/differences.toml")).expect("differences.toml is well formed")
+    toml::from_str(include_str!("../probe/differences.toml"))
+        .expect("differences.toml is well formed")
 }
 
 /// Runs `tests/probe/<program>.py` against a broker; gives the lines it printed.
@@ -26,7 +27,11 @@ fn assert_as_listed(report: &Report) {
     // Past the capture of the test runner: the number is worth seeing on every run.
     writeln!(std::io::stdout(), "{report}").expect("stdout takes the report");
     assert!(report.unexpected.is_empty(), "{} answers differ", report.unexpected.len());
-    assert!(report.obsolete.is_empty(), "differences.toml lists what agrees: {:?}", report.obsolete);
+    assert!(
+        report.obsolete.is_empty(),
+        "differences.toml lists what agrees: {:?}",
+        report.obsolete
+    );
 }
 
 #[test]

@@ -135,7 +135,10 @@ fn slow_consumer_gets_less_under_prefetch_1() {
         worker.output().lines().iter().filter(|line| line.starts_with("done")).count()
     });
     assert!((57..=60).contains(&done.iter().sum::<usize>()), "{done:?} of 60 tasks were reported");
-    assert!(done[0] * 3 < done[1] && done[0] * 3 < done[2], "the slow one took its share: {done:?}");
+    assert!(
+        done[0] * 3 < done[1] && done[0] * 3 < done[2],
+        "the slow one took its share: {done:?}"
+    );
 }
 
 fn only_those_bound_at_the_time_get_a_fanout(pika: Pika) {

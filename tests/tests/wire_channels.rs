@@ -227,8 +227,10 @@ fn a_body_may_come_in_many_frames_and_none() {
     let mut client = Client::login_with_channel(broker.amqp());
     client.declare_queue(1, "parts", 4);
     let publish = Frame::method(1, method::BASIC_PUBLISH, &publish_to("parts")).encode();
-    let parts: Vec<u8> =
-        ["", "ab", "", "c", "def"].iter().flat_map(|part| Frame::body(1, part.as_bytes()).encode()).collect();
+    let parts: Vec<u8> = ["", "ab", "", "c", "def"]
+        .iter()
+        .flat_map(|part| Frame::body(1, part.as_bytes()).encode())
+        .collect();
     let header = Frame::content_header(1, 6, &[0, 0]).encode();
     client.send(&[publish.clone(), header, parts].concat());
     client.send(&[publish, Frame::content_header(1, 0, &[0, 0]).encode()].concat());

@@ -137,7 +137,11 @@ fn declared_lengths_take_no_memory() {
     bystander.exercise(1);
     let during = broker.resident_octets();
     let each = during.saturating_sub(before) / SOCKETS as u64;
-    println!("{SOCKETS} sockets: {} MiB before, {} MiB during, {each} octets each", before >> 20, during >> 20);
+    println!(
+        "{SOCKETS} sockets: {} MiB before, {} MiB during, {each} octets each",
+        before >> 20,
+        during >> 20
+    );
     assert!(each < 32 * 1024, "a socket that declared 4 GiB costs {each} octets");
     drop(held);
     bystander.exercise(1);
@@ -178,7 +182,8 @@ fn a_handshake_has_ten_seconds_in_all() {
     // One octet a second, so that a deadline per read would never come.
     let mut dripping = Client::connect(broker.amqp());
     dripping.greet();
-    let response = Frame::method(0, method::CONNECTION_START_OK, &Arguments::new().raw(&[0; 100])).encode();
+    let response =
+        Frame::method(0, method::CONNECTION_START_OK, &Arguments::new().raw(&[0; 100])).encode();
     let mut octets = response.iter();
     let expected = Duration::from_millis(9_500)..Duration::from_millis(13_000);
     loop {
@@ -221,9 +226,8 @@ fn a_peer_that_never_reads_does_not_disturb_the_others() {
 fn a_thousand_connections_that_are_reset_leave_nothing_behind() {
     let broker = Broker::start();
     let mut bystander = Client::login_with_channel(broker.amqp());
-    let descriptors = || {
-        std::fs::read_dir(format!("/proc/{}/fd", broker.id())).expect("the broker runs").count()
-    };
+    let descriptors =
+        || std::fs::read_dir(format!("/proc/{}/fd", broker.id())).expect("the broker runs").count();
     let before = descriptors();
     for round in 0..1000 {
         let mut client = Client::connect(broker.amqp());

@@ -138,15 +138,14 @@ fn every_method_in_every_phase_leaves_the_broker_standing() {
 fn before_login_a_wrong_method_is_answered_only_by_the_end() {
     let broker = Broker::start();
     for phase in [Phase::BeforeStartOk, Phase::BeforeTuneOk] {
-        let wrong: Vec<(Method, Client)> =
-            [(50, 10), (20, 10), (10, 40), (60, 40)]
-                .iter()
-                .map(|&id| {
-                    let mut client = phase.reach(&broker);
-                    client.method(phase.channel(), id, &plenty());
-                    (id, client)
-                })
-                .collect();
+        let wrong: Vec<(Method, Client)> = [(50, 10), (20, 10), (10, 40), (60, 40)]
+            .iter()
+            .map(|&id| {
+                let mut client = phase.reach(&broker);
+                client.method(phase.channel(), id, &plenty());
+                (id, client)
+            })
+            .collect();
         for (id, mut client) in wrong {
             let answer = client.receive(PATIENCE);
             let ended = answer == Received::Closed || answer.to_string().starts_with("CONN 5");

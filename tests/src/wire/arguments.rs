@@ -89,7 +89,11 @@ impl<'a> Reader<'a> {
 
     /// The next `count` octets as they are.
     pub fn raw(&mut self, count: usize) -> &'a [u8] {
-        assert!(count <= self.rest.len(), "the broker sent {} octets too few", count - self.rest.len());
+        assert!(
+            count <= self.rest.len(),
+            "the broker sent {} octets too few",
+            count - self.rest.len()
+        );
         let (taken, rest) = self.rest.split_at(count);
         self.rest = rest;
         taken

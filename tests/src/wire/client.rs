@@ -108,10 +108,8 @@ impl Client {
 
     /// Sends connection.tune-ok.
     pub fn tune_ok(&mut self, tune: Tune) {
-        let arguments = Arguments::new()
-            .short(tune.channel_max)
-            .long(tune.frame_max)
-            .short(tune.heartbeat_s);
+        let arguments =
+            Arguments::new().short(tune.channel_max).long(tune.frame_max).short(tune.heartbeat_s);
         self.method(0, method::CONNECTION_TUNE_OK, &arguments);
     }
 
@@ -207,7 +205,9 @@ impl Client {
                 Ok(0) => return Received::Closed,
                 Ok(length) => self.inbound.extend(&buffer[..length]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
                     return Received::Silence
                 }
                 Err(_) => return Received::Closed,
@@ -298,7 +298,11 @@ impl Client {
         }
         let (tag, redelivered) = (arguments.longlong(), arguments.octet() & 1 == 1);
         let Received::Frame(header) = self.receive(PATIENCE) else { return None };
-        assert_eq!((header.kind, header.channel), (HEADER, delivery.channel), "content header is due");
+        assert_eq!(
+            (header.kind, header.channel),
+            (HEADER, delivery.channel),
+            "content header is due"
+        );
         let mut fields = Reader::new(&header.payload[4..]);
         let size = usize::try_from(fields.longlong()).expect("bodies of tests fit into memory");
         let properties = fields.rest().to_vec();
@@ -314,7 +318,11 @@ impl Client {
 
     /// Takes one message with basic.get and automatic acknowledgement; None when the queue is empty.
     pub fn get(&mut self, channel: u16, queue: &str) -> Option<Delivery> {
-        self.method(channel, method::BASIC_GET, &Arguments::new().short(0).shortstr(queue).octet(1));
+        self.method(
+            channel,
+            method::BASIC_GET,
+            &Arguments::new().short(0).shortstr(queue).octet(1),
+        );
         match self.receive(PATIENCE) {
             Received::Frame(frame) if frame.method_id() == Some(method::BASIC_GET_OK) => {
                 Some(self.content(&frame).expect("the connection stays"))
@@ -330,8 +338,7 @@ impl Client {
     /// auto-delete 8.
     pub fn declare_queue(&mut self, channel: u16, name: &str, bits: u8) -> u32 {
         let arguments = Arguments::new().short(0).shortstr(name).octet(bits).empty_table();
-        let reply =
-            self.call(channel, method::QUEUE_DECLARE, &arguments, method::QUEUE_DECLARE_OK);
+        let reply = self.call(channel, method::QUEUE_DECLARE, &arguments, method::QUEUE_DECLARE_OK);
         let mut reply = reply.arguments();
         reply.shortstr();
         reply.long()
