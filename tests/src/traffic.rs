@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// delivery-mode 2 as the only property.
 pub const PERSISTENT: &[u8] = &[0x10, 0x00, 2];
@@ -187,13 +187,23 @@ impl Consumer {
 }
 
 /// Takes everything that is left in the queues.
+///
+/// What a consumer held when it went away comes back a moment later, so queues are looked at again for as long as
+/// something is missing, up to a limit.
 pub fn drain(broker: SocketAddr, queues: u32, ledger: &SharedLedger) {
     let mut client = Client::login_with_channel(broker);
     ledger.lock().drain_begins();
-    for queue in 0..queues {
-        while let Some(delivery) = client.get(1, &queue_name(queue)) {
-            ledger.lock().delivered(u32::MAX, &delivery.body, delivery.redelivered);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        for queue in 0..queues {
+            while let Some(delivery) = client.get(1, &queue_name(queue)) {
+                ledger.lock().delivered(u32::MAX, &delivery.body, delivery.redelivered);
+            }
         }
+        if ledger.lock().verdict().lost.is_empty() || Instant::now() > deadline {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -63,6 +63,19 @@ fn finish(broker: &Broker, ledger: &SharedLedger) -> Verdict {
 }
 
 #[test]
+fn work_without_any_crash_is_flawless() {
+    let mut broker = Broker::start();
+    declare(broker.amqp(), QUEUES);
+    let ledger = SharedLedger::default();
+    let mut publishers = [Publisher::new(0, QUEUES, 200), Publisher::new(1, QUEUES, 1)];
+    one_life(&mut broker, &ledger, &mut publishers, Duration::from_secs(1), |_| {});
+    let verdict = finish(&broker, &ledger);
+    verdict.assert_flawless();
+    assert_eq!(verdict.confirmed, verdict.published, "stopped in peace, all is confirmed");
+    assert!(verdict.confirmed > 100, "too little happened to mean anything: {verdict}");
+}
+
+#[test]
 fn nothing_confirmed_is_lost_over_kill9() {
     let mut random = seed();
     println!("HAREMQ_CRASH_SEED={random} repeats the times of the kills");
