@@ -6,5 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod broker;
+mod connection;
+mod settings;
 
 pub use broker::{Broker, Login};
+pub use connection::Connection;
+pub use settings::ConnectionSettings;
