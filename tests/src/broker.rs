@@ -147,7 +147,7 @@ impl Broker {
         arguments.extend(self.setup.arguments.iter().cloned());
         let process = Process::start(self.setup.command(&arguments));
         let addresses = process.output.wait_for(0, START_LIMIT, |lines| {
-            Some((listener(lines, "(amqp)")?, listener(lines, "management on")?))
+            Some((listener(lines, "  AMQP ")?, listener(lines, "  management ")?))
         });
         let text = process.output.text();
         self.process = Some(process);

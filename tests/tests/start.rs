@@ -21,7 +21,7 @@ fn the_start_lines_say_what_a_user_wants_to_know() {
     for part in [
         broker.amqp().to_string(),
         broker.management().to_string(),
-        "2 shards".to_string(),
+        "shards      2".to_string(),
         data.display().to_string(),
     ] {
         assert!(text.contains(&part), "{part:?} is missing in:\n{text}");
@@ -35,7 +35,7 @@ fn several_addresses_can_be_listened_on() {
     let text = broker.output().text();
     let addresses: Vec<std::net::SocketAddr> = text
         .lines()
-        .filter(|line| line.contains("(amqp)"))
+        .filter(|line| line.contains("  AMQP "))
         .filter_map(|line| line.split_whitespace().find_map(|word| word.parse().ok()))
         .collect();
     assert_eq!(addresses.len(), 2, "{text}");
@@ -157,7 +157,7 @@ fn a_configuration_file_has_the_keys_of_the_flags() {
     let data = directory.path().join("data");
     command.arg("--data-dir").arg(&data);
     let program = haremq_tests::python::Program::spawn("haremq", &mut command);
-    program.wait_for_line("3 shards");
+    program.wait_for_line("shards      3");
 }
 
 #[test]
