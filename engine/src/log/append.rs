@@ -74,7 +74,7 @@ impl<M: Memory> Log<M> {
         if self.segments.get_mut(segment).is_none_or(|held| held.is_dead(reference)) {
             return self.end();
         }
-        if !self.batch.merge_settle(queue, seq, segment) {
+        if !self.batch.merge_settle(queue, seq, segment, address) {
             let (at, _) = self.claim(now, SETTLE_BYTES, 0);
             self.batch.write_settle(at, Settle { queue, first: seq, segment, count: 1 });
             self.end = self.batch.end();

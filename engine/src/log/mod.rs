@@ -32,6 +32,8 @@ mod recovery;
 mod segment;
 mod segments;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use effect::{IoFailure, LogCompletion, LogEffect};
 pub use error::LogError;
