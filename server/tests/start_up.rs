@@ -1,7 +1,8 @@
 //! The broker's program from the outside: what it says when it cannot start, and how it stops.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fs;
-use std::io::Read;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -177,7 +178,7 @@ fn more_pinned_shards_than_cores_are_refused() {
 fn a_low_limit_of_locked_memory_is_named() {
     let scratch = Scratch::new("memlock");
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -H -l 64 && exec \"$0\" \"$@\"", BROKER]);
+    command.args(["-c", "ulimit -S -l 64 && ulimit -H -l 64 && exec \"$0\" \"$@\"", BROKER]);
     command.args(["--listen", "127.0.0.1:0", "--management", "127.0.0.1:0", "--data-dir"]);
     command.arg(scratch.data());
     let text = refusal(command);

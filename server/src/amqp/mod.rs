@@ -6,8 +6,16 @@
 #![forbid(unsafe_code)]
 
 mod broker;
+mod channel;
+mod codec;
 mod connection;
+mod error;
+mod method;
+mod output;
+mod reply;
+mod session;
 mod settings;
+mod topology_words;
 
 pub use broker::{Broker, Login};
 pub use connection::Connection;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use haremq_engine::table::{Term, Value};
 use haremq_engine::topology::TopologyError;
 
 use super::reply::ReplyCode;
@@ -20,6 +19,9 @@ pub(crate) fn code(error: &TopologyError) -> ReplyCode {
         | TopologyError::InequivalentArgument { .. }
         | TopologyError::InvalidArgument { .. }
         | TopologyError::InvalidArgumentType { .. }
+        | TopologyError::ForeignArgument { .. }
+        | TopologyError::InvalidProperty { .. }
+        | TopologyError::ServerNamed { .. }
         | TopologyError::UnsupportedQueueType { .. }
         | TopologyError::InUse { .. }
         | TopologyError::InvalidXMatch { .. } => ReplyCode::PreconditionFailed,
@@ -28,81 +30,23 @@ pub(crate) fn code(error: &TopologyError) -> ReplyCode {
     }
 }
 
-/// The explanation of a topology error as RabbitMQ words it.
+/// The explanation. Topology errors carry RabbitMQ's words already, but for those that only a
+/// connection can meet.
 pub(crate) struct Words<'a>(pub(crate) &'a TopologyError);
 
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             TopologyError::NoVhost { vhost } => write!(f, "vhost {vhost} not found"),
-            TopologyError::Inequivalent {
-                what, vhost, name, argument, received, current,
-            } => write!(
-                f,
-                "inequivalent arg '{argument}' for {what} '{name}' in vhost '{vhost}': \
-                 received '{received}' but current is '{current}'"
-            ),
-            TopologyError::InequivalentArgument {
-                what, vhost, name, argument, received, current,
-            } => {
-                write!(
-                    f,
-                    "inequivalent arg '{argument}' for {what} '{name}' in vhost '{vhost}': "
-                )?;
-                match (received, current) {
-                    (Some(received), Some(current)) => {
-                        write!(f, "received '{received}' but current is '{current}'")
-                    }
-                    (received, current) => write!(
-                        f,
-                        "received {} but current is {}",
-                        Lone(received.as_ref()),
-                        Lone(current.as_ref())
-                    ),
-                }
-            }
-            TopologyError::UnsupportedQueueType { vhost, name, kind } => write!(
-                f,
-                "invalid arg 'x-queue-type' for queue '{name}' in vhost '{vhost}': \
-                 \"queue type '{kind}' is not supported\""
-            ),
-            TopologyError::Locked { vhost, name } => write!(
-                f,
-                "cannot obtain exclusive access to locked queue '{name}' in vhost '{vhost}'. \
-                 It could be originally declared on another connection or the exclusive property \
-                 value does not match that of the original declaration."
-            ),
-            TopologyError::InvalidXMatch { value: value @ Value::Bytes(_) } => write!(
-                f,
-                "Invalid x-match field value {}; \
-                 expected all, any, all-with-x, or any-with-x",
-                Term(value)
-            ),
-            TopologyError::InvalidXMatch { value } => write!(
-                f,
-                "Invalid x-match field type {} (value {}); expected longstr",
-                value.type_name(),
-                Term(value)
-            ),
             other => other.fmt(f),
-        }
-    }
-}
-
-/// An argument that only one side has.
-struct Lone<'a>(Option<&'a Value>);
-
-impl fmt::Display for Lone<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            None => f.write_str("none"),
-            Some(value) => write!(f, "the value '{value}' of type '{}'", value.type_name()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use haremq_engine::table::Value;
+
     use super::*;
 
     fn words(error: TopologyError) -> String {

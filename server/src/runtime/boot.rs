@@ -117,7 +117,7 @@ async fn serve(plan: Plan) -> Result<(), StartError> {
 async fn recover(plan: &Plan) -> Result<Option<(EngineShard, Segments)>, StartError> {
     let failed =
         |source| StartError::Recovery { shard: plan.shard.0, dir: plan.dir.clone(), source };
-    let (segments, files) = Segments::open(plan.dir.clone()).await?;
+    let (segments, files) = Segments::open(plan.dir.clone(), BUFFER_BYTES).await?;
     let mut boot = ShardBoot::new(config(plan), DmaMemory, files);
     while let Some(read) = boot.next_read() {
         let octets = segments.read(read.file, read.offset, read.length).await;

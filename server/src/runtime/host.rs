@@ -146,6 +146,13 @@ impl Host {
         shard_due || scan_due || self.has_work() || !self.starved.is_empty()
     }
 
+    /// How long until the shard wants a tick, if it wants one.
+    pub(super) fn until_due(&mut self) -> Option<Duration> {
+        self.begin();
+        let due = self.shard.deadline_us()?;
+        Some(Duration::from_micros(due.saturating_sub(self.world.now.monotonic_us)))
+    }
+
     /// Begins to make everything durable.
     pub(super) fn stop(&mut self) {
         self.world.stirred = true;

@@ -29,12 +29,19 @@ pub(super) struct Segments {
     files: RefCell<FxHashMap<FileId, Rc<DmaFile>>>,
     /// Octets of all files.
     bytes: Cell<u64>,
+    /// Size of the buffers that the log collects batches in.
+    batch_bytes: usize,
 }
 
 impl Segments {
-    /// Opens every segment file of the directory.
-    pub(super) async fn open(dir: PathBuf) -> Result<(Segments, Vec<SegmentFile>), StartError> {
-        let segments = Segments { dir, files: RefCell::default(), bytes: Cell::new(0) };
+    /// Opens every segment file of the directory. `batch_bytes` is
+    /// [`haremq_engine::log::LogConfig::buffer_bytes`].
+    pub(super) async fn open(
+        dir: PathBuf,
+        batch_bytes: usize,
+    ) -> Result<(Segments, Vec<SegmentFile>), StartError> {
+        let (files, bytes) = (RefCell::default(), Cell::new(0));
+        let segments = Segments { dir, files, bytes, batch_bytes };
         check_direct_io(&segments.dir).await?;
         let mut found = Vec::new();
         for (file, bytes) in scan(&segments.dir)? {
@@ -83,7 +90,15 @@ impl Segments {
         length: usize,
     ) -> Result<DmaBuffer, IoFailure> {
         let file = self.file(file)?;
-        Ok(file.read_at_aligned(offset, length).await.map_err(failure)?.into())
+        let read = file.read_at_aligned(offset, length).await.map_err(failure)?;
+        if read.len() != self.batch_bytes {
+            return Ok(read.into());
+        }
+        // The log may take a buffer of this size for a batch later on, and a read result cannot
+        // be written to.
+        let mut buffer = glommio::allocate_dma_buffer_global(read.len());
+        buffer.as_bytes_mut().copy_from_slice(&read);
+        Ok(buffer)
     }
 
     async fn write(
@@ -271,113 +286,4 @@ fn scan(dir: &Path) -> Result<Vec<(FileId, u64)>, StartError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use glommio::LocalExecutorBuilder;
-
-    fn scratch(name: &str) -> PathBuf {
-        // Not the system's temporary directory, which may be in memory.
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../target/segment-tests")
-            .join(format!("{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        path
-    }
-
-    fn run<T>(future: impl std::future::Future<Output = T>) -> T {
-        LocalExecutorBuilder::default().make().unwrap().run(future)
-    }
-
-    fn page(octet: u8, bytes: usize) -> DmaBuffer {
-        let mut buffer = glommio::allocate_dma_buffer_global(bytes);
-        buffer.as_bytes_mut().fill(octet);
-        buffer
-    }
-
-    #[test]
-    fn what_was_written_is_read_back_after_a_restart() {
-        let dir = scratch("restart");
-        run(async {
-            let (segments, found) = Segments::open(dir.clone()).await.unwrap();
-            assert!(found.is_empty());
-            let create = LogEffect::Create { ticket: 1, file: FileId(7), bytes: 3 << 20 };
-            let done = segments.perform(create).await;
-            assert!(matches!(done, LogCompletion::Created { ticket: 1 }), "{done:?}");
-            for (ticket, offset, length) in [(2, 8192, 4096), (3, 65_536, 16_384)] {
-                let effect = LogEffect::Write {
-                    ticket,
-                    file: FileId(7),
-                    offset,
-                    buffer: Rc::new(page(ticket as u8, 16_384)),
-                    length,
-                };
-                let done = segments.perform(effect).await;
-                assert!(matches!(done, LogCompletion::Written { .. }), "{done:?}");
-            }
-        });
-        run(async {
-            let (segments, found) = Segments::open(dir).await.unwrap();
-            assert_eq!((found.len(), segments.bytes()), (1, 3 << 20));
-            assert_eq!((found[0].file, found[0].bytes), (FileId(7), 3 << 20));
-            let part = segments.read(FileId(7), 4096, 16_384).await.unwrap();
-            let octets = part.as_bytes();
-            assert!(octets[..4096].iter().all(|octet| *octet == 0));
-            assert!(octets[4096..8192].iter().all(|octet| *octet == 2));
-            assert!(octets[8192..].iter().all(|octet| *octet == 0), "only `length` was written");
-            let whole = segments.read(FileId(7), 65_536, 16_384).await.unwrap();
-            assert!(whole.as_bytes().iter().all(|octet| *octet == 3));
-            let end = segments.read(FileId(7), (3 << 20) - 4096, 16_384).await.unwrap();
-            assert_eq!(end.len(), 4096, "shorter only at the end of the file");
-        });
-    }
-
-    #[test]
-    fn an_unfinished_file_is_removed_at_start() {
-        let dir = scratch("unfinished");
-        fs::write(dir.join("00000003.segment.new"), "half").unwrap();
-        fs::write(dir.join("notes.txt"), "kept").unwrap();
-        let (_, found) = run(Segments::open(dir.clone())).unwrap();
-        assert!(found.is_empty());
-        assert!(!dir.join("00000003.segment.new").exists());
-        assert!(dir.join("notes.txt").exists());
-    }
-
-    #[test]
-    fn a_file_system_without_direct_io_is_told_from_one_that_is_broken() {
-        let shown = |errno: Errno| {
-            let failure = IoFailure { code: Some(errno.raw_os_error()), text: "why".into() };
-            refused(Path::new("/data/shard-0/probe.new"), failure).to_string()
-        };
-        assert!(shown(Errno::INVAL).contains("allows O_DIRECT"));
-        assert!(shown(Errno::ROFS).starts_with("cannot use /data/shard-0/probe.new: why"));
-    }
-
-    #[test]
-    fn a_directory_that_cannot_be_written_is_an_error_that_names_it() {
-        let missing = scratch("missing").join("nowhere");
-        let error = run(Segments::open(missing)).err().map(|error| error.to_string());
-        assert!(error.is_some_and(|error| error.contains("nowhere")));
-    }
-
-    #[test]
-    fn a_failure_comes_back_with_its_ticket() {
-        let dir = scratch("failure");
-        run(async {
-            let (segments, _) = Segments::open(dir).await.unwrap();
-            let read = LogEffect::Read { ticket: 9, file: FileId(1), offset: 0, length: 4096 };
-            match segments.perform(read).await {
-                LogCompletion::Failed { ticket: 9, error } => {
-                    assert!(error.text.contains("00000001.segment"), "{error:?}");
-                }
-                other => panic!("{other:?}"),
-            }
-            // No file system holds an exabyte.
-            let create = LogEffect::Create { ticket: 10, file: FileId(2), bytes: 1 << 60 };
-            match segments.perform(create).await {
-                LogCompletion::Failed { ticket: 10, error } => assert!(error.code.is_some()),
-                other => panic!("{other:?}"),
-            }
-        });
-    }
-}
+mod tests;

@@ -18,8 +18,13 @@ pub(super) async fn run(runtime: Rc<ShardRuntime>) {
     let mut quiet = 0;
     let mut turns = runtime.turns.get();
     loop {
-        let idle = quiet >= TICKS_TO_IDLE && runtime.host.borrow().shard.deadline_us().is_none();
-        glommio::timer::sleep(if idle { IDLE } else { BUSY }).await;
+        let pause = if quiet < TICKS_TO_IDLE {
+            BUSY
+        } else {
+            let until_due = runtime.host.borrow_mut().until_due();
+            until_due.map_or(IDLE, |left| left.clamp(BUSY, IDLE))
+        };
+        glommio::timer::sleep(pause).await;
         runtime.budget.enter();
         // The ticker's own turns are not traffic.
         quiet = if runtime.turns.get() == turns { quiet + 1 } else { 0 };

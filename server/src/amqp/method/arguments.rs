@@ -3,12 +3,12 @@
 /// Declares a method's arguments as a struct in wire order, with its decoder.
 ///
 /// `fields { .. } bits { .. } then { .. }`: up to eight bits share one octet, first bit lowest.
-/// Fields whose name starts with `_` are read and dropped.
+/// `@ type;` at the head is read and dropped: what AMQP 0-8 had there (tickets).
 macro_rules! arguments {
     (
         $(#[$doc:meta])*
         $name:ident $(<$life:lifetime>)? {
-            $($skip:ident($skip_type:ty);)?
+            $(@ $skip_type:ty;)?
             $($field:ident: $type:ty),* $(,)?
         }
         $(bits { $($bit:ident),+ $(,)? })?
@@ -28,7 +28,7 @@ macro_rules! arguments {
             pub(crate) fn read(
                 reader: &mut $crate::amqp::codec::reader::Reader $(<$life>)?,
             ) -> Result<Self, $crate::amqp::codec::reader::Malformed> {
-                $(let $skip = reader.take::<$skip_type>()?;)?
+                $(reader.take::<$skip_type>()?;)?
                 $(let $field = reader.take::<$type>()?;)*
                 $(
                     let mut octet = reader.take::<u8>()?;

@@ -12,7 +12,7 @@ arguments! {
 
 arguments! {
     /// basic.consume (behaviour A88)
-    Consume<'a> { _ticket(u16); queue: &'a str, consumer_tag: &'a str }
+    Consume<'a> { @ u16; queue: &'a str, consumer_tag: &'a str }
     bits { no_local, no_ack, exclusive, nowait }
     then { arguments: TableOctets<'a> }
 }
@@ -25,13 +25,13 @@ arguments! {
 arguments! {
     /// basic.publish (behaviour A92-A95). Names are not checked for UTF-8 here: this is the hot
     /// path, and a name that is not text is simply not found.
-    Publish<'a> { _ticket(u16); exchange: ShortStr<'a>, key: ShortStr<'a> }
+    Publish<'a> { @ u16; exchange: ShortStr<'a>, key: ShortStr<'a> }
     bits { mandatory, immediate }
 }
 
 arguments! {
     /// basic.get (behaviour A97)
-    Get<'a> { _ticket(u16); queue: &'a str } bits { no_ack }
+    Get<'a> { @ u16; queue: &'a str } bits { no_ack }
 }
 
 arguments! {

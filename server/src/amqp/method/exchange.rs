@@ -7,19 +7,19 @@ use crate::amqp::codec::writer::MethodWriter;
 
 arguments! {
     /// exchange.declare (behaviour A50)
-    Declare<'a> { _ticket(u16); exchange: &'a str, kind: &'a str }
+    Declare<'a> { @ u16; exchange: &'a str, kind: &'a str }
     bits { passive, durable, auto_delete, internal, nowait }
     then { arguments: TableOctets<'a> }
 }
 
 arguments! {
     /// exchange.delete (behaviour A57)
-    Delete<'a> { _ticket(u16); exchange: &'a str } bits { if_unused, nowait }
+    Delete<'a> { @ u16; exchange: &'a str } bits { if_unused, nowait }
 }
 
 arguments! {
     /// exchange.bind and exchange.unbind (behaviour A61)
-    Bind<'a> { _ticket(u16); destination: &'a str, source: &'a str, key: &'a str }
+    Bind<'a> { @ u16; destination: &'a str, source: &'a str, key: &'a str }
     bits { nowait }
     then { arguments: TableOctets<'a> }
 }

@@ -7,14 +7,14 @@ use crate::amqp::codec::writer::MethodWriter;
 
 arguments! {
     /// queue.declare (behaviour A62)
-    Declare<'a> { _ticket(u16); queue: &'a str }
+    Declare<'a> { @ u16; queue: &'a str }
     bits { passive, durable, exclusive, auto_delete, nowait }
     then { arguments: TableOctets<'a> }
 }
 
 arguments! {
     /// queue.bind (behaviour A75)
-    Bind<'a> { _ticket(u16); queue: &'a str, exchange: &'a str, key: &'a str }
+    Bind<'a> { @ u16; queue: &'a str, exchange: &'a str, key: &'a str }
     bits { nowait }
     then { arguments: TableOctets<'a> }
 }
@@ -22,7 +22,7 @@ arguments! {
 arguments! {
     /// queue.unbind: no nowait (behaviour A76)
     Unbind<'a> {
-        _ticket(u16);
+        @ u16;
         queue: &'a str,
         exchange: &'a str,
         key: &'a str,
@@ -32,12 +32,12 @@ arguments! {
 
 arguments! {
     /// queue.purge (behaviour A78)
-    Purge<'a> { _ticket(u16); queue: &'a str } bits { nowait }
+    Purge<'a> { @ u16; queue: &'a str } bits { nowait }
 }
 
 arguments! {
     /// queue.delete (behaviour A79)
-    Delete<'a> { _ticket(u16); queue: &'a str } bits { if_unused, if_empty, nowait }
+    Delete<'a> { @ u16; queue: &'a str } bits { if_unused, if_empty, nowait }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
