@@ -117,9 +117,34 @@ fn split_words(text: &str) -> Vec<String> {
     words
 }
 
-/// Makes output comparable: ids that differ from run to run are masked, empty lines at the end dropped, and the rows
-/// below a table's header, whose order means nothing, are sorted.
-pub fn comparable(lines: impl IntoIterator<Item = String>, table: bool) -> Vec<String> {
+/// What a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Lines whose order counts.
+    Text,
+    /// A title perhaps, a header, and rows in any order.
+    Table,
+    /// A title perhaps, and rows in any order.
+    Rows,
+}
+
+impl Shape {
+    /// The shape of what these words print.
+    pub fn of(words: &[String]) -> Shape {
+        let has = |sought: &[&str]| words.iter().any(|word| sought.contains(&word.as_str()));
+        if !words.iter().any(|word| word.starts_with("list_")) {
+            Shape::Text
+        } else if has(&["-s", "--silent", "--no-table-headers"]) {
+            Shape::Rows
+        } else {
+            Shape::Table
+        }
+    }
+}
+
+/// Makes output comparable: ids that differ from run to run are masked, empty lines at the end dropped, and rows,
+/// whose order means nothing, are sorted.
+pub fn comparable(lines: impl IntoIterator<Item = String>, shape: Shape) -> Vec<String> {
     let process = regex::Regex::new(r"<[^<> @]+@[^<> ]+\.\d+\.\d+\.\d+>").expect("a valid pattern");
     let port = regex::Regex::new(r"\b\d{5}\b").expect("a valid pattern");
     let mut lines: Vec<String> = lines
@@ -140,10 +165,11 @@ pub fn comparable(lines: impl IntoIterator<Item = String>, table: bool) -> Vec<S
             *line = line.trim_start_matches(',').to_string();
         }
         lines.sort();
-    } else if table {
-        let header =
-            lines.iter().position(|line| line.contains('\t')).map_or(lines.len(), |at| at + 1);
-        lines[header.min(2)..].sort();
+    } else if shape != Shape::Text {
+        let titles = lines.iter().take_while(|line| line.ends_with("...")).count();
+        let headers = usize::from(shape == Shape::Table);
+        let rows = (titles + headers).min(lines.len());
+        lines[rows..].sort();
     }
     lines
 }
@@ -167,7 +193,7 @@ mod tests {
         let one = ["Listing queues ...", "name\tpid", "b\t<h@localhost.1.2.3>", "a\t12345", ""];
         let other = ["Listing queues ...", "name\tpid", "a\t54321", "b\t<g@localhost.9.9.9>"];
         let comparable =
-            |lines: &[&str]| comparable(lines.iter().map(|line| line.to_string()), true);
+            |lines: &[&str]| comparable(lines.iter().map(|line| line.to_string()), Shape::Table);
         assert_eq!(comparable(&one), comparable(&other));
     }
 }

@@ -184,6 +184,8 @@ fn is_documentation(address: &str) -> bool {
 #[test]
 fn the_confirm_is_made_in_one_place() {
     let made = places(&rust_files("engine/src"), r"Notice::Confirmed\s*\{");
-    let made: Vec<&String> = made.iter().filter(|place| !place.contains("=>")).collect();
+    // Not where it is only looked at.
+    let looks = |place: &&String| place.contains("=>") || place.contains("..");
+    let made: Vec<&String> = made.iter().filter(|place| !looks(place)).collect();
     assert_eq!(made.len(), 1, "Notice::Confirmed is made in: {made:#?}");
 }
