@@ -209,3 +209,50 @@ fn size_on_disk(directory: &std::path::Path) -> u64 {
     };
     entries.flatten().map(size).sum()
 }
+
+#[test]
+fn durable_definitions_survive_kill9_and_deleted_ones_stay_deleted() {
+    const QUEUE_DELETE: method::Method = (50, 40);
+    const QUEUE_UNBIND: method::Method = (50, 50);
+    const EXCHANGE_DELETE: method::Method = (40, 20);
+    let named = |name: &str| haremq_tests::wire::Arguments::new().short(0).shortstr(name);
+    let mut broker = Broker::start();
+    let mut client = Client::login_with_channel(broker.amqp());
+    for (name, durable) in [("kept.x", 2), ("gone.x", 2), ("transient.x", 0)] {
+        let declare = named(name).shortstr("topic").octet(durable).empty_table();
+        client.call(1, method::EXCHANGE_DECLARE, &declare, method::EXCHANGE_DECLARE_OK);
+    }
+    for name in ["kept", "gone"] {
+        client.declare_queue(1, name, 2);
+    }
+    for (queue, exchange, key) in [
+        ("kept", "kept.x", "a.#"),
+        ("kept", "kept.x", "unbound"),
+        ("kept", "gone.x", "x"),
+        ("gone", "kept.x", "y"),
+        ("kept", "transient.x", "z"),
+    ] {
+        let bind = named(queue).shortstr(exchange).shortstr(key).octet(0).empty_table();
+        client.call(1, method::QUEUE_BIND, &bind, method::QUEUE_BIND_OK);
+    }
+    let unbind = named("kept").shortstr("kept.x").shortstr("unbound").empty_table();
+    client.call(1, QUEUE_UNBIND, &unbind, (50, 51));
+    client.call(1, QUEUE_DELETE, &named("gone").octet(0), (50, 41));
+    client.call(1, EXCHANGE_DELETE, &named("gone.x").octet(0), (40, 21));
+
+    for restart in [Broker::kill9_and_start_again, Broker::kill9_and_start_again] {
+        restart(&mut broker);
+        let ctl = broker.ctl();
+        assert_eq!(ctl.rows(&["list_queues", "name", "durable"]), [["kept", "true"]]);
+        let mut exchanges = ctl.rows(&["list_exchanges", "name", "type", "durable"]);
+        exchanges.retain(|row| row[0].ends_with(".x"));
+        assert_eq!(exchanges, [["kept.x", "topic", "true"]]);
+        let mut bindings =
+            ctl.rows(&["list_bindings", "source_name", "destination_name", "routing_key"]);
+        bindings.retain(|row| !row[0].is_empty());
+        assert_eq!(bindings, [["kept.x", "kept", "a.#"]]);
+        let mut client = Client::login_with_channel(broker.amqp());
+        client.publish(1, "kept.x", "a.b", &[0, 0], b"routed").expect("the broker takes octets");
+        assert_eq!(client.get(1, "kept").map(|delivery| delivery.body), Some(b"routed".to_vec()));
+    }
+}
