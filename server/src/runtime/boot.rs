@@ -127,8 +127,18 @@ async fn recover(plan: &Plan) -> Result<Option<(EngineShard, Segments)>, StartEr
         })?;
         boot.supply(octets.as_bytes()).map_err(failed)?;
     }
+    if boot.torn_bytes() > 0 {
+        tracing::info!(
+            shard = plan.shard.0,
+            octets = boot.torn_bytes(),
+            "the log ended in an unfinished write, of which nothing had been confirmed"
+        );
+    }
     if plan.shard == ShardId::TOPOLOGY_WRITER {
-        let _ = plan.events.send((plan.shard, Event::Definitions(boot.definitions())));
+        let definitions = boot
+            .definitions()
+            .map_err(|source| StartError::Definitions { dir: plan.dir.clone(), source })?;
+        let _ = plan.events.send((plan.shard, Event::Definitions(definitions)));
     }
     // Nothing else runs on this thread yet, so that it may wait.
     let Ok(definitions) = plan.definitions.recv() else { return Ok(None) };

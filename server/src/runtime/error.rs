@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use haremq_engine::log::LogError;
+use haremq_engine::topology::DefinitionError;
 
 use crate::config::ConfigError;
 
@@ -98,6 +99,8 @@ pub enum StartError {
     Segment { path: PathBuf, what: String },
     #[error("shard {shard} ({}) cannot be recovered: {source}", dir.display())]
     Recovery { shard: u16, dir: PathBuf, source: LogError },
+    #[error("the definitions in {} cannot be read: {source}", dir.display())]
+    Definitions { dir: PathBuf, source: DefinitionError },
     #[error("cannot start the thread of shard {shard}: {what}")]
     Executor { shard: u16, what: String },
     #[error("cannot start the management interface: {what}")]

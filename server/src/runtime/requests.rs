@@ -87,12 +87,11 @@ fn each<T>(runtime: &Rc<ShardRuntime>, report: impl Fn(&Connection) -> Vec<T>) -
 fn status(runtime: &Rc<ShardRuntime>) -> ShardReport {
     let mut host = runtime.host.borrow_mut();
     let blocked = host.view().publishers_blocked();
-    let queues = host.shard.all_queue_stats();
     ShardReport {
         connections: host.world.connections.len() as u64,
-        queues: queues.len() as u64,
+        queues: host.shard.queue_count() as u64,
         disk_bytes: runtime.segments.bytes(),
-        memory_bytes: queues.iter().map(|queue| queue.message_bytes).sum(),
+        memory_bytes: host.shard.memory_bytes() as u64,
         blocked,
     }
 }
