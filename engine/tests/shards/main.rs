@@ -1,0 +1,10 @@
+//! Shards on simulated rings and disks: what they promise, step by step and by random schedules.
+
+mod client;
+mod consuming;
+mod definitions;
+mod disk;
+mod durability;
+mod limits;
+mod random;
+mod world;
