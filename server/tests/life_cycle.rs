@@ -111,7 +111,7 @@ impl Client {
         assert_eq!(client.method()[..4], [0, 10, 0, 10], "connection.start");
         client.send(b"\x00\x0a\x00\x0b\0\0\0\0\x05PLAIN\0\0\0\x0c\0guest\0guest\x05en_US");
         assert_eq!(client.method()[..4], [0, 10, 0, 30], "connection.tune");
-        client.send(b"\x00\x0a\x00\x1f\x00\x00\x00\x02\x00\x00\x00\x00");
+        client.send(b"\x00\x0a\x00\x1f\x07\xff\x00\x02\x00\x00\x00\x00");
         client.send(b"\x00\x0a\x00\x28\x01/\x00\x00");
         assert_eq!(client.method()[..4], [0, 10, 0, 41], "connection.open-ok");
         client
