@@ -158,7 +158,7 @@ fn operator(accounts: Arc<Topology>) -> Identity {
 }
 
 /// Checks a name and password; the work is the same whether the user exists or not.
-fn login(
+pub(super) fn login(
     accounts: Arc<Topology>,
     name: &str,
     password: &[u8],

@@ -5,7 +5,6 @@ use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use haremq_engine::queue::QueueError;
-use haremq_engine::table::Value as Field;
 use haremq_engine::topology::TopologyError;
 use serde_json::{json, Value};
 
@@ -130,32 +129,15 @@ impl From<TopologyError> for ApiError {
             E::DefaultExchange | E::ReservedName { .. } | E::SystemExchange { .. } => {
                 ApiError::AccessRefused
             }
-            E::Inequivalent { ref received, ref current, .. } => ApiError::bad_request(format!(
-                "{error}: received '{received}' but current is '{current}'"
-            )),
-            E::InequivalentArgument { ref received, ref current, .. } => {
-                ApiError::bad_request(format!(
-                    "{error}: received {} but current is {}",
-                    describe(received.as_ref()),
-                    describe(current.as_ref())
-                ))
-            }
-            E::Locked { ref vhost, ref name } => locked(vhost, name),
             E::InvalidRegex { pattern, reason } => {
-                ApiError::BadRequest(json!(["invalid_regexp", &*pattern, &*reason]))
+                // The last line says it; the ones before draw an arrow.
+                let reason = reason.lines().last().unwrap_or_default();
+                let reason = reason.trim_start_matches("error: ");
+                ApiError::BadRequest(json!(["invalid_regexp", &*pattern, reason]))
             }
             _ => ApiError::bad_request(error.to_string()),
         }
     }
-}
-
-/// The refusal of an exclusive queue of some connection (behaviour A66, A67).
-pub(super) fn locked(vhost: &str, name: &str) -> ApiError {
-    ApiError::bad_request(format!(
-        "cannot obtain exclusive access to locked queue '{name}' in vhost '{vhost}'. It could be \
-         originally declared on another connection or the exclusive property value does not match \
-         that of the original declaration."
-    ))
 }
 
 /// The refusal of a command by the queue itself (behaviour A79).
@@ -170,10 +152,4 @@ pub(super) fn queue_refusal(error: QueueError, vhost: &str, name: &str) -> ApiEr
         }
         _ => ApiError::bad_request(format!("queue '{name}' in vhost '{vhost}' in exclusive use")),
     }
-}
-
-/// An argument in an inequivalence text (behaviour A63): `the value '1000' of type 'signedint'`.
-fn describe(value: Option<&Field>) -> String {
-    let Some(value) = value else { return "none".to_owned() };
-    format!("the value '{value}' of type '{}'", value.type_name())
 }

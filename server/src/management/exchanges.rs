@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use haremq_engine::access::Right;
-use haremq_engine::topology::{Exchange, ExchangeKind, TopologyOutcome, TopologyRequest};
+use haremq_engine::topology::{Exchange, TopologyOutcome, TopologyRequest};
 use serde::Deserialize;
 use serde_json::{json, Value};
 
@@ -47,16 +47,10 @@ pub(super) fn for_rights(name: &str) -> &str {
 }
 
 fn describe(exchange: &Exchange, style: TableStyle) -> Value {
-    let kind = match exchange.kind {
-        ExchangeKind::Direct => "direct",
-        ExchangeKind::Fanout => "fanout",
-        ExchangeKind::Topic => "topic",
-        ExchangeKind::Headers => "headers",
-    };
     json!({
         "name": &*exchange.name,
         "vhost": &*exchange.vhost,
-        "type": kind,
+        "type": exchange.kind.name(),
         "durable": exchange.durable,
         "auto_delete": exchange.auto_delete,
         "internal": exchange.internal,

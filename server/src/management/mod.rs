@@ -33,6 +33,8 @@ mod users;
 mod vhosts;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

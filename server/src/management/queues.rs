@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{json, Value};
 
 use super::auth::Identity;
-use super::errors::{locked, queue_refusal, ApiError};
+use super::errors::{queue_refusal, ApiError};
 use super::exchanges::for_rights;
 use super::extract::{check_name, Body, Names, Query};
 use super::json::TableStyle;
@@ -210,8 +210,8 @@ async fn reach(
     identity.require_vhost(vhost)?;
     let queue = find(app, vhost, name).await?;
     identity.require_right(vhost, right, name)?;
-    if queue.exclusive_to.is_some() && !identity.is_operator() {
-        return Err(locked(vhost, name));
+    if !identity.is_operator() {
+        queue.check_lock(None)?;
     }
     Ok(queue)
 }
