@@ -253,3 +253,20 @@ fn a_second_signal_ends_the_broker_at_once() {
     broker.signal(Signal::TERM);
     assert_eq!(broker.wait().code(), Some(130));
 }
+
+/// A device that takes no more is played by a limit on the size of files.
+#[test]
+fn a_log_that_cannot_be_written_ends_the_broker_with_file_and_reason() {
+    let scratch = Scratch::new("full");
+    let limited = "trap '' XFSZ; ulimit -f 2048; exec \"$0\" \"$@\"";
+    let output = Command::new("sh")
+        .args(["-c", limited, env!("CARGO_BIN_EXE_haremq"), "--shards", "1"])
+        .args(["--listen", "127.0.0.1:0", "--management", "127.0.0.1:0", "--data-dir"])
+        .arg(&scratch.0)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("shard-0/00000001.segment.new"), "{text}");
+    assert!(text.contains("os error 27"), "{text}");
+}
