@@ -77,7 +77,7 @@ impl<M: Memory> Log<M> {
         if !self.batch.merge_settle(queue, seq, segment, address) {
             let (at, _) = self.claim(now, SETTLE_BYTES, 0);
             self.batch.write_settle(at, Settle { queue, first: seq, segment, count: 1 });
-            self.end = self.batch.end();
+            self.note_end();
         }
         self.settles_since_us.get_or_insert(now.monotonic_us);
         let holder = self.segments.tail().number;
@@ -171,11 +171,18 @@ impl<M: Memory> Log<M> {
         placed
     }
 
+    /// A record has been written into the batch.
+    #[inline]
+    pub(super) fn note_end(&mut self) {
+        self.end = self.batch.end();
+        self.is_unmarked = true;
+    }
+
     /// Numbers the references of the record written at `at`.
     #[inline]
     fn place(&mut self, at: usize, length: usize, references: u32) -> Placed {
         self.urgent = true;
-        self.end = self.batch.end();
+        self.note_end();
         Placed {
             address: self.batch.address(at),
             length: length as u32,

@@ -79,7 +79,7 @@ impl<M: Memory> Log<M> {
         let Some(segment) = self.segments.remove(number) else { return };
         let (_, octets) = self.claim(now, RECYCLED_BYTES, 0);
         Recycled { segment: number, file: segment.file }.write(octets);
-        self.end = self.batch.end();
+        self.note_end();
         self.settles_since_us.get_or_insert(now.monotonic_us);
         self.files.release(segment.file);
     }
@@ -91,7 +91,7 @@ impl<M: Memory> Log<M> {
         let (length, as_runs) = record::plan_liveness(&dead);
         let (at, octets) = self.claim(now, length, 0);
         record::write_liveness(octets, number, references, &dead, as_runs);
-        self.end = self.batch.end();
+        self.note_end();
         let address = self.batch.address(at);
         let holder = self.segments.tail().number;
         if let Some(segment) = self.segments.get_mut(number) {

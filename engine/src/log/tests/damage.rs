@@ -116,6 +116,22 @@ fn rot_below_the_durable_mark_is_named() {
 }
 
 #[test]
+fn after_a_clean_stop_no_record_can_rot_unnoticed() {
+    let mut world = World::new(tiny(), 2);
+    write_out(&mut world, 3, 500);
+    world.log.stop();
+    world.settle_down();
+    let listed = blocks(&world.disk.files[&1]);
+    // All but the last block, which holds nothing but the mark.
+    for (at, _, _) in &listed[..listed.len() - 1] {
+        world.disk.files.get_mut(&1).expect("the first file")[at + 66] ^= 1;
+        assert!(matches!(world.recover(), Err(LogError::Rot { .. })));
+        world.disk.files.get_mut(&1).expect("the first file")[at + 66] ^= 1;
+    }
+    world.recover().expect("sound");
+}
+
+#[test]
 fn rot_in_a_sealed_segment_is_named() {
     let mut world = World::new(tiny(), 2);
     while world.log.segments.tail().number == 0 {

@@ -372,6 +372,27 @@ fn a_deleted_queues_messages_are_given_back_without_settles() {
 }
 
 #[test]
+fn a_stop_makes_everything_durable_and_marks_it() {
+    let mut world = ready(tiny());
+    world.append(&[Q], 10);
+    let message = world.append(&[Q], 10)[0];
+    world.settle_down();
+    world.settle(message);
+    world.log.stop();
+    for expected in ["the settle", "the mark"] {
+        assert!(world.log.durable() < world.log.end(), "{expected} is still to come");
+        let writes = world.poll_writes();
+        assert_eq!(writes.len(), 1, "{expected}");
+        let completion = world.disk.carry_out(&writes[0]);
+        world.complete(completion).expect("written");
+    }
+    assert!(world.log.durable() >= world.log.end());
+    assert!(world.poll_writes().is_empty(), "one mark is enough");
+    world.recover().expect("sound");
+    assert_eq!(world.held.len(), 1);
+}
+
+#[test]
 fn a_log_goes_on_where_it_stopped() {
     let mut world = ready(tiny());
     for round in 0..200 {
