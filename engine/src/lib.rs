@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod arena;
+pub mod dead_letter;
 pub mod ids;
 
 pub mod log;

@@ -1,0 +1,175 @@
+//! A dead message on its way to other queues: owned, because it may have to wait. Pure.
+
+use super::cycle::closes_cycle;
+use super::properties::PropertyList;
+use super::x_death::{further_keys, write_headers, Death};
+use super::Cause;
+use crate::message::MessageRef;
+
+/// Buffers of a used letter are kept up to this size for the next one.
+const KEPT_OCTETS: usize = 1 << 20;
+
+/// How and where a message died, and what its queue says shall be done with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Burial<'a> {
+    pub cause: Cause,
+    /// Name of the queue.
+    pub queue: &'a str,
+    pub now_unix_ms: u64,
+    /// `x-dead-letter-exchange`
+    pub exchange: &'a str,
+    /// `x-dead-letter-routing-key`; `None`: the message keeps its keys.
+    pub routing_key: Option<&'a str>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Letter {
+    exchange: Vec<u8>,
+    routing_key: Vec<u8>,
+    properties: Vec<u8>,
+    body: Vec<u8>,
+    persistent: bool,
+    priority: u8,
+}
+
+impl Letter {
+    /// Becomes the letter for that message. The expiration property is gone (behaviour B34), the
+    /// headers tell of the death, everything else is as it was.
+    pub fn write(&mut self, message: &MessageRef<'_>, burial: &Burial<'_>) {
+        for part in [&mut self.exchange, &mut self.routing_key, &mut self.properties] {
+            part.clear();
+        }
+        self.body.clear();
+        self.body.shrink_to(KEPT_OCTETS);
+        let list = PropertyList::read(message.properties);
+        let death = Death {
+            cause: burial.cause,
+            queue: burial.queue.as_bytes(),
+            at_unix_s: burial.now_unix_ms / 1000,
+            exchange: message.exchange,
+            routing_key: message.routing_key,
+            original_expiration: list.expiration(),
+        };
+        let keep_further_keys = burial.routing_key.is_none();
+        list.without_expiration().write(&mut self.properties, |out| {
+            write_headers(out, list.headers(), &death, keep_further_keys);
+        });
+        self.exchange.extend_from_slice(burial.exchange.as_bytes());
+        let key = burial.routing_key.map_or(message.routing_key, str::as_bytes);
+        self.routing_key.extend_from_slice(key);
+        self.body.extend_from_slice(message.body);
+        self.persistent = message.persistent;
+        self.priority = message.priority;
+    }
+
+    pub fn message(&self) -> MessageRef<'_> {
+        MessageRef {
+            exchange: &self.exchange,
+            routing_key: &self.routing_key,
+            properties: &self.properties,
+            body: &self.body,
+            persistent: self.persistent,
+            priority: self.priority,
+            expiration_ms: None,
+        }
+    }
+
+    /// The fields of the header table, without its length.
+    pub fn headers(&self) -> &[u8] {
+        PropertyList::read(&self.properties).headers()
+    }
+
+    /// The keys it is routed by: its own first, then those of CC unless one key has replaced all.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.routing_key.as_slice()).chain(further_keys(self.headers()))
+    }
+
+    /// True if it must not go to the queue of that name (behaviour B35).
+    pub fn closes_cycle(&self, cause: Cause, queue: &str) -> bool {
+        cause != Cause::Rejected && closes_cycle(self.headers(), queue.as_bytes())
+    }
+
+    /// Octets of memory that the message takes.
+    pub fn octets(&self) -> usize {
+        self.properties.len() + self.body.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{Table, Value};
+
+    fn message(properties: &[u8]) -> MessageRef<'_> {
+        MessageRef {
+            exchange: b"orders",
+            routing_key: b"own",
+            properties,
+            body: b"body",
+            persistent: true,
+            priority: 3,
+            expiration_ms: Some(40),
+        }
+    }
+
+    fn burial(routing_key: Option<&str>) -> Burial<'_> {
+        Burial {
+            cause: Cause::Expired,
+            queue: "q",
+            now_unix_ms: 1_700_000_000_999,
+            exchange: "dlx",
+            routing_key,
+        }
+    }
+
+    /// Headers with CC, delivery mode 2, expiration "40", message id "m".
+    fn properties() -> Vec<u8> {
+        let mut octets = 0b0011_0001_1000_0000_u16.to_be_bytes().to_vec();
+        let cc = Value::Array(Box::new([Value::text("copy")]));
+        Table(vec![("CC".into(), cc)]).encode(&mut octets);
+        octets.extend_from_slice(&[2, 2, b'4', b'0', 1, b'm']);
+        octets
+    }
+
+    #[test]
+    fn message_keeps_its_keys_unless_the_queue_names_one() {
+        let properties = properties();
+        let mut letter = Letter::default();
+        letter.write(&message(&properties), &burial(None));
+        let own: Vec<&[u8]> = vec![b"own", b"copy"];
+        assert_eq!(letter.keys().collect::<Vec<_>>(), own);
+        letter.write(&message(&properties), &burial(Some("other")));
+        let other: Vec<&[u8]> = vec![b"other"];
+        assert_eq!(letter.keys().collect::<Vec<_>>(), other);
+        let written = letter.message();
+        assert_eq!((written.exchange, written.routing_key), (&b"dlx"[..], &b"other"[..]));
+        assert_eq!((written.body, written.persistent, written.priority), (&b"body"[..], true, 3));
+    }
+
+    #[test]
+    fn expiration_is_gone_and_the_other_properties_stay() {
+        let properties = properties();
+        let mut letter = Letter::default();
+        letter.write(&message(&properties), &burial(None));
+        let written = letter.message();
+        assert_eq!(written.expiration_ms, None);
+        assert_eq!(written.properties[..2], 0b0011_0000_1000_0000_u16.to_be_bytes());
+        assert!(written.properties.ends_with(&[2, 1, b'm']));
+        let headers = Table::decode(letter.headers()).expect("a table");
+        let Some(Value::Array(deaths)) = headers.get("x-death") else { panic!("{headers:?}") };
+        let Value::Table(death) = &deaths[0] else { panic!("{deaths:?}") };
+        assert_eq!(death.get("original-expiration"), Some(&Value::text("40")));
+        assert_eq!(death.get("exchange"), Some(&Value::text("orders")));
+        assert_eq!(death.get("time"), Some(&Value::Timestamp(1_700_000_000)));
+    }
+
+    #[test]
+    fn letter_does_not_go_back_by_itself_to_where_it_died() {
+        let mut letter = Letter::default();
+        letter.write(&message(&[0, 0]), &burial(None));
+        assert!(letter.closes_cycle(Cause::Expired, "q"));
+        assert!(!letter.closes_cycle(Cause::Rejected, "q"));
+        assert!(!letter.closes_cycle(Cause::Expired, "r"));
+    }
+}
