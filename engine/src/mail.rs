@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use crate::dead_letter::Letter;
 use crate::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
 use crate::message::MessageRef;
 use crate::queue::QueueError;
@@ -249,6 +250,11 @@ pub enum PeerMail {
     Request { from: Requester, request: TopologyRequest },
     /// From shard 0: apply these, in order of `version`, and say so.
     Update { version: u64, changes: Arc<[Change]> },
+    /// A message that died in a queue of `from` is for these queues of the receiver, which says so
+    /// by [`PeerMail::DeadLetterTaken`] when it is as safe there as it promises to be.
+    DeadLetter { from: ShardId, ticket: u64, queues: Arc<[QueueId]>, letter: Arc<Letter> },
+    /// Answer to a [`PeerMail::DeadLetter`]; letters of one shard are answered in any order.
+    DeadLetterTaken { ticket: u64 },
     /// To shard 0: `shard` routes by everything up to `version`.
     Applied { shard: ShardId, version: u64 },
 }

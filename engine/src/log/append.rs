@@ -38,7 +38,7 @@ impl<M: Memory> Log<M> {
         let length = MESSAGE_HEAD_BYTES + content;
         let attributes = Attributes { received_unix_ms: now.unix_ms, expires_unix_ms };
         if length > self.geometry.record_bytes_max() {
-            return self.append_in_parts(now, message, attributes, references);
+            return self.append_in_parts(now, message, attributes, references, 0);
         }
         let count = references.len() as u32;
         let (at, octets) = self.claim(now, length, count);
@@ -114,14 +114,16 @@ impl<M: Memory> Log<M> {
         }
     }
 
-    /// Content in Part records first, then the record that names them.
+    /// Content in Part records first, then the record that names them. `followed_by`: octets of
+    /// records to come that belong into that record's block.
     #[cold]
-    fn append_in_parts(
+    pub(super) fn append_in_parts(
         &mut self,
         now: Now,
         message: &MessageRef<'_>,
         attributes: Attributes,
         references: &[(QueueId, Seq)],
+        followed_by: usize,
     ) -> Placed {
         let mut content =
             vec![0; record::content_bytes(message, references.len()) - message.body.len()];
@@ -156,6 +158,9 @@ impl<M: Memory> Log<M> {
             }
         }
         let length = MESSAGE_HEAD_BYTES + parts.len() * PART_ENTRY_BYTES;
+        if followed_by > 0 {
+            self.keep_together(now, aligned_record(length) + followed_by, count);
+        }
         let (at, octets) = self.claim(now, length, count);
         let rest = record::write_message_head(
             octets,
@@ -204,7 +209,7 @@ impl<M: Memory> Log<M> {
     }
 
     #[inline]
-    fn reserve(&mut self, now: Now, need: usize, references: u32) -> usize {
+    pub(super) fn reserve(&mut self, now: Now, need: usize, references: u32) -> usize {
         let numbered = self.segments.tail().references();
         if u64::from(numbered) + u64::from(references) <= u64::from(self.geometry.references_max())
         {

@@ -113,6 +113,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
         self.reserve_in_another_block(need, reference, stamp)
     }
 
+    /// Gives back what the last `reserve` gave, to be reserved again in smaller pieces.
+    pub(super) fn unreserve(&mut self, need: usize) {
+        self.at -= need;
+        self.records -= 1;
+    }
+
     #[cold]
     fn reserve_in_another_block(
         &mut self,
@@ -174,6 +180,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
     #[inline]
     pub(super) fn address(&self, at: usize) -> Address {
         Address::new(self.start + self.block as u64, at - self.block)
+    }
+
+    /// Position of the block that takes records.
+    pub(super) fn open_position(&self) -> u64 {
+        self.start + self.block as u64
     }
 
     /// Position behind the last record.

@@ -7,6 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `format`, `geometry`, `record`, `block` | octets: layouts and arithmetic, no state |
+//! | `append`, `moving` | new records |
 //! | `batch`, `commit` | what is being written, and how far it is durable |
 //! | `segment`, `segments`, `files`, `reclaim` | what lives, and giving the rest back |
 //! | `cache`, `readback`, `parts`, `fetch` | reading back |
@@ -24,6 +25,7 @@ mod fetch;
 mod files;
 mod format;
 mod geometry;
+mod moving;
 mod parts;
 mod readback;
 mod reclaim;
@@ -85,6 +87,15 @@ pub struct Placed {
     pub reference: u32,
     /// Durable once [`Log::durable`] has reached this.
     pub end: Position,
+}
+
+/// A reference that is settled, as its append or its recovery said.
+#[derive(Clone, Copy, Debug)]
+pub struct Settling {
+    pub queue: QueueId,
+    pub seq: Seq,
+    pub address: Address,
+    pub reference: u32,
 }
 
 /// A message as stored, with what the store knows beside it.

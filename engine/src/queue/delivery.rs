@@ -26,6 +26,8 @@ pub enum Release {
     Requeued,
     /// Gone from the queue; its place is to be freed.
     Removed(Slot),
+    /// It has come back more often than the queue allows: gone, as if removed.
+    Exhausted(Slot),
 }
 
 impl Queue {
@@ -132,14 +134,24 @@ impl Queue {
                     return Release::Unknown;
                 };
                 self.no_longer_unacked(slot);
+                self.forget_comebacks(seq);
                 self.traffic.acks += u64::from(outcome == Outcome::Ack);
                 Release::Removed(slot)
+            }
+            Outcome::Requeue if self.has_come_back_too_often(seq) => {
+                let Some(slot) = self.lanes[lane].remove_unacked(pool, number) else {
+                    return Release::Unknown;
+                };
+                self.no_longer_unacked(slot);
+                self.forget_comebacks(seq);
+                Release::Exhausted(slot)
             }
             Outcome::Requeue => {
                 let Some((slot, expires)) = self.lanes[lane].give_back(number) else {
                     return Release::Unknown;
                 };
                 self.no_longer_unacked(slot);
+                self.count_comeback(seq);
                 self.counts.ready += 1;
                 self.counts.ready_bytes += slot.body_bytes();
                 self.top = self.top.min(lane);

@@ -224,9 +224,18 @@ impl Index {
     }
 
     /// Adds the numbers of ready messages whose time was before `now_unix_ms` to `expired`, and
-    /// forgets that these were to expire: the caller kills them.
-    pub(super) fn collect_expired(&mut self, now_unix_ms: u64, expired: &mut Vec<u64>) {
+    /// forgets that these were to expire: the caller kills them. Stops behind the chunk in which
+    /// there are `limit` of them.
+    pub(super) fn collect_expired(
+        &mut self,
+        now_unix_ms: u64,
+        limit: usize,
+        expired: &mut Vec<u64>,
+    ) {
         for chunk in &mut self.chunks {
+            if expired.len() >= limit {
+                return;
+            }
             let base = chunk.base_unix_ms;
             if chunk.soonest == u32::MAX || base + u64::from(chunk.soonest) >= now_unix_ms {
                 continue;

@@ -117,8 +117,13 @@ impl Lane {
         self.index.next_expiry_unix_ms()
     }
 
-    pub(super) fn collect_expired(&mut self, now_unix_ms: u64, expired: &mut Vec<u64>) {
-        self.index.collect_expired(now_unix_ms, expired);
+    pub(super) fn collect_expired(
+        &mut self,
+        now_unix_ms: u64,
+        limit: usize,
+        expired: &mut Vec<u64>,
+    ) {
+        self.index.collect_expired(now_unix_ms, limit, expired);
     }
 
     /// Live messages, in order.

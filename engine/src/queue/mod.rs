@@ -7,6 +7,7 @@
 //! that order by `Seq` is queue order in every queue; each level is a [`Lane`].
 
 mod backlog;
+mod comebacks;
 mod consumer;
 mod consumers;
 mod credit;
@@ -32,12 +33,13 @@ pub use delivery::{Due, Release};
 pub use error::QueueError;
 pub use index::ChunkPool;
 pub use intake::Arrival;
-pub use settings::{Overflow, QueueSettings};
+pub use settings::{DeadLetterRule, Overflow, QueueSettings};
 pub use slot::{Place, Slot, State};
 
 use crate::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq};
 use crate::mail::Consume;
 use lane::Lane;
+use rustc_hash::FxHashMap;
 
 /// Bits of a [`Seq`] below the level.
 const LANE_SHIFT: u32 = 56;
@@ -93,6 +95,8 @@ pub struct Queue {
     next_expiry_unix_ms: Option<u64>,
     /// When expired messages were last looked for.
     swept_unix_ms: u64,
+    /// How often messages have come back, if there is a limit to that: those that have at all.
+    comebacks: FxHashMap<Seq, u32>,
     /// For `x-expires`: when the queue was last of use to somebody.
     used_unix_ms: u64,
 }
@@ -116,6 +120,7 @@ impl Queue {
             closed: false,
             next_expiry_unix_ms: None,
             swept_unix_ms: 0,
+            comebacks: FxHashMap::default(),
             used_unix_ms: now_unix_ms,
             settings,
         }

@@ -15,6 +15,7 @@ impl Queue {
         let slot = self.lanes[lane].remove_ready(pool, number)?;
         self.counts.ready -= 1;
         self.counts.ready_bytes -= slot.body_bytes();
+        self.forget_comebacks(seq_of(lane, number));
         Some(Removed { seq: seq_of(lane, number), slot })
     }
 
@@ -29,23 +30,26 @@ impl Queue {
         purged
     }
 
-    /// Drops ready messages whose time is over, wherever they are in the queue. `scratch` is
-    /// working memory.
+    /// Drops ready messages whose time is over, wherever they are in the queue, in queue order.
+    /// About `limit` at a time: what is left is found the next time, for which the queue's
+    /// deadline asks at once. `scratch` is working memory.
     pub fn expire(
         &mut self,
         pool: &mut ChunkPool,
         now_unix_ms: u64,
+        limit: usize,
         scratch: &mut Vec<u64>,
         mut free: impl FnMut(Removed),
     ) {
         if self.next_expiry_unix_ms.is_none_or(|next| next >= now_unix_ms) {
             return;
         }
-        self.swept_unix_ms = now_unix_ms;
+        let mut left = limit;
         let mut next_expiry: Option<u64> = None;
         for lane in 0..self.lanes.len() {
             scratch.clear();
-            self.lanes[lane].collect_expired(now_unix_ms, scratch);
+            self.lanes[lane].collect_expired(now_unix_ms, left, scratch);
+            left = left.saturating_sub(scratch.len());
             for &number in scratch.iter() {
                 if let Some(removed) = self.remove_ready(pool, lane, number) {
                     free(removed);
@@ -54,6 +58,7 @@ impl Queue {
             let of_lane = self.lanes[lane].next_expiry_unix_ms();
             next_expiry = [next_expiry, of_lane].into_iter().flatten().min();
         }
+        self.swept_unix_ms = if left > 0 { now_unix_ms } else { 0 };
         self.next_expiry_unix_ms = next_expiry;
     }
 

@@ -1,7 +1,12 @@
 //! What a queue was declared as, parsed once.
 
+use std::sync::Arc;
+
 use crate::table::{Table, Value};
 use crate::topology;
+
+/// Longest name of an exchange or routing key.
+const NAME_BYTES_MAX: usize = 255;
 
 /// What happens to a message that comes to a full queue (behaviour B28).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -11,6 +16,35 @@ pub enum Overflow {
     DropHead,
     /// The new one is refused; its publisher gets a nack.
     RejectPublish,
+    /// As `RejectPublish`, and the message is dead-lettered.
+    RejectPublishDlx,
+}
+
+/// Where a queue's dead messages go (behaviour B30), and what x-death tells of the queue.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DeadLetterRule {
+    pub vhost: Arc<str>,
+    /// Name of the queue.
+    pub queue: Arc<str>,
+    /// It need not exist (behaviour B11).
+    pub exchange: Box<str>,
+    /// `None`: the message keeps its keys.
+    pub routing_key: Option<Box<str>>,
+}
+
+impl DeadLetterRule {
+    fn of(queue: &topology::Queue) -> Option<Arc<Self>> {
+        let name = |argument| {
+            let text = queue.arguments.get(argument).and_then(Value::as_str);
+            text.filter(|text| text.len() <= NAME_BYTES_MAX).map(Box::from)
+        };
+        Some(Arc::new(DeadLetterRule {
+            vhost: queue.vhost.clone(),
+            queue: queue.name.clone(),
+            exchange: name("x-dead-letter-exchange")?,
+            routing_key: name("x-dead-letter-routing-key"),
+        }))
+    }
 }
 
 /// A queue's fixed properties. Arguments were validated by the topology writer; one that makes
@@ -31,6 +65,10 @@ pub struct QueueSettings {
     /// `x-max-length-bytes`: octets of bodies of ready messages.
     pub max_length_bytes: Option<u64>,
     pub overflow: Overflow,
+    /// `x-dead-letter-exchange` and `x-dead-letter-routing-key`; `None`: dead messages are gone.
+    pub dead_letters: Option<Arc<DeadLetterRule>>,
+    /// `x-delivery-limit`: how often a message may come back (behaviour I27).
+    pub delivery_limit: Option<u64>,
     /// `x-single-active-consumer` (behaviour B16).
     pub single_active_consumer: bool,
 }
@@ -39,8 +77,8 @@ impl QueueSettings {
     pub fn of(queue: &topology::Queue) -> Self {
         let arguments = &queue.arguments;
         let overflow = match arguments.get("x-overflow").and_then(Value::as_str) {
-            // Without dead-lettering the two refuse alike.
-            Some("reject-publish" | "reject-publish-dlx") => Overflow::RejectPublish,
+            Some("reject-publish") => Overflow::RejectPublish,
+            Some("reject-publish-dlx") => Overflow::RejectPublishDlx,
             _ => Overflow::DropHead,
         };
         QueueSettings {
@@ -52,11 +90,18 @@ impl QueueSettings {
             max_length: number(arguments, "x-max-length"),
             max_length_bytes: number(arguments, "x-max-length-bytes"),
             overflow,
+            dead_letters: DeadLetterRule::of(queue),
+            delivery_limit: number(arguments, "x-delivery-limit"),
             single_active_consumer: matches!(
                 arguments.get("x-single-active-consumer"),
                 Some(Value::Bool(true))
             ),
         }
+    }
+
+    /// True if a message that is refused for want of room is dead-lettered.
+    pub fn buries_refused(&self) -> bool {
+        self.overflow == Overflow::RejectPublishDlx && self.dead_letters.is_some()
     }
 
     /// True if messages may ever be dropped or refused for want of room.

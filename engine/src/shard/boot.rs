@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::confirm::Confirms;
+use super::dead_letters::DeadLetters;
 use super::definitions::{self, Definition, Definitions, Record};
 use super::links::Links;
 use super::publish::Takers;
@@ -139,6 +140,7 @@ impl<M: Memory> ShardBoot<M> {
             queues,
             links: Links::new(config.window_bytes),
             confirms: Confirms::new(),
+            dead_letters: DeadLetters::default(),
             timers: Timers::default(),
             topology: topology_of(definitions),
             applied: 0,
@@ -148,6 +150,7 @@ impl<M: Memory> ShardBoot<M> {
             effects: VecDeque::new(),
             takers: Takers::default(),
             expired: Vec::new(),
+            counted: Vec::new(),
             clock: now,
             stopping: false,
             config,

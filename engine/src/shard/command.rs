@@ -1,11 +1,13 @@
 //! What connections ask of this shard's queues, beside publishing.
 
+use super::dead_letters::Testament;
 use super::Shard;
+use crate::dead_letter::Cause;
 use crate::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq};
 use crate::log::Memory;
 use crate::mail::{Command, Consume, Notice, Outcome, Requester};
 use crate::now::Now;
-use crate::queue::{PendingGet, QueueError, Release, Unused};
+use crate::queue::{PendingGet, QueueError, Release, Removed, Unused};
 use crate::topology::TopologyRequest;
 
 impl<M: Memory> Shard<M> {
@@ -105,6 +107,16 @@ impl<M: Memory> Shard<M> {
         let queue = &mut hosted.queue;
         match queue.settle(pool, seq, consumer, outcome) {
             Release::Unknown => return,
+            Release::Exhausted(slot) => {
+                let (store, testament) = (&mut self.store, Testament::of(queue));
+                let gone = Removed { seq, slot };
+                self.dead_letters.take(store, now, &testament, &gone, Cause::DeliveryLimit);
+            }
+            Release::Removed(slot) if outcome == Outcome::Reject => {
+                let (store, testament) = (&mut self.store, Testament::of(queue));
+                let gone = Removed { seq, slot };
+                self.dead_letters.take(store, now, &testament, &gone, Cause::Rejected);
+            }
             Release::Removed(slot) => {
                 let survives = queue.settings().survives_restart;
                 self.store.free(now, id, survives, seq, &slot);

@@ -1,9 +1,13 @@
 //! Messages going out: queues that can deliver take turns, and so do their consumers.
 
+use super::dead_letters::Testament;
 use super::queues::QueueSlot;
 use super::{Effect, Outlet, Shard};
+use crate::dead_letter::{with_delivery_count, Cause};
+use crate::ids::Seq;
 use crate::log::{Fetch, Memory};
 use crate::mail::{Delivery, DeliveryTo, Notice};
+use crate::message::MessageRef;
 use crate::now::Now;
 use crate::queue::{ConsumerSlot, Due, Queue};
 
@@ -34,6 +38,7 @@ impl<M: Memory> Shard<M> {
     /// there is more to do at once.
     pub fn dispatch(&mut self, now: Now, outlet: &mut impl Outlet) -> bool {
         self.clock = now;
+        self.move_dead_letters(now);
         let mut left = self.config.dispatch_batch.max(1);
         while left > 0 {
             let Some(at) = self.queues.next_dirty() else { break };
@@ -53,7 +58,7 @@ impl<M: Memory> Shard<M> {
             let store = &mut self.store;
             self.queues.dismantle(DISMANTLE_BATCH, |slot| store.release(slot));
         }
-        self.queues.any_dirty() || self.queues.any_gone()
+        self.queues.any_dirty() || self.queues.any_gone() || self.dead_letters.can_move()
     }
 
     /// One queue's turn. Counts what it does in `done`, up to `limit`.
@@ -72,7 +77,8 @@ impl<M: Memory> Shard<M> {
             let (seq, slot) = match queue.due(pool, now.unix_ms) {
                 Due::Message { seq, slot } => (seq, slot),
                 Due::Expired(gone) => {
-                    self.store.free(now, id, survives, gone.seq, &gone.slot);
+                    let (store, testament) = (&mut self.store, Testament::of(queue));
+                    self.dead_letters.take(store, now, &testament, &gone, Cause::Expired);
                     *done += 1;
                     continue;
                 }
@@ -100,7 +106,7 @@ impl<M: Memory> Shard<M> {
                 Recipient::Nobody => return Turn::Done,
             };
             let Fetch::Ready(stored) = self.store.fetch(&slot) else { return Turn::Reading };
-            let message = stored.message;
+            let message = counted(queue, seq, stored.message, &mut self.counted);
             let delivery =
                 Delivery { to, queue: id, seq, redelivered: slot.redelivered(), message };
             let window_bytes = delivery.window_bytes();
@@ -149,6 +155,18 @@ impl<M: Memory> Shard<M> {
         }
         Recipient::Nobody
     }
+}
+
+/// The message as it is delivered: a queue that counts says how often it has come back.
+fn counted<'m>(
+    queue: &Queue,
+    seq: Seq,
+    message: MessageRef<'m>,
+    scratch: &'m mut Vec<u8>,
+) -> MessageRef<'m> {
+    let Some(count) = queue.delivery_count(seq) else { return message };
+    with_delivery_count(message.properties, count, scratch);
+    MessageRef { properties: scratch, ..message }
 }
 
 fn consumer_of(queue: &Queue, slot: ConsumerSlot) -> Option<DeliveryTo> {

@@ -6,15 +6,17 @@
 //!
 //! The shard's work is split by concern: `publish` (messages in), `dispatch` (messages out),
 //! `command` (everything else about queues), `confirm` (the one place where publishers are told
-//! that a message is safe), `replica` and `topology_writer` (definitions), `boot` (recovery).
+//! that a message is safe), `dead_letters` and `moving` (from queue to queue), `replica` and `topology_writer` (definitions), `boot` (recovery).
 
 mod boot;
 mod command;
 mod confirm;
+mod dead_letters;
 mod definitions;
 mod dispatch;
 mod effect;
 mod links;
+mod moving;
 mod publish;
 mod queues;
 mod replica;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 pub use boot::ShardBoot;
 pub use effect::{ConsumerStats, Effect, Outlet, QueueStats};
 
+use crate::dead_letter::Cause;
 use crate::ids::{QueueId, ShardId};
 use crate::log::{LogCompletion, LogConfig, LogError, Memory};
 use crate::mail::{Command, Notice, PeerMail, Requester};
@@ -35,6 +38,7 @@ use crate::now::Now;
 use crate::queue::Queue;
 use crate::topology::{Topology, TopologyRequest};
 use confirm::Confirms;
+use dead_letters::{DeadLetters, Testament};
 use links::Links;
 use publish::Takers;
 use queues::{QueueSlot, Queues};
@@ -56,6 +60,9 @@ pub struct ShardConfig {
     pub guest_password_hash: Arc<[u8]>,
 }
 
+/// Expired messages that a queue with a dead-letter exchange lets go at once, about.
+const SWEEP: usize = 1024;
+
 /// See the module.
 pub struct Shard<M: Memory> {
     config: ShardConfig,
@@ -63,6 +70,7 @@ pub struct Shard<M: Memory> {
     queues: Queues,
     links: Links,
     confirms: Confirms,
+    dead_letters: DeadLetters,
     timers: Timers,
     /// What this shard's connections see: everything that every shard has been told to apply.
     topology: Topology,
@@ -79,6 +87,8 @@ pub struct Shard<M: Memory> {
     takers: Takers,
     /// Working memory of message expiry.
     expired: Vec<u64>,
+    /// Working memory of deliveries that say how often the message has come back.
+    counted: Vec<u8>,
     clock: Now,
     stopping: bool,
 }
@@ -95,8 +105,10 @@ impl<M: Memory> Shard<M> {
         self.store.log.complete(now, completion)?;
         if was_read {
             self.queues.read_done();
+            self.dead_letters.read_done();
         } else {
             self.confirms.advance(self.store.log.durable());
+            self.tell_senders();
             self.drive_topology(now);
         }
         Ok(())
@@ -151,6 +163,7 @@ impl<M: Memory> Shard<M> {
     pub fn is_quiet(&self) -> bool {
         self.effects.is_empty()
             && self.confirms.is_quiet()
+            && self.dead_letters.is_quiet()
             && self.writer.as_ref().is_none_or(TopologyWriter::is_quiet)
             && self.store.log.durable() >= self.store.log.end()
     }
@@ -190,7 +203,7 @@ impl<M: Memory> Shard<M> {
 
     /// False while publishers of this shard should not be read from.
     pub fn has_room(&self) -> bool {
-        self.store.log.has_room()
+        self.store.log.has_room() && !self.dead_letters.is_crowded()
     }
 
     /// Management's way in: on shard 0 only. Others reach it by [`PeerMail::Request`].
@@ -226,10 +239,17 @@ impl<M: Memory> Shard<M> {
             self.retire(now, at);
             return;
         }
-        let (id, survives) = (queue.id(), queue.settings().survives_restart);
-        let store = &mut self.store;
-        queue.expire(pool, now.unix_ms, &mut self.expired, |gone| {
-            store.free(now, id, survives, gone.seq, &gone.slot);
+        let testament = Testament::of(queue);
+        let limit = if testament.has_heirs() { SWEEP } else { usize::MAX };
+        let (store, dead_letters) = (&mut self.store, &mut self.dead_letters);
+        if testament.has_heirs() && dead_letters.is_busy() {
+            // They stay where they are until there is somebody to carry them.
+            let later = now.unix_ms + 1;
+            hosted.timer_unix_ms = Some(later);
+            return self.timers.set(later, at);
+        }
+        queue.expire(pool, now.unix_ms, limit, &mut self.expired, |gone| {
+            dead_letters.take(store, now, &testament, &gone, Cause::Expired);
         });
         self.set_timer(at);
     }

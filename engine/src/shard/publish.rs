@@ -1,15 +1,17 @@
 //! Messages coming in: stored once, indexed by each queue that takes them, promised to the
 //! publisher.
 
+use super::dead_letters::{DeadMessage, Testament};
 use super::queues::QueueSlot;
 use super::store::Store;
 use super::Shard;
+use crate::dead_letter::Cause;
 use crate::ids::{QueueId, Seq};
-use crate::log::{Memory, Position};
+use crate::log::{Memory, Position, Settling};
 use crate::mail::Publish;
 use crate::message::MessageRef;
 use crate::now::Now;
-use crate::queue::{Arrival, Place};
+use crate::queue::{Arrival, Place, Removed, Slot};
 
 /// A queue that takes the message at hand.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +21,23 @@ struct Taker {
     seq: Seq,
     expires_unix_ms: Option<u64>,
     place: Place,
+    /// It has no room for the message, which is to be dead-lettered.
+    is_refused: bool,
+}
+
+impl Taker {
+    fn expires_like(&self, other: &Taker) -> bool {
+        self.expires_unix_ms == other.expires_unix_ms
+    }
+}
+
+/// What became of a message that came in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Intake {
+    /// Where it is durable; zero if nothing was promised to survive.
+    pub(super) end: Position,
+    /// A queue has refused it.
+    pub(super) refused: bool,
 }
 
 /// Working memory, used again for each publish.
@@ -35,38 +54,8 @@ impl<M: Memory> Shard<M> {
     /// the message came too late for it.
     pub fn publish(&mut self, now: Now, publish: &Publish<'_>) {
         self.clock = now;
-        let message = &publish.message;
-        let arrival = Arrival {
-            priority: message.priority,
-            body_bytes: message.body.len() as u64,
-            expiration_ms: message.expiration_ms,
-        };
-        self.takers.all.clear();
-        let mut survives_restart = false;
-        let mut refused = false;
-        for &id in publish.queues {
-            let Some((at, hosted, _)) = self.queues.open(id) else { continue };
-            let queue = &mut hosted.queue;
-            if !queue.admits(&arrival) {
-                refused = true;
-                continue;
-            }
-            let expires_unix_ms = queue.expiry_unix_ms(&arrival, now.unix_ms);
-            let seq = queue.assign(&arrival, expires_unix_ms);
-            survives_restart |= queue.settings().survives_restart;
-            self.takers.all.push(Taker { at, queue: id, seq, expires_unix_ms, place: NOWHERE });
-        }
-        let end = match self.takers.all.is_empty() {
-            true => Position::default(),
-            false if message.persistent && survives_restart => {
-                self.takers.put_in_log(&mut self.store, now, message)
-            }
-            false => self.takers.put_in_arena(&mut self.store, now, message),
-        };
-        for index in 0..self.takers.all.len() {
-            let taker = self.takers.all[index];
-            self.take_in(now, taker, arrival.body_bytes);
-        }
+        let Intake { end, refused } =
+            self.take_message(now, &publish.message, publish.queues, None);
         if let Some((channel, number)) = publish.confirm {
             if refused {
                 // One refusing queue is enough, though others have the message (behaviour B29).
@@ -77,10 +66,66 @@ impl<M: Memory> Shard<M> {
         }
     }
 
+    /// Stores a message once and gives it to those of `queues` that are there and take it.
+    /// `from`: what it was in the queue it died in, which ends by the same stroke.
+    #[inline]
+    pub(super) fn take_message(
+        &mut self,
+        now: Now,
+        message: &MessageRef<'_>,
+        queues: &[QueueId],
+        from: Option<&DeadMessage>,
+    ) -> Intake {
+        let arrival = Arrival {
+            priority: message.priority,
+            body_bytes: message.body.len() as u64,
+            expiration_ms: message.expiration_ms,
+        };
+        self.takers.all.clear();
+        let mut survives_restart = false;
+        let mut refused = false;
+        for &id in queues {
+            let Some((at, hosted, _)) = self.queues.open(id) else { continue };
+            let queue = &mut hosted.queue;
+            let is_refused = !queue.admits(&arrival);
+            refused |= is_refused;
+            if is_refused && !queue.settings().buries_refused() {
+                continue;
+            }
+            let expires_unix_ms = queue.expiry_unix_ms(&arrival, now.unix_ms);
+            let seq = queue.assign(&arrival, expires_unix_ms);
+            survives_restart |= queue.settings().survives_restart;
+            let place = NOWHERE;
+            self.takers.all.push(Taker { at, queue: id, seq, expires_unix_ms, place, is_refused });
+        }
+        let settling = from.and_then(DeadMessage::settling);
+        let is_in_log = !self.takers.all.is_empty() && message.persistent && survives_restart;
+        let end = match self.takers.all.is_empty() {
+            true => Position::default(),
+            false if is_in_log => self.takers.put_in_log(&mut self.store, now, message, settling),
+            false => self.takers.put_in_arena(&mut self.store, now, message),
+        };
+        if let Some(dead) = from {
+            if !is_in_log || settling.is_none() {
+                dead.free(&mut self.store, now);
+            }
+        }
+        for index in 0..self.takers.all.len() {
+            let taker = self.takers.all[index];
+            self.take_in(now, taker, arrival.body_bytes);
+        }
+        Intake { end, refused }
+    }
+
     fn take_in(&mut self, now: Now, taker: Taker, body_bytes: u64) {
         let Taker { at, seq, expires_unix_ms, place, .. } = taker;
         let Some((hosted, pool)) = self.queues.get_mut(at) else { return };
         let queue = &mut hosted.queue;
+        if taker.is_refused {
+            let gone = Removed { seq, slot: Slot::ready(place, body_bytes, false) };
+            let (store, testament) = (&mut self.store, Testament::of(queue));
+            return self.dead_letters.take(store, now, &testament, &gone, Cause::MaxLength);
+        }
         queue.push(pool, seq, place, body_bytes, expires_unix_ms, now.unix_ms);
         if queue.settings().is_bounded() {
             self.drop_excess(now, at);
@@ -95,9 +140,15 @@ impl<M: Memory> Shard<M> {
     pub(super) fn drop_excess(&mut self, now: Now, at: QueueSlot) {
         let Some((hosted, pool)) = self.queues.get_mut(at) else { return };
         let queue = &mut hosted.queue;
-        let (id, survives) = (queue.id(), queue.settings().survives_restart);
-        while let Some(gone) = queue.drop_excess(pool) {
-            self.store.free(now, id, survives, gone.seq, &gone.slot);
+        let Some(mut gone) = queue.drop_excess(pool) else { return };
+        let testament = Testament::of(queue);
+        loop {
+            let store = &mut self.store;
+            self.dead_letters.take(store, now, &testament, &gone, Cause::MaxLength);
+            match queue.drop_excess(pool) {
+                Some(next) => gone = next,
+                None => return,
+            }
         }
     }
 }
@@ -106,22 +157,38 @@ impl Takers {
     /// One record for all takers whose copies expire at the same time, which is nearly always
     /// all of them: the record says when its message expires. Gives the position at which the
     /// message is durable.
+    ///
+    /// `from` is settled by the same stroke. A message of a megabyte that goes to queues with
+    /// different limits does not fit one block: then copies for some of them come before that.
     fn put_in_log<M: Memory>(
         &mut self,
         store: &mut Store<M>,
         now: Now,
         message: &MessageRef<'_>,
+        from: Option<Settling>,
     ) -> Position {
         let first = self.all[0].expires_unix_ms;
+        let mut copies_left = 1;
         if self.all.iter().any(|taker| taker.expires_unix_ms != first) {
             self.all.sort_by_key(|taker| taker.expires_unix_ms);
+            let sizes = self.all.chunk_by(Taker::expires_like).map(<[Taker]>::len);
+            copies_left = sizes.clone().count();
+            if from.is_some() {
+                store.log.make_room_for_move(now, message, sizes);
+            }
         }
         let mut end = Position::default();
-        for alike in self.all.chunk_by_mut(|a, b| a.expires_unix_ms == b.expires_unix_ms) {
+        for alike in self.all.chunk_by_mut(Taker::expires_like) {
             self.references.clear();
             self.references.extend(alike.iter().map(|taker| (taker.queue, taker.seq)));
             let expires = alike[0].expires_unix_ms;
-            let placed = store.log.append_message(now, message, expires, &self.references);
+            copies_left -= 1;
+            let placed = match from {
+                Some(from) if copies_left == 0 => {
+                    store.log.append_move(now, message, expires, &self.references, from)
+                }
+                _ => store.log.append_message(now, message, expires, &self.references),
+            };
             for (reference, taker) in (placed.reference..).zip(alike) {
                 let (address, length) = (placed.address.0, placed.length);
                 taker.place = Place::Log { address, length, reference };

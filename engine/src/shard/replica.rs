@@ -25,6 +25,10 @@ impl<M: Memory> Shard<M> {
                 let mail = PeerMail::Applied { shard: self.config.shard, version };
                 self.effects.push_back(Effect::Peer { to: ShardId::TOPOLOGY_WRITER, mail });
             }
+            PeerMail::DeadLetter { from, ticket, queues, letter } => {
+                self.dead_letter(now, from, ticket, &queues, &letter);
+            }
+            PeerMail::DeadLetterTaken { ticket } => self.dead_letter_taken(now, ticket),
             PeerMail::Applied { shard, version } => {
                 if let Some(writer) = &mut self.writer {
                     writer.applied(shard, version);

@@ -76,12 +76,12 @@ const KNOWN: [Known; 22] = [
     known("x-stream-max-segment-size-bytes", S, check_not_negative),
     known("x-initial-cluster-size", S, check_positive),
     known("x-queue-leader-locator", Q | S, check_leader_locator),
-    known("x-delivery-limit", Q, check_nothing),
+    known("x-delivery-limit", C | Q, check_not_negative),
     known("x-queue-master-locator", C, check_nothing),
 ];
 
 /// The arguments of a classic queue, in the order in which a redeclare compares them (A63).
-pub(super) const COMPARED: [&str; 13] = [
+pub(super) const COMPARED: [&str; 14] = [
     "x-expires",
     "x-message-ttl",
     "x-dead-letter-exchange",
@@ -95,6 +95,7 @@ pub(super) const COMPARED: [&str; 13] = [
     "x-single-active-consumer",
     "x-queue-type",
     "x-queue-master-locator",
+    "x-delivery-limit",
 ];
 
 /// Largest x-message-ttl and x-expires.

@@ -48,6 +48,26 @@ fn durable_waits_for_the_write_and_for_all_writes_before_it() {
 }
 
 #[test]
+fn move_is_whole_wherever_the_power_goes() {
+    let mut moved = [0, 0];
+    for seed in 0..300 {
+        let mut world = World::new(tiny(), seed);
+        // The block is about to be full, by a different octet each time; some come in parts.
+        let fill = world.random.below(20_000);
+        let bytes = if seed % 3 == 0 { 40_000 } else { 4_000 };
+        let from = world.append(&[Q], 100)[0];
+        world.settle_down();
+        world.append(&[Q], fill);
+        let to = world.append_move(from, &[R], bytes)[0];
+        world.crash();
+        let there = [from, to].map(|key| world.held.contains_key(&key));
+        assert!(there[0] != there[1], "lost or doubled: {there:?}");
+        moved[usize::from(there[1])] += 1;
+    }
+    assert!(moved[0] > 10 && moved[1] > 10, "{moved:?}");
+}
+
+#[test]
 fn what_arrives_during_a_write_is_the_next_write() {
     let mut world = ready(tiny());
     world.append(&[Q], 10);

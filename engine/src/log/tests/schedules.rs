@@ -41,6 +41,22 @@ fn settle(world: &mut World) {
     }
 }
 
+/// Moves a message to a queue or two.
+fn move_on(world: &mut World) {
+    let unsettled = world.unsettled();
+    let keys: Vec<_> =
+        unsettled.into_iter().filter(|(queue, _)| *queue != QueueId::DEFINITIONS).collect();
+    if keys.is_empty() {
+        return;
+    }
+    let key = keys[world.random.below(keys.len())];
+    let first = 1 + world.random.below(QUEUES) as u64;
+    let mut queues = vec![QueueId(first), QueueId(first % QUEUES as u64 + 1)];
+    queues.retain(|queue| !world.gone.contains(queue));
+    let bytes = size(world);
+    world.append_move(key, &queues, bytes);
+}
+
 fn run(seed: u64, steps: usize) {
     let mut world = World::new(tiny(), seed);
     // Some seeds pile up, some keep nearly empty.
@@ -48,6 +64,7 @@ fn run(seed: u64, steps: usize) {
     for _ in 0..steps {
         match world.random.below(100) {
             n if n < appends => append(&mut world),
+            n if n < 75 && world.random.one_in(4) => move_on(&mut world),
             n if n < 75 => settle(&mut world),
             n if n < 92 => world.step(),
             92 => world.now.monotonic_us += 700,

@@ -10,7 +10,8 @@ use super::disk::{Completion, Disk, Effect, Tear, Vectors};
 use super::random::Random;
 use crate::ids::{QueueId, Seq};
 use crate::log::{
-    Address, Fetch, Log, LogConfig, LogEffect, LogError, Position, Recovered, Recovery, Stored,
+    Address, Fetch, Log, LogConfig, LogEffect, LogError, Position, Recovered, Recovery, Settling,
+    Stored,
 };
 use crate::message::MessageRef;
 use crate::now::Now;
@@ -88,6 +89,8 @@ pub(super) struct World {
     pub next_seq: BTreeMap<QueueId, u64>,
     pub gone: Vec<QueueId>,
     pub torn_bytes: u64,
+    /// Ends of the message and of the settle of each move.
+    moves: Vec<(Position, Position)>,
 }
 
 /// What a recovery told of one reference.
@@ -111,6 +114,7 @@ impl World {
             next_seq: BTreeMap::new(),
             gone: Vec::new(),
             torn_bytes: 0,
+            moves: Vec::new(),
         }
     }
 
@@ -120,6 +124,25 @@ impl World {
 
     /// Appends a message for those queues.
     pub(super) fn append(&mut self, queues: &[QueueId], bytes: usize) -> Vec<(QueueId, Seq)> {
+        self.put(queues, bytes, None)
+    }
+
+    /// Settles `from` and appends a message for those queues, as one.
+    pub(super) fn append_move(
+        &mut self,
+        from: (QueueId, Seq),
+        queues: &[QueueId],
+        bytes: usize,
+    ) -> Vec<(QueueId, Seq)> {
+        self.put(queues, bytes, Some(from))
+    }
+
+    fn put(
+        &mut self,
+        queues: &[QueueId],
+        bytes: usize,
+        from: Option<(QueueId, Seq)>,
+    ) -> Vec<(QueueId, Seq)> {
         let body = self.body(bytes, false);
         let references: Vec<(QueueId, Seq)> = queues
             .iter()
@@ -132,7 +155,20 @@ impl World {
         let (octets, texts) = (body.octets(), Texts::of(body));
         let message = body.message(&octets, &texts);
         let expires = body.seed.is_multiple_of(4).then_some(body.seed);
-        let placed = self.log.append_message(self.now, &message, expires, &references);
+        let placed = match from {
+            None => self.log.append_message(self.now, &message, expires, &references),
+            Some(key) => {
+                let held = self.held.get_mut(&key).expect("a message that is held");
+                let (queue, seq) = key;
+                let Held { address, reference, .. } = *held;
+                let from = Settling { queue, seq, address, reference };
+                let placed = self.log.append_move(self.now, &message, expires, &references, from);
+                let settled = self.log.end();
+                held.settled = Some(settled);
+                self.moves.push((placed.end, settled));
+                placed
+            }
+        };
         for (index, reference) in references.iter().enumerate() {
             let held = Held {
                 address: placed.address,
@@ -292,6 +328,9 @@ impl World {
         self.torn_bytes = recovery.torn_bytes();
         self.log = recovery.finish(self.now)?;
         let end = self.log.durable();
+        for (message, settle) in self.moves.drain(..) {
+            assert_eq!(message <= end, settle <= end, "half a move, log ends at {end:?}");
+        }
         let is_there = |held: &Held| held.end <= end && held.settled.is_none_or(|at| at > end);
         for ((queue, seq), (address, length, reference, payload)) in live {
             let held = self.held.get(&(*queue, *seq));

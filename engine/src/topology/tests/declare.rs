@@ -74,6 +74,7 @@ fn invalid_queue_arguments_that_are_not_recorded_get_reasons_of_the_same_form() 
     };
     let quorum = || q().text("x-queue-type", "quorum");
     let stream = || q().text("x-queue-type", "stream");
+    assert_eq!(reason(q().int("x-delivery-limit", -1)), "{value_negative,-1}");
     assert_eq!(reason(q().int("x-queue-type", 1)), "{unacceptable_type,signedint}");
     assert_eq!(reason(q().int("x-expires", -5)), "{value_negative,-5}");
     assert_eq!(reason(q().arg("x-expires", Value::U64(1 << 33))), "{value_too_large,8589934592}");
@@ -91,8 +92,8 @@ fn invalid_queue_arguments_that_are_not_recorded_get_reasons_of_the_same_form() 
     assert_eq!(reason(stream().text("x-max-age", "0D")), "invalid_max_age");
     assert_eq!(reason(stream().text("x-max-age", "7")), "invalid_max_age");
     assert_eq!(
-        world.error(q().int("x-delivery-limit", 3).declare()),
-        "invalid arg 'x-delivery-limit' for queue 'q' in vhost '/' of queue type rabbit_classic_queue"
+        world.error(q().int("x-max-in-memory-length", 3).declare()),
+        "invalid arg 'x-max-in-memory-length' for queue 'q' in vhost '/' of queue type rabbit_classic_queue"
     );
 }
 

@@ -1,0 +1,36 @@
+//! How often messages have come back to a queue that sets a limit to it (`x-delivery-limit`,
+//! behaviour B22, I27). Kept in memory alone: deliveries are not logged, so after a restart the
+//! count begins anew. Other queues keep nothing.
+
+use super::Queue;
+use crate::ids::Seq;
+
+impl Queue {
+    /// How often that message has come back; `None`: this queue does not count.
+    pub fn delivery_count(&self, seq: Seq) -> Option<u32> {
+        self.settings.delivery_limit?;
+        Some(self.comebacks.get(&seq).copied().unwrap_or(0))
+    }
+
+    /// True if it may not come back once more.
+    pub(super) fn has_come_back_too_often(&self, seq: Seq) -> bool {
+        let limit = self.settings.delivery_limit;
+        limit.is_some_and(|limit| {
+            self.delivery_count(seq).is_some_and(|count| u64::from(count) >= limit)
+        })
+    }
+
+    pub(super) fn count_comeback(&mut self, seq: Seq) {
+        if self.settings.delivery_limit.is_some() {
+            let count = self.comebacks.entry(seq).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// The message has left the queue.
+    pub(super) fn forget_comebacks(&mut self, seq: Seq) {
+        if !self.comebacks.is_empty() {
+            self.comebacks.remove(&seq);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Messages that queues of this shard have let go and that are on their way to other queues.
+//!
+//! A dead message has left its queue's index, but what it takes in log or arena stays its own
+//! until it has arrived: a crash before that gives it back to its queue. Moves are begun in the
+//! order of the deaths, so many in a turn; no more than a number and no longer than its slot is
+//! kept of one that waits. What is between two shards is bounded in number and octets.
+//! `moving` carries the moves out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::store::Store;
+use crate::dead_letter::{Burial, Cause, Letter};
+use crate::ids::{QueueId, Seq, ShardId};
+use crate::log::{Address, Memory, Position, Settling};
+use crate::now::Now;
+use crate::queue::{DeadLetterRule, Place, Queue, Removed, Slot};
+use crate::topology::Routes;
+
+/// Letters that may be on their way to other shards at a time.
+const CROSSINGS_MAX: usize = 256;
+/// Octets of them, reached by the last one at most.
+const CROSSING_OCTETS_MAX: usize = 4 << 20;
+/// Messages that wait, before sweeps for expired ones find no more for now.
+const WAITING_FOR_SWEEP: usize = 4096;
+/// Messages that wait, before publishers should.
+const WAITING_MAX: usize = 1 << 16;
+
+/// What a queue wants done with messages that it lets go.
+#[derive(Clone, Debug)]
+pub(super) struct Testament {
+    queue: QueueId,
+    survives_restart: bool,
+    rule: Option<Arc<DeadLetterRule>>,
+}
+
+impl Testament {
+    pub(super) fn of(queue: &Queue) -> Self {
+        Testament {
+            queue: queue.id(),
+            survives_restart: queue.settings().survives_restart,
+            rule: queue.settings().dead_letters.clone(),
+        }
+    }
+
+    /// True if its messages are dead-lettered.
+    pub(super) fn has_heirs(&self) -> bool {
+        self.rule.is_some()
+    }
+}
+
+/// A message that waits to be moved.
+#[derive(Debug)]
+pub(super) struct DeadMessage {
+    rule: Arc<DeadLetterRule>,
+    seq: Seq,
+    slot: Slot,
+    queue: QueueId,
+    cause: Cause,
+    survives_restart: bool,
+}
+
+impl DeadMessage {
+    pub(super) fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    pub(super) fn rule(&self) -> &DeadLetterRule {
+        &self.rule
+    }
+
+    pub(super) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    pub(super) fn burial(&self, now: Now) -> Burial<'_> {
+        Burial {
+            cause: self.cause,
+            queue: &self.rule.queue,
+            now_unix_ms: now.unix_ms,
+            exchange: &self.rule.exchange,
+            routing_key: self.rule.routing_key.as_deref(),
+        }
+    }
+
+    /// What a settle record has to say of it; `None`: it would be gone after a restart anyway.
+    pub(super) fn settling(&self) -> Option<Settling> {
+        let (queue, seq) = (self.queue, self.seq);
+        match self.slot.place() {
+            Place::Log { address, reference, .. } if self.survives_restart => {
+                Some(Settling { queue, seq, address: Address(address), reference })
+            }
+            Place::Log { .. } | Place::Arena { .. } => None,
+        }
+    }
+
+    /// It has arrived, or there is nowhere to go to.
+    pub(super) fn free<M: Memory>(&self, store: &mut Store<M>, now: Now) {
+        store.free(now, self.queue, self.survives_restart, self.seq, &self.slot);
+    }
+}
+
+/// A message on its way to queues of other shards.
+#[derive(Debug)]
+pub(super) struct Crossing {
+    pub(super) dead: DeadMessage,
+    pub(super) letter: Arc<Letter>,
+    /// Queues of this shard that get it, too: once all others have it.
+    pub(super) queues: Vec<QueueId>,
+    /// Shards that have not said yet that they have it.
+    pub(super) owed: usize,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct DeadLetters {
+    waiting: VecDeque<DeadMessage>,
+    /// The first one's octets are being read.
+    is_reading: bool,
+    /// In order of their tickets, which are consecutive.
+    crossings: VecDeque<Crossing>,
+    /// Ticket of the first one.
+    first_ticket: u64,
+    crossing_octets: usize,
+    /// Letters from other shards that are not durable yet, in order of their ends.
+    received: VecDeque<(Position, ShardId, u64)>,
+    /// Working memory of moves.
+    pub(super) letter: Letter,
+    pub(super) routes: Routes,
+}
+
+impl DeadLetters {
+    /// A queue lets a message go: that is its end, or it waits to be moved.
+    pub(super) fn take<M: Memory>(
+        &mut self,
+        store: &mut Store<M>,
+        now: Now,
+        testament: &Testament,
+        gone: &Removed,
+        cause: Cause,
+    ) {
+        let Testament { queue, survives_restart, ref rule } = *testament;
+        let Removed { seq, slot } = *gone;
+        match rule {
+            None => store.free(now, queue, survives_restart, seq, &slot),
+            Some(rule) => {
+                let rule = Arc::clone(rule);
+                let dead = DeadMessage { rule, seq, slot, queue, cause, survives_restart };
+                self.waiting.push_back(dead);
+            }
+        }
+    }
+
+    /// True if a move can be begun.
+    pub(super) fn can_move(&self) -> bool {
+        !self.waiting.is_empty()
+            && !self.is_reading
+            && self.crossings.len() < CROSSINGS_MAX
+            && self.crossing_octets < CROSSING_OCTETS_MAX
+    }
+
+    pub(super) fn next(&mut self) -> Option<DeadMessage> {
+        self.waiting.pop_front()
+    }
+
+    /// It can be moved once a read has come back.
+    pub(super) fn await_read(&mut self, dead: DeadMessage) {
+        self.is_reading = true;
+        self.waiting.push_front(dead);
+    }
+
+    /// A read has come back: it may have been for this.
+    pub(super) fn read_done(&mut self) {
+        self.is_reading = false;
+    }
+
+    /// Ticket of the next crossing.
+    pub(super) fn next_ticket(&self) -> u64 {
+        self.first_ticket + self.crossings.len() as u64
+    }
+
+    pub(super) fn cross(&mut self, crossing: Crossing) {
+        self.crossing_octets += crossing.letter.octets();
+        self.crossings.push_back(crossing);
+    }
+
+    /// One of the shards has it.
+    ///
+    /// # Panics
+    /// If nothing of that ticket is on its way: a message would be settled that has not arrived.
+    pub(super) fn arrived(&mut self, ticket: u64) {
+        let index = ticket.checked_sub(self.first_ticket).map(|index| index as usize);
+        let crossing = index.and_then(|index| self.crossings.get_mut(index));
+        match crossing.filter(|crossing| crossing.owed > 0) {
+            Some(crossing) => crossing.owed -= 1,
+            None => panic!("a dead letter of ticket {ticket} has arrived and was never sent"),
+        }
+    }
+
+    /// The first crossing, if all shards have it: they end in the order in which they began.
+    pub(super) fn next_arrived(&mut self) -> Option<Crossing> {
+        self.crossings.front().filter(|crossing| crossing.owed == 0)?;
+        let crossing = self.crossings.pop_front()?;
+        self.first_ticket += 1;
+        self.crossing_octets -= crossing.letter.octets();
+        Some(crossing)
+    }
+
+    /// A letter from `from` will be durable at `end`.
+    pub(super) fn receive(&mut self, end: Position, from: ShardId, ticket: u64) {
+        self.received.push_back((end, from, ticket));
+    }
+
+    /// The next letter that its sender may be told of: the only place to ask.
+    pub(super) fn next_durable(&mut self, durable: Position) -> Option<(ShardId, u64)> {
+        let (end, from, ticket) = *self.received.front()?;
+        if end > durable {
+            return None;
+        }
+        self.received.pop_front();
+        Some((from, ticket))
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.waiting.is_empty() && self.crossings.is_empty() && self.received.is_empty()
+    }
+
+    /// True while a sweep should not bring more.
+    pub(super) fn is_busy(&self) -> bool {
+        self.waiting.len() >= WAITING_FOR_SWEEP
+    }
+
+    /// True while publishers should wait.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.waiting.len() >= WAITING_MAX
+    }
+}

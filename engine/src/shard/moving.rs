@@ -1,0 +1,123 @@
+//! Dead letters, carried from the queue they died in to those they are routed to.
+//!
+//! Between queues of this shard a move is one block of the log, which holds the message for its
+//! new queues and the settle of the old reference: nothing is lost or doubled by a crash. To
+//! queues of another shard the letter goes as mail; the reference here is settled once that shard
+//! has said that what it promises is durable. A crash in between gives the message back to the
+//! queue it died in, though it may have arrived: at least once.
+
+use std::sync::Arc;
+
+use super::dead_letters::{Crossing, DeadMessage};
+use super::{Effect, Shard};
+use crate::dead_letter::Letter;
+use crate::ids::{QueueId, ShardId};
+use crate::log::{Fetch, Memory};
+use crate::mail::PeerMail;
+use crate::now::Now;
+
+/// Moves begun in one turn at most.
+const MOVES_PER_TURN: usize = 256;
+/// Octets moved in one turn, reached by the last one at most.
+const OCTETS_PER_TURN: usize = 4 << 20;
+
+/// Where a letter goes.
+struct Heirs {
+    here: Vec<QueueId>,
+    elsewhere: Vec<(ShardId, Arc<[QueueId]>)>,
+}
+
+impl<M: Memory> Shard<M> {
+    /// Begins the moves that are due, within what a turn may take.
+    pub(super) fn move_dead_letters(&mut self, now: Now) {
+        let mut octets = 0;
+        for _ in 0..MOVES_PER_TURN {
+            if octets >= OCTETS_PER_TURN || !self.dead_letters.can_move() {
+                return;
+            }
+            let Some(dead) = self.dead_letters.next() else { return };
+            let Fetch::Ready(stored) = self.store.fetch(dead.slot()) else {
+                return self.dead_letters.await_read(dead);
+            };
+            let mut letter = std::mem::take(&mut self.dead_letters.letter);
+            letter.write(&stored.message, &dead.burial(now));
+            octets += letter.octets();
+            self.send(now, dead, letter);
+        }
+    }
+
+    fn send(&mut self, now: Now, dead: DeadMessage, letter: Letter) {
+        let Heirs { here, elsewhere } = self.heirs(&dead, &letter);
+        if elsewhere.is_empty() {
+            self.take_message(now, &letter.message(), &here, Some(&dead));
+            self.dead_letters.letter = letter;
+            return;
+        }
+        let (ticket, from) = (self.dead_letters.next_ticket(), self.config.shard);
+        let (owed, letter) = (elsewhere.len(), Arc::new(letter));
+        for (to, queues) in elsewhere {
+            let mail = PeerMail::DeadLetter { from, ticket, queues, letter: Arc::clone(&letter) };
+            self.effects.push_back(Effect::Peer { to, mail });
+        }
+        self.dead_letters.cross(Crossing { dead, letter, queues: here, owed });
+    }
+
+    /// Routes a letter by this shard's replica. A missing exchange leads nowhere (behaviour B11),
+    /// and so does what would go round for ever (B35).
+    fn heirs(&mut self, dead: &DeadMessage, letter: &Letter) -> Heirs {
+        let mut heirs = Heirs { here: Vec::new(), elsewhere: Vec::new() };
+        let (rule, cause) = (dead.rule(), dead.cause());
+        let (topology, routes) = (&self.topology, &mut self.dead_letters.routes);
+        let keys: Vec<&[u8]> = letter.keys().collect();
+        let exchange = rule.exchange.as_bytes();
+        let headers = Some(letter.headers());
+        if topology.route_dead_letter(&rule.vhost, exchange, &keys, headers, routes).is_err() {
+            return heirs;
+        }
+        routes.targets.retain(|target| {
+            let queue = topology.queue_by_id(target.queue);
+            queue.is_some_and(|queue| !letter.closes_cycle(cause, &queue.name))
+        });
+        for (shard, targets) in routes.by_shard() {
+            let queues = targets.iter().map(|target| target.queue);
+            if shard == self.config.shard {
+                heirs.here.extend(queues);
+            } else {
+                heirs.elsewhere.push((shard, queues.collect()));
+            }
+        }
+        heirs
+    }
+
+    /// A letter from another shard.
+    pub(super) fn dead_letter(
+        &mut self,
+        now: Now,
+        from: ShardId,
+        ticket: u64,
+        queues: &[QueueId],
+        letter: &Letter,
+    ) {
+        let end = self.take_message(now, &letter.message(), queues, None).end;
+        self.dead_letters.receive(end.max(self.store.log.durable()), from, ticket);
+        self.tell_senders();
+    }
+
+    /// Tells other shards which of their letters are as safe here as they can be.
+    pub(super) fn tell_senders(&mut self) {
+        let durable = self.store.log.durable();
+        while let Some((to, ticket)) = self.dead_letters.next_durable(durable) {
+            let mail = PeerMail::DeadLetterTaken { ticket };
+            self.effects.push_back(Effect::Peer { to, mail });
+        }
+    }
+
+    /// Another shard has a letter of this one.
+    pub(super) fn dead_letter_taken(&mut self, now: Now, ticket: u64) {
+        self.dead_letters.arrived(ticket);
+        while let Some(crossing) = self.dead_letters.next_arrived() {
+            let Crossing { dead, letter, queues, .. } = crossing;
+            self.take_message(now, &letter.message(), &queues, Some(&dead));
+        }
+    }
+}
