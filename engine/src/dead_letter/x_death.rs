@@ -187,11 +187,12 @@ mod tests {
 
     fn deaths(table: &Table) -> Vec<&Table> {
         let Some(Value::Array(items)) = table.get("x-death") else { panic!("{table:?}") };
-        let table = |item| match item {
-            &Value::Table(ref table) => table,
-            other => panic!("{other:?}"),
-        };
-        items.iter().map(table).collect()
+        let mut tables = Vec::new();
+        for item in items {
+            let Value::Table(table) = item else { panic!("{item:?}") };
+            tables.push(table);
+        }
+        tables
     }
 
     #[test]

@@ -85,9 +85,12 @@ impl Queue {
         }
     }
 
-    /// Takes the oldest ready message out if the queue holds more than it may (behaviour B27).
+    /// Takes the oldest ready message out if the queue holds more than it may (behaviour B27). One
+    /// that refuses new messages drops none, though returned ones may fill it beyond its limit.
     pub fn drop_excess(&mut self, pool: &mut ChunkPool) -> Option<Removed> {
-        if !self.settings.is_bounded() || !self.exceeds(self.counts.ready, self.counts.ready_bytes)
+        if !self.settings.is_bounded()
+            || self.settings.overflow != Overflow::DropHead
+            || !self.exceeds(self.counts.ready, self.counts.ready_bytes)
         {
             return None;
         }

@@ -25,6 +25,9 @@ pub(crate) struct Received {
     pub(crate) queue: QueueId,
     pub(crate) seq: Seq,
     pub(crate) redelivered: bool,
+    pub(crate) exchange: Vec<u8>,
+    pub(crate) routing_key: Vec<u8>,
+    pub(crate) properties: Vec<u8>,
     pub(crate) body: Vec<u8>,
     pub(crate) window_bytes: u64,
 }
@@ -49,6 +52,9 @@ impl Outlet for Inbox<'_> {
             queue: delivery.queue,
             seq: delivery.seq,
             redelivered: delivery.redelivered,
+            exchange: delivery.message.exchange.to_vec(),
+            routing_key: delivery.message.routing_key.to_vec(),
+            properties: delivery.message.properties.to_vec(),
             body: delivery.message.body.to_vec(),
             window_bytes: delivery.window_bytes(),
         }));
