@@ -119,6 +119,28 @@ fn auto_acked_message_of_a_dead_consumer_is_not_redelivered() {
 }
 
 #[test]
+fn failing_tasks_come_back_after_a_pause_and_are_put_aside_in_the_end() {
+    let broker = Broker::start();
+    let mut told = Program::run(Pika::One, "retrying_worker", &broker, &["6"]);
+    told.sort_unstable();
+    let story = "[('pause', 'expired', 3), ('tasks', 'rejected', 3)] tasks";
+    assert_eq!(
+        told,
+        [
+            format!("aside task 4 {story}"),
+            format!("aside task 5 {story}"),
+            "done task 0 after 0".to_owned(),
+            "done task 1 after 1".to_owned(),
+            "done task 2 after 2".to_owned(),
+            "done task 3 after 3".to_owned(),
+        ]
+    );
+    let ctl = broker.ctl();
+    let left = ["tasks", "pause", "aside"].map(|queue| ctl.messages(queue));
+    assert_eq!(left, [Some(0), Some(0), Some(2)]);
+}
+
+#[test]
 fn slow_consumer_gets_less_under_prefetch_1() {
     let broker = Broker::start();
     let workers = ["0.5", "0.02", "0.02"].map(|seconds_per_task| {

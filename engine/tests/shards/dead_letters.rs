@@ -10,8 +10,18 @@ use haremq_engine::table::{Table, Value};
 use crate::client::{bodies, channel, consumer, declare};
 use crate::world::{message, Event, Received, World};
 
-/// A queue whose dead messages go to the queue `heir` by the default exchange.
-pub(crate) fn mortal(world: &mut World, name: &str, heir: &str, limits: &[(&str, i64)]) -> QueueId {
+/// A queue of shard 0 whose dead messages go to the queue `heir` by the default exchange.
+fn mortal(world: &mut World, name: &str, heir: &str, limits: &[(&str, i64)]) -> QueueId {
+    mortal_on(world, 0, name, heir, limits)
+}
+
+pub(crate) fn mortal_on(
+    world: &mut World,
+    shard: u16,
+    name: &str,
+    heir: &str,
+    limits: &[(&str, i64)],
+) -> QueueId {
     let mut fields: Vec<(Box<str>, Value)> = vec![
         ("x-dead-letter-exchange".into(), Value::text("")),
         ("x-dead-letter-routing-key".into(), Value::text(heir)),
@@ -23,7 +33,7 @@ pub(crate) fn mortal(world: &mut World, name: &str, heir: &str, limits: &[(&str,
         };
         fields.push(((*argument).into(), value));
     }
-    world.declare_on(0, declare(name, true, Arc::new(Table(fields))))
+    world.declare_on(shard, declare(name, true, Arc::new(Table(fields))))
 }
 
 /// Takes all there is in a queue, for good.
@@ -343,14 +353,8 @@ fn dead_messages_that_lie_on_the_device_do_not_hold_up_a_consumer() {
 fn on_two_shards() -> (World, QueueId, QueueId) {
     let mut world = World::new(2, 1);
     let heir = world.durable_queue("heir");
-    let mut names = (0..100).map(|number| format!("q{number}"));
-    let queue = loop {
-        let name = names.next().expect("a name that another shard gets");
-        let queue = mortal(&mut world, &name, "heir", &[]);
-        if world.owner(queue) != world.owner(heir) {
-            break queue;
-        }
-    };
+    let queue = mortal_on(&mut world, 1, "q", "heir", &[]);
+    assert_ne!(world.owner(queue), world.owner(heir));
     (world, queue, heir)
 }
 
@@ -371,9 +375,9 @@ fn letter_to_another_shard_is_settled_only_when_it_has_arrived() {
                 world.poll(there);
             }
             assert!(world.carry(there, here), "the answer");
+            world.pass_ms(1, 0);
             world.settle_down();
         }
-        world.pass_ms(1, 0);
         assert!(arrives || !world.carry(there, here), "an answer before it is durable");
         world.crash();
         let (first, second) = (world.counts(queue).0, world.counts(heir).0);

@@ -2,6 +2,7 @@
 
 mod client;
 mod consuming;
+mod dead_letter_schedules;
 mod dead_letters;
 mod definitions;
 mod disk;
