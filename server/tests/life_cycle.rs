@@ -100,6 +100,72 @@ impl Drop for Broker {
     }
 }
 
+/// A client that has got as far as connection.open-ok.
+struct Client(TcpStream);
+
+impl Client {
+    fn open(address: SocketAddr) -> Client {
+        let mut client = Client(TcpStream::connect(address).unwrap());
+        client.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.0.write_all(b"AMQP\x00\x00\x09\x01").unwrap();
+        assert_eq!(client.method()[..4], [0, 10, 0, 10], "connection.start");
+        client.send(b"\x00\x0a\x00\x0b\0\0\0\0\x05PLAIN\0\0\0\x0c\0guest\0guest\x05en_US");
+        assert_eq!(client.method()[..4], [0, 10, 0, 30], "connection.tune");
+        client.send(b"\x00\x0a\x00\x1f\x07\xff\x00\x02\x00\x00\x00\x00");
+        client.send(b"\x00\x0a\x00\x28\x01/\x00\x00");
+        assert_eq!(client.method()[..4], [0, 10, 0, 41], "connection.open-ok");
+        client
+    }
+
+    /// Sends a method on channel 0.
+    fn send(&mut self, payload: &[u8]) {
+        let mut frame = vec![1, 0, 0];
+        frame.extend((payload.len() as u32).to_be_bytes());
+        frame.extend(payload);
+        frame.push(0xce);
+        self.0.write_all(&frame).unwrap();
+    }
+
+    /// The payload of the next frame.
+    fn method(&mut self) -> Vec<u8> {
+        let mut head = [0; 7];
+        self.0.read_exact(&mut head).unwrap();
+        let mut rest = vec![0; u32::from_be_bytes(head[3..7].try_into().unwrap()) as usize + 1];
+        self.0.read_exact(&mut rest).unwrap();
+        rest
+    }
+}
+
+#[test]
+fn clients_are_told_of_the_stop_and_their_answer_is_awaited() {
+    let scratch = Scratch::new("farewell");
+    let broker = Broker::start(&scratch.0, &["--shards", "2"]);
+    let mut clients: Vec<_> = (0..4).map(|_| Client::open(broker.amqp())).collect();
+    broker.signal(Signal::TERM);
+    for client in &mut clients {
+        let close = client.method();
+        assert_eq!(close[..6], [0, 10, 0, 50, 1, 64], "connection.close 320");
+        let text = String::from_utf8_lossy(&close[7..7 + usize::from(close[6])]).into_owned();
+        let words = "broker forced connection closure with reason 'shutdown'";
+        assert_eq!(text, format!("CONNECTION_FORCED - {words}"));
+        client.send(b"\x00\x0a\x00\x33");
+    }
+    for mut client in clients {
+        assert_eq!(client.0.read(&mut [0]).unwrap(), 0, "closed in order, not reset");
+    }
+    assert_eq!(broker.wait().code(), Some(0));
+}
+
+#[test]
+fn a_client_that_does_not_answer_the_close_holds_the_stop_up_for_seconds_only() {
+    let scratch = Scratch::new("sulking");
+    let broker = Broker::start(&scratch.0, &["--shards", "2"]);
+    let client = Client::open(broker.amqp());
+    broker.signal(Signal::TERM);
+    assert_eq!(broker.wait().code(), Some(0));
+    drop(client);
+}
+
 #[test]
 fn a_broker_says_what_it_serves_and_stops_cleanly_on_either_signal() {
     let scratch = Scratch::new("start");
@@ -180,14 +246,10 @@ fn a_client_that_says_nothing_does_not_hold_up_the_stop() {
 fn a_second_signal_ends_the_broker_at_once() {
     let scratch = Scratch::new("impatient");
     let broker = Broker::start(&scratch.0, &["--shards", "1"]);
-    // A client that has not answered the close keeps the first signal waiting.
-    let mut client = TcpStream::connect(broker.amqp()).unwrap();
-    client.write_all(b"AMQP\x00\x00\x09\x01").unwrap();
-    client.read_exact(&mut [0; 7]).unwrap();
+    // A client that does not answer the close keeps the first signal waiting.
+    let mut client = Client::open(broker.amqp());
     broker.signal(Signal::TERM);
-    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(client.method()[..4], [0, 10, 0, 50], "connection.close");
     broker.signal(Signal::TERM);
-    let status = broker.wait().code();
-    // The stop may have been quicker than the second signal.
-    assert!(matches!(status, Some(130) | Some(0)), "{status:?}");
+    assert_eq!(broker.wait().code(), Some(130));
 }

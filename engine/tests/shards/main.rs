@@ -6,5 +6,7 @@ mod definitions;
 mod disk;
 mod durability;
 mod limits;
+mod model;
 mod random;
+mod schedules;
 mod world;

@@ -253,6 +253,7 @@ impl World {
                     }
                 }
                 busy |= self.dispatch(shard);
+                busy |= self.poll(shard);
             }
         }
     }

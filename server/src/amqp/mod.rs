@@ -15,6 +15,8 @@ mod output;
 mod reply;
 mod session;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod topology_words;
 
 pub use broker::{Broker, Login};

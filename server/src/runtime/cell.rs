@@ -17,6 +17,8 @@ pub(super) struct ConnectionCell {
     pub(super) touched: Cell<bool>,
     /// In the host's list of connections to wake at the end of this turn.
     pub(super) roused: Cell<bool>,
+    /// In the host's list of connections that wait for room.
+    pub(super) starved: Cell<bool>,
     /// A call into it has panicked: its state is not to be trusted, its socket is to be closed.
     broken: Cell<bool>,
 }
@@ -29,6 +31,7 @@ impl ConnectionCell {
             waker: RefCell::new(None),
             touched: Cell::new(false),
             roused: Cell::new(false),
+            starved: Cell::new(false),
             broken: Cell::new(false),
         }
     }

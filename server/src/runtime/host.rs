@@ -126,12 +126,15 @@ impl Host {
 
     /// Has the connection woken when there is room again.
     pub(super) fn await_room(&mut self, cell: &Rc<ConnectionCell>) {
-        self.starved.push(cell.clone());
+        if !cell.starved.replace(true) {
+            self.starved.push(cell.clone());
+        }
     }
 
     fn feed_starved(&mut self) {
         if !self.starved.is_empty() && self.has_room() {
             for cell in self.starved.drain(..) {
+                cell.starved.set(false);
                 cell.wake();
             }
         }

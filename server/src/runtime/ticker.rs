@@ -9,7 +9,7 @@ use super::shard::ShardRuntime;
 /// with runnable tasks if it loses the core at the wrong moment.
 const BUSY: Duration = Duration::from_millis(5);
 /// While there is none: an idle broker is to cost next to nothing.
-const IDLE: Duration = Duration::from_millis(50);
+const IDLE: Duration = Duration::from_millis(200);
 /// Ticks without a turn after which a shard counts as idle.
 const TICKS_TO_IDLE: u32 = 20;
 

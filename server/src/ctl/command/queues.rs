@@ -41,7 +41,7 @@ pub(super) fn delete(context: &mut Context<'_, '_>) -> Result<Reply, Failure> {
     } else if reason.ends_with("' not empty") {
         Err(Failure::refused(Exit::Usage, "Queue is not empty"))
     } else if reason.ends_with("' in use") {
-        Err(Failure::refused(Exit::Usage, "Cannot delete queue: it has consumers"))
+        Err(Failure::refused(Exit::Usage, "Queue is in use"))
     } else {
         Err(Failure::unexpected(&answer))
     }

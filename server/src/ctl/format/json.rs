@@ -8,6 +8,9 @@ use super::super::command::List;
 use super::super::term::{Field, FieldValue, Term};
 
 pub(super) fn list(list: &List) -> String {
+    if list.rows.is_empty() && !list.streamed {
+        return "[]\n".to_owned();
+    }
     let mut text = String::from("[\n");
     for (index, row) in list.rows.iter().enumerate() {
         if index > 0 {

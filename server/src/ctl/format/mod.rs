@@ -26,7 +26,7 @@ pub(super) enum Formatter {
 impl Formatter {
     pub(super) fn named(name: Option<&str>) -> Result<Self, String> {
         match name {
-            None | Some("table" | "string") => Ok(Formatter::Table),
+            None | Some("table") => Ok(Formatter::Table),
             Some("json") => Ok(Formatter::Json),
             Some("csv") => Ok(Formatter::Csv),
             Some("pretty_table") => Ok(Formatter::PrettyTable),

@@ -97,13 +97,14 @@ fn pretty_table_is_drawn_in_terminal_line_characters() {
     let text = text.replace("\x1b(0", "<").replace("\x1b(B", ">").replace('\x1b', "^");
     assert_eq!(
         text,
-        "<lqqqqqqqqqqqqqqqqqqqqqwqqqqqqqqqqwqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqk>\n\
-         <x> ^[1mname^[0m                <x> ^[1mmessages^[0m <x> ^[1marguments^[0m                          <x>\n\
-         <tqqqqqqqqqqqqqqqqqqqqqnqqqqqqqqqqnqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqu>\n\
+        "<lqqqqqqqqqqqqqqqqqqqqqwqqqqqqqqqqwqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqk>\n\
+         <x> ^[1mname^[0m                <x> ^[1mmessages^[0m <x> \
+         ^[1marguments^[0m                             <x>\n\
+         <tqqqqqqqqqqqqqqqqqqqqqnqqqqqqqqqqnqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqu>\n\
          <x> demo                <x> 3        <x> {<<\"x-message-ttl\">>,signedint,60000} <x>\n\
-         <tqqqqqqqqqqqqqqqqqqqqqnqqqqqqqqqqnqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqu>\n\
-         <x> odd \"q\", ä      tab <x> 0        <x>                                    <x>\n\
-         <mqqqqqqqqqqqqqqqqqqqqqvqqqqqqqqqqvqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqj>\n"
+         <tqqqqqqqqqqqqqqqqqqqqqnqqqqqqqqqqnqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqu>\n\
+         <x> odd \"q\", ä      tab <x> 0        <x>                                       <x>\n\
+         <mqqqqqqqqqqqqqqqqqqqqqvqqqqqqqqqqvqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqj>\n"
     );
 }
 
@@ -134,6 +135,7 @@ fn an_absent_list_in_one_piece_is_an_empty_line() {
     let empty = |streamed| List { columns: vec!["x".to_owned()], rows: Vec::new(), streamed };
     assert_eq!(show(empty(true), Formatter::Table, true), "");
     assert_eq!(show(empty(false), Formatter::Table, true), "\n");
+    assert_eq!(show(empty(false), Formatter::Json, true), "[]\n");
 }
 
 #[test]
