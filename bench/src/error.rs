@@ -116,6 +116,14 @@ pub(crate) enum PerfError {
     /// Nobody listens there, or the process belongs to somebody else.
     #[error("no process that listens on port {0} can be found in /proc: give pid=PID")]
     NoListener(u16),
+    /// The start command ended with an error.
+    #[error("the start command of '{name}' failed with {status}")]
+    StartFailed {
+        /// Which broker.
+        name: String,
+        /// As the system puts it.
+        status: String,
+    },
     /// A broker that was told to start did not answer in time.
     #[error("'{name}' did not answer within {seconds} s after its start command")]
     NoRestart {

@@ -6,15 +6,26 @@ use crate::error::{PerfError, Result};
 
 /// Finds the process that listens on `port`. Works for processes of the same user, or as root.
 pub(crate) fn pid_of_listener(port: u16) -> Result<i32> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+    let inodes = listening_sockets(port);
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.find(|pid| owns_one_of(*pid, &inodes)).ok_or(PerfError::NoListener(port))
+}
+
+/// Somebody listens on `port`. Unlike a connection attempt, asking cannot get in the way of who is about to:
+/// a connection to a free port of the ephemeral range can be given that very port as its own.
+pub(crate) fn is_listening(port: u16) -> bool {
+    !listening_sockets(port).is_empty()
+}
+
+/// As the links in /proc/PID/fd name them.
+fn listening_sockets(port: u16) -> Vec<String> {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
         .into_iter()
         .filter_map(|path| fs::read_to_string(path).ok())
         .flat_map(|text| listening_inodes(&text, port))
         .map(|inode| format!("socket:[{inode}]"))
-        .collect();
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.find(|pid| owns_one_of(*pid, &inodes)).ok_or(PerfError::NoListener(port))
+        .collect()
 }
 
 fn listening_inodes(text: &str, port: u16) -> Vec<String> {
@@ -45,6 +56,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert_eq!(pid_of_listener(port).unwrap(), std::process::id() as i32);
+        assert!(is_listening(port));
         drop(listener);
         assert!(matches!(pid_of_listener(port), Err(PerfError::NoListener(_))));
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{kill_process, test_kill_process, Pid, Signal};
 
 use crate::error::{PerfError, PlanError, Result};
-use crate::procstat::listener::pid_of_listener;
+use crate::procstat::listener::{is_listening, pid_of_listener};
 use crate::session::{Identity, Session};
 use crate::uri::AmqpUri;
 
@@ -102,14 +102,10 @@ impl Broker {
             .map_err(|source| PerfError::Io { doing: "running the start command", source })?;
         self.started = Some(child);
         loop {
-            let answer = Session::with_channel(&self.uri, "haremq-perf").and_then(|mut session| {
-                let is_ready = ready(&mut session)?;
-                session.close()?;
-                Ok(is_ready)
-            });
-            if let Ok(true) = answer {
+            if is_listening(self.uri.port) && self.answers(&mut ready) {
                 break;
             }
+            self.see_that_it_runs()?;
             if begun.elapsed() > RESTART_TIMEOUT {
                 let (name, seconds) = (self.name.clone(), RESTART_TIMEOUT.as_secs());
                 return Err(PerfError::NoRestart { name, seconds });
@@ -119,6 +115,28 @@ impl Broker {
         let seconds = begun.elapsed().as_secs_f64();
         self.pid = pid_of_listener(self.uri.port)?;
         Ok(Some(seconds))
+    }
+
+    /// A broker that is coming up may refuse for a while, in whatever way; only the time limit ends the wait.
+    fn answers(&self, ready: &mut impl FnMut(&mut Session) -> Result<bool>) -> bool {
+        let answer = Session::with_channel(&self.uri, "haremq-perf").and_then(|mut session| {
+            let is_ready = ready(&mut session)?;
+            session.close()?;
+            Ok(is_ready)
+        });
+        matches!(answer, Ok(true))
+    }
+
+    /// A start command that failed would be waited for in vain. One that ended well has gone to the background.
+    fn see_that_it_runs(&mut self) -> Result<()> {
+        let Some(child) = &mut self.started else { return Ok(()) };
+        match child.try_wait() {
+            Ok(Some(status)) if !status.success() => {
+                let name = self.name.clone();
+                Err(PerfError::StartFailed { name, status: status.to_string() })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn kill(&mut self) -> Result<()> {
@@ -132,7 +150,7 @@ impl Broker {
         }
         // Gone, or a zombie that somebody else has to bury; its port is free in both cases.
         let begun = Instant::now();
-        while test_kill_process(pid).is_ok() && pid_of_listener(self.uri.port).is_ok() {
+        while test_kill_process(pid).is_ok() && is_listening(self.uri.port) {
             if begun.elapsed() > Duration::from_secs(30) {
                 return Err(failed(std::io::ErrorKind::TimedOut.into()));
             }
