@@ -89,7 +89,9 @@ proptest! {
         };
         world.clients[client].connection.receive(&octets, &mut world.broker);
         world.turn();
-        world.wait(client, 100);
+        world.broker.now.monotonic_us += 20_000_000;
+        world.clients[client].connection.tick(&mut world.broker);
+        world.turn();
         world.hang_up(client);
     }
 }
