@@ -64,8 +64,11 @@ impl Arena {
         assert!(references > 0, "an arena entry without references would never be released");
         let entry = Entry::of(now, message);
         let needed = entry.total_bytes();
-        let number =
-            if needed > PAGE_BYTES { self.add_page(Page::with_capacity(needed)) } else { self.room(needed) };
+        let number = if needed > PAGE_BYTES {
+            self.add_page(Page::with_capacity(needed))
+        } else {
+            self.room(needed)
+        };
         let page = self.page_mut(number);
         let offset = page.append(&entry, message, references);
         ArenaAddress::new(number, offset)

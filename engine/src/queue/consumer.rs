@@ -39,6 +39,11 @@ impl Consumer {
         self.link
     }
 
+    /// True if it has credit for another delivery.
+    pub fn can_take(&self) -> bool {
+        self.allowance.spare() > 0
+    }
+
     /// False while another consumer of its queue is the single active one.
     pub fn active(&self) -> bool {
         self.standing != Standing::Waiting

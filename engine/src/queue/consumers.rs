@@ -54,6 +54,10 @@ impl Consumers {
         self.all.iter().flatten()
     }
 
+    pub(super) fn into_all(self) -> Vec<Consumer> {
+        self.all.into_iter().flatten().collect()
+    }
+
     pub fn get(&self, slot: ConsumerSlot) -> Option<&Consumer> {
         self.all.get(slot as usize)?.as_ref()
     }
@@ -254,13 +258,14 @@ impl Consumers {
         })
     }
 
-    /// Nothing is left to deliver: what was granted may serve the channel's other queues.
-    pub(super) fn hand_back_grants(&mut self, mut unused: impl FnMut(Unused)) {
+    /// What was granted and cannot be used now may serve the channel's other queues: all of it
+    /// when nothing is `ready`, else that of consumers at their own limit.
+    pub(super) fn hand_back_grants(&mut self, ready: bool, mut unused: impl FnMut(Unused)) {
         if self.rationed == 0 {
             return;
         }
         for consumer in self.all.iter_mut().flatten() {
-            if consumer.allowance.holds_grant() {
+            if consumer.allowance.holds_grant() && (!ready || consumer.allowance.spare() == 0) {
                 unused(Unused {
                     channel: consumer.consume.channel,
                     consumer: consumer.consume.consumer,

@@ -111,11 +111,9 @@ impl Queue {
         self.consumers.await_window(consumer);
     }
 
-    /// With nothing ready, grants go back to the channels.
+    /// Grants that cannot be used now go back to the channels.
     pub fn hand_back_grants(&mut self, unused: impl FnMut(Unused)) {
-        if self.counts.ready == 0 {
-            self.consumers.hand_back_grants(unused);
-        }
+        self.consumers.hand_back_grants(self.counts.ready > 0, unused);
     }
 
     /// A delivery is settled. One that is not unacked (the number is wrong, or it was settled

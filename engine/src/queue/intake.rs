@@ -87,8 +87,7 @@ impl Queue {
 
     /// Takes the oldest ready message out if the queue holds more than it may (behaviour B27).
     pub fn drop_excess(&mut self, pool: &mut ChunkPool) -> Option<Removed> {
-        if !self.settings.is_bounded()
-            || !self.exceeds(self.counts.ready, self.counts.ready_bytes)
+        if !self.settings.is_bounded() || !self.exceeds(self.counts.ready, self.counts.ready_bytes)
         {
             return None;
         }

@@ -18,10 +18,6 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn ready(&self) -> u64 {
-        self.ready
-    }
-
     /// A number for a new message. A chunk whose base is weeks old may not be able to hold the
     /// expiry; the number after it is as good.
     pub(super) fn assign(&mut self, expires_unix_ms: Option<u64>) -> u64 {
@@ -134,13 +130,6 @@ impl Lane {
     pub(super) fn next_live(&self, from: u64) -> Option<(u64, Slot)> {
         let number = self.index.next_live(from)?;
         self.index.get(number).map(|slot| (number, *slot))
-    }
-
-    pub(super) fn clear(&mut self, pool: &mut ChunkPool) {
-        self.index.clear(pool);
-        self.returned.clear();
-        self.ready = 0;
-        self.cursor = self.next;
     }
 
     #[cfg(test)]

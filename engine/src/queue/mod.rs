@@ -91,9 +91,15 @@ pub struct Queue {
     closed: bool,
     /// Lower bound of the next expiry of a ready message.
     next_expiry_unix_ms: Option<u64>,
+    /// When expired messages were last looked for.
+    swept_unix_ms: u64,
     /// For `x-expires`: when the queue was last of use to somebody.
     used_unix_ms: u64,
 }
+
+/// Looking for expired messages costs time in proportion to the messages there are, so it is done
+/// the more rarely: once a second with ten million. No consumer gets an expired message anyway.
+const READY_PER_SWEEP_MS: u64 = 10_000;
 
 impl Queue {
     pub fn new(id: QueueId, settings: QueueSettings, now_unix_ms: u64) -> Self {
@@ -109,6 +115,7 @@ impl Queue {
             gets: VecDeque::new(),
             closed: false,
             next_expiry_unix_ms: None,
+            swept_unix_ms: 0,
             used_unix_ms: now_unix_ms,
             settings,
         }
@@ -186,6 +193,11 @@ impl Queue {
         self.consumers.remove(key)
     }
 
+    /// Removes all consumers, of a queue that goes.
+    pub fn take_consumers(&mut self) -> Vec<Consumer> {
+        std::mem::replace(&mut self.consumers, Consumers::new(false)).into_all()
+    }
+
     /// True once the last consumer of an auto-delete queue has gone (behaviour A69): ask after a
     /// removal.
     pub fn is_deserted(&self) -> bool {
@@ -248,7 +260,10 @@ impl Queue {
             _ => None,
         };
         // A message is alive in the millisecond it expires in.
-        let expiry = self.next_expiry_unix_ms.map(|at| at.saturating_add(1));
+        let pause_ms = self.counts.ready / READY_PER_SWEEP_MS;
+        let expiry = self
+            .next_expiry_unix_ms
+            .map(|at| at.saturating_add(1).max(self.swept_unix_ms.saturating_add(pause_ms)));
         [lapse, expiry].into_iter().flatten().min()
     }
 

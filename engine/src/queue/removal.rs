@@ -41,6 +41,7 @@ impl Queue {
         if self.next_expiry_unix_ms.is_none_or(|next| next >= now_unix_ms) {
             return;
         }
+        self.swept_unix_ms = now_unix_ms;
         let mut next_expiry: Option<u64> = None;
         for lane in 0..self.lanes.len() {
             scratch.clear();
@@ -62,7 +63,7 @@ impl Queue {
         &mut self,
         pool: &mut ChunkPool,
         limit: usize,
-        mut free: impl FnMut(Slot),
+        mut free: impl FnMut(&Slot),
     ) -> bool {
         let mut left = limit;
         while let Some(lane) = self.lanes.last_mut() {
@@ -75,7 +76,7 @@ impl Queue {
                     _ => lane.remove_unacked(pool, number),
                 };
                 debug_assert!(gone.is_some());
-                free(slot);
+                free(&slot);
                 left -= 1;
             }
             self.lanes.pop();

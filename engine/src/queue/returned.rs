@@ -52,10 +52,6 @@ impl Returned {
         }
         true
     }
-
-    pub(super) fn clear(&mut self) {
-        self.ranges.clear();
-    }
 }
 
 #[cfg(test)]

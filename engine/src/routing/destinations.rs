@@ -8,19 +8,32 @@ use rustc_hash::FxHashMap;
 const INDEX_ABOVE: usize = 16;
 
 /// Destinations, each once however many bindings lead to it. Inserting and removing cost the
-/// same whether there are ten or a hundred thousand.
+/// same whether there are ten or a hundred thousand. Small: most keys lead to one queue by one
+/// binding.
 #[derive(Debug)]
 pub struct Destinations<D> {
     list: Vec<D>,
-    /// Bindings that lead to `list[i]`.
-    counts: Vec<u32>,
-    /// Position in `list`, once that is long.
-    index: Option<Box<FxHashMap<D, usize>>>,
+    more: Option<Box<More<D>>>,
+}
+
+/// What a set has that is long, or that several bindings make.
+#[derive(Debug)]
+struct More<D> {
+    /// Position in `list`, of all if that is long, else empty.
+    index: FxHashMap<D, usize>,
+    /// Bindings besides the first, of those that have any.
+    repeats: FxHashMap<D, u32>,
 }
 
 impl<D> Default for Destinations<D> {
     fn default() -> Self {
-        Destinations { list: Vec::new(), counts: Vec::new(), index: None }
+        Destinations { list: Vec::new(), more: None }
+    }
+}
+
+impl<D> Default for More<D> {
+    fn default() -> Self {
+        More { index: FxHashMap::default(), repeats: FxHashMap::default() }
     }
 }
 
@@ -36,53 +49,59 @@ impl<D: Copy + Eq + Hash> Destinations<D> {
 
     /// One binding more leads to `destination`.
     pub fn insert(&mut self, destination: D) {
-        if let Some(at) = self.position(destination) {
-            self.counts[at] += 1;
+        if self.position(destination).is_some() {
+            *self.more.get_or_insert_default().repeats.entry(destination).or_default() += 1;
             return;
         }
         if self.list.is_empty() {
-            // Most keys lead to one queue: no spare room for those.
             self.list.reserve_exact(1);
-            self.counts.reserve_exact(1);
         }
+        let at = self.list.len();
         self.list.push(destination);
-        self.counts.push(1);
-        match &mut self.index {
-            Some(index) => {
-                index.insert(destination, self.list.len() - 1);
+        match &mut self.more {
+            Some(more) if !more.index.is_empty() => {
+                more.index.insert(destination, at);
             }
-            None if self.list.len() > INDEX_ABOVE => {
-                let positions = self.list.iter().enumerate().map(|(at, &d)| (d, at));
-                self.index = Some(Box::new(positions.collect()));
+            _ if at >= INDEX_ABOVE => {
+                let index = &mut self.more.get_or_insert_default().index;
+                index.extend(self.list.iter().enumerate().map(|(at, &d)| (d, at)));
             }
-            None => {}
+            _ => {}
         }
     }
 
     /// One binding fewer leads to `destination`.
     pub fn remove(&mut self, destination: D) {
         let Some(at) = self.position(destination) else { return };
-        self.counts[at] -= 1;
-        if self.counts[at] > 0 {
+        let Some(more) = &mut self.more else {
+            self.list.swap_remove(at);
             return;
+        };
+        if let Some(repeats) = more.repeats.get_mut(&destination) {
+            *repeats -= 1;
+            if *repeats == 0 {
+                more.repeats.remove(&destination);
+            }
+        } else {
+            self.list.swap_remove(at);
+            if more.index.remove(&destination).is_some() {
+                if let Some(&moved) = self.list.get(at) {
+                    more.index.insert(moved, at);
+                }
+                if self.list.len() <= INDEX_ABOVE / 2 {
+                    more.index.clear();
+                }
+            }
         }
-        self.list.swap_remove(at);
-        self.counts.swap_remove(at);
-        if let Some(index) = &mut self.index {
-            index.remove(&destination);
-            if let Some(&moved) = self.list.get(at) {
-                index.insert(moved, at);
-            }
-            if self.list.len() <= INDEX_ABOVE / 2 {
-                self.index = None;
-            }
+        if more.index.is_empty() && more.repeats.is_empty() {
+            self.more = None;
         }
     }
 
     fn position(&self, destination: D) -> Option<usize> {
-        match &self.index {
-            Some(index) => index.get(&destination).copied(),
-            None => self.list.iter().position(|&d| d == destination),
+        match &self.more {
+            Some(more) if !more.index.is_empty() => more.index.get(&destination).copied(),
+            _ => self.list.iter().position(|&d| d == destination),
         }
     }
 }
@@ -95,7 +114,21 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn an_index_that_outlives_the_length_that_made_it_is_kept_up() {
+        let mut set = Destinations::default();
+        (0..20).for_each(|d| set.insert(d));
+        (10..20).for_each(|d| set.remove(d));
+        (20..25).for_each(|d| set.insert(d));
+        (20..25).for_each(|d| set.remove(d));
+        assert_eq!(set.as_slice().len(), 10);
+        (0..10).for_each(|d| set.remove(d));
+        assert!(set.is_empty() && set.more.is_none());
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
         #[test]
         fn holds_each_destination_until_its_last_binding_goes(
             steps in prop::collection::vec((any::<bool>(), 0u8..40), 0..300)

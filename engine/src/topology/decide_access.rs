@@ -58,7 +58,7 @@ impl Topology {
                 let entry = self.vhost_or_error(vhost)?;
                 let there = entry.permissions.contains_key(user.as_bytes());
                 let (vhost, user) = (vhost.clone(), user.clone());
-                let drop = there.then(|| Change::DropPermission { vhost, user });
+                let drop = there.then_some(Change::DropPermission { vhost, user });
                 Decision::done(drop.into_iter().collect())
             }
             // The others are decided in `decide`.

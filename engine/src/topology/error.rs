@@ -91,6 +91,9 @@ pub enum TopologyError {
     /// is shown by its type.
     #[error("Invalid x-match field {}", x_match(value))]
     InvalidXMatch { value: Value },
+    /// A durable definition must fit one record of the log.
+    #[error("a definition of {bytes} octets is larger than the maximum of {bytes_max}")]
+    DefinitionTooLarge { bytes: usize, bytes_max: usize },
     /// A permission regex that does not compile.
     #[error("invalid regular expression '{pattern}': {reason}")]
     InvalidRegex { pattern: Arc<str>, reason: Arc<str> },
