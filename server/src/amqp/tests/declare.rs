@@ -9,7 +9,8 @@ use super::world::{bind_queue, consume, declare_exchange, declare_queue, get, Wo
 fn declared(said: &Said) -> (String, u32, u32) {
     assert_eq!(said.id(), (50, 11), "{said}");
     let (name, rest) = split_short(said.args());
-    let count = |at: usize| u32::from_be_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
+    let count =
+        |at: usize| u32::from_be_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
     (name, count(0), count(4))
 }
 
@@ -56,10 +57,7 @@ fn a_redeclaration_must_be_equal() {
          '/': received 'true' but current is 'false' failing=(50,10)"
     );
     assert_eq!(
-        refusal(
-            &[queue("q", 0, &[("x-message-ttl", Value::I32(1000))])],
-            &queue("q", 0, &[])
-        ),
+        refusal(&[queue("q", 0, &[("x-message-ttl", Value::I32(1000))])], &queue("q", 0, &[])),
         "chan.close 406 PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'q' in \
          vhost '/': received none but current is the value '1000' of type 'signedint' \
          failing=(50,10)"

@@ -204,7 +204,10 @@ fn an_open_channel_answers_each_method_by_its_own() {
             // Basic.get of an empty queue; settles and publishes are not answered.
             (60, 70) => "method(60,72) ch=1".into(),
             (60, 31 | 40 | 80 | 100 | 120) => "silence".into(),
-            _ => format!("method({class},{}) ch=1", id + if (class, id) == (40, 40) { 11 } else { 1 }),
+            _ => format!(
+                "method({class},{}) ch=1",
+                id + if (class, id) == (40, 40) { 11 } else { 1 }
+            ),
         };
         assert_eq!(said, expected, "({class}, {id})");
     }
