@@ -130,9 +130,10 @@ impl Session {
         name: &str,
     ) -> Result<Arc<Queue>, ProtocolError> {
         let vhost = &self.vhost;
-        let queue = broker.topology().queue(vhost, name).ok_or_else(|| {
-            TopologyError::NoQueue { vhost: vhost.clone(), name: name.into() }
-        })?;
+        let queue = broker
+            .topology()
+            .queue(vhost, name)
+            .ok_or_else(|| TopologyError::NoQueue { vhost: vhost.clone(), name: name.into() })?;
         match queue.exclusive_to {
             Some(owner) if owner != self.id => {
                 Err(TopologyError::Locked { vhost: vhost.clone(), name: name.into() }.into())

@@ -75,8 +75,7 @@ impl Channel {
             },
         );
         cx.session.consumes_from(queue.owner);
-        self.awaiting =
-            Some(Awaiting { method: id, nowait, what: Awaited::Consuming { serial } });
+        self.awaiting = Some(Awaiting { method: id, nowait, what: Awaited::Consuming { serial } });
         cx.broker.command(queue.owner, Command::Consume(Box::new(consume)));
     }
 
@@ -95,9 +94,7 @@ impl Channel {
             return Ok(0);
         };
         match value.as_integer() {
-            Some(priority) => {
-                Ok(priority.clamp(i128::from(i32::MIN), i128::from(i32::MAX)) as i32)
-            }
+            Some(priority) => Ok(priority.clamp(i128::from(i32::MIN), i128::from(i32::MAX)) as i32),
             None => Err(ProtocolError::ConsumerPriority {
                 queue: queue.name.clone(),
                 vhost: cx.session.vhost.clone(),

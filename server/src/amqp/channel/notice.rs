@@ -50,9 +50,7 @@ impl Channel {
     ) -> Result<(), Exception> {
         if self.publisher.is_transactional() {
             let commit = MethodId::new(crate::amqp::method::TX, 20);
-            return self
-                .committed(first, last, accepted, cx)
-                .map_err(|error| error.by(commit));
+            return self.committed(first, last, accepted, cx).map_err(|error| error.by(commit));
         }
         self.publisher.confirms.answer(first, last, accepted);
         if !self.confirming {

@@ -17,12 +17,7 @@ use crate::amqp::method::{Method, MethodId, CONNECTION};
 
 impl Connection {
     /// Something is wrong: closes the channel or the connection, as the error asks for.
-    pub(super) fn fail<B: Broker>(
-        &mut self,
-        channel: u16,
-        exception: Exception,
-        broker: &mut B,
-    ) {
+    pub(super) fn fail<B: Broker>(&mut self, channel: u16, exception: Exception, broker: &mut B) {
         match self.phase {
             Phase::Running if !exception.error.code().is_hard() => {
                 if let Some(failed) = self.channels.get_mut(&channel) {
@@ -101,8 +96,7 @@ impl Connection {
     pub(super) fn closed_by_client<B: Broker>(&mut self, broker: &mut B) {
         let owned = self.session.owns_queues && !self.released;
         self.reason.get_or_insert_with(|| "closed by the client".to_owned());
-        let until_us =
-            broker.now().monotonic_us + self.session.settings.closing_timeout_ms * 1000;
+        let until_us = broker.now().monotonic_us + self.session.settings.closing_timeout_ms * 1000;
         self.release_for(Requester::Channel(self.key()), broker);
         if owned {
             self.phase = Phase::Leaving { until_us };

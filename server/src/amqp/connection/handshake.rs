@@ -62,12 +62,10 @@ impl Connection {
         broker: &B,
     ) -> Result<(), ProtocolError> {
         let octets = args.client_properties.0;
-        let properties = Table::decode(octets)
-            .map_err(|error| ProtocolError::malformed_table(error, octets))?;
+        let properties =
+            Table::decode(octets).map_err(|error| ProtocolError::malformed_table(error, octets))?;
         let capable = |name: &str| match properties.get("capabilities") {
-            Some(Value::Table(capabilities)) => {
-                capabilities.get(name) == Some(&Value::Bool(true))
-            }
+            Some(Value::Table(capabilities)) => capabilities.get(name) == Some(&Value::Bool(true)),
             _ => false,
         };
         self.session.cancel_notify = capable("consumer_cancel_notify");
@@ -229,11 +227,8 @@ mod tests {
     #[test]
     fn amqplain_responses_are_tables_without_length() {
         let mut response = Vec::new();
-        Table(vec![
-            ("LOGIN".into(), Value::text("guest")),
-            ("PASSWORD".into(), Value::text("pw")),
-        ])
-        .encode(&mut response);
+        Table(vec![("LOGIN".into(), Value::text("guest")), ("PASSWORD".into(), Value::text("pw"))])
+            .encode(&mut response);
         assert_eq!(amqplain(&response[4..]), Some(("guest".into(), b"pw".to_vec())));
         assert_eq!(amqplain(b"LOGIN"), None);
     }

@@ -168,9 +168,7 @@ impl Connection {
     #[inline]
     pub fn deliver(&mut self, from: ShardId, delivery: &Delivery<'_>) {
         let (number, consumer, no_ack) = match delivery.to {
-            DeliveryTo::Consumer { consumer, no_ack } => {
-                (consumer.channel, Some(consumer), no_ack)
-            }
+            DeliveryTo::Consumer { consumer, no_ack } => (consumer.channel, Some(consumer), no_ack),
             DeliveryTo::Get { channel, no_ack, .. } => (channel.channel, None, no_ack),
         };
         match self.channels.get_mut(&number) {

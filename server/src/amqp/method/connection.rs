@@ -48,10 +48,7 @@ pub(crate) enum ConnectionMethod<'a> {
 }
 
 impl<'a> ConnectionMethod<'a> {
-    pub(crate) fn decode(
-        method: u16,
-        reader: &mut Reader<'a>,
-    ) -> Result<Option<Self>, Malformed> {
+    pub(crate) fn decode(method: u16, reader: &mut Reader<'a>) -> Result<Option<Self>, Malformed> {
         Ok(Some(match method {
             11 => Self::StartOk(StartOk::read(reader)?),
             21 => {

@@ -102,7 +102,7 @@ fn a_lost_socket_gives_everything_back() {
     for text in ["a", "b", "c"] {
         world.send(client, &publish(1, "", "q", text.as_bytes()));
     }
-    world.ask(client, 60, 70, get("q", false));
+    world.send(client, &method(1, 60, 70, get("q", false)));
     world.send(client, &method(1, 60, 20, consume("q", "", 0)));
     assert_eq!(world.broker.queue_named("q").unacked.len(), 3);
     world.hang_up(client);

@@ -17,9 +17,8 @@ fn with_messages(count: u8) -> (World, usize) {
 
 /// Deliveries by consumer tag `x` and `y`.
 fn deliveries(said: &[Said]) -> (usize, usize) {
-    let of = |tag: u8| {
-        said.iter().filter(|said| said.id() == (60, 60) && said.args()[1] == tag).count()
-    };
+    let of =
+        |tag: u8| said.iter().filter(|said| said.id() == (60, 60) && said.args()[1] == tag).count();
     (of(b'x'), of(b'y'))
 }
 
