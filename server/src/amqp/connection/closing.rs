@@ -149,8 +149,9 @@ impl Connection {
         }
     }
 
-    /// The vhost has been deleted, or the user, under a live connection.
-    pub(super) fn check_standing<B: Broker>(&mut self, broker: &mut B) {
+    /// Looks whether the vhost or the user has been deleted under a live connection, and closes it
+    /// if so. Cheap when nothing has changed.
+    pub fn review<B: Broker>(&mut self, broker: &mut B) {
         let version = broker.topology().version();
         if self.phase != Phase::Running || version == self.topology_version {
             return;
@@ -159,7 +160,7 @@ impl Connection {
         let topology = broker.topology();
         let (vhost, user) = (&self.session.vhost, &self.session.user);
         let reason: Arc<str> = if topology.vhost(vhost).is_none() {
-            format!("vhost '{vhost}' is deleted").into()
+            format!("vhost '{vhost}' is down").into()
         } else if topology.user(user).is_none() {
             format!("user '{user}' is deleted").into()
         } else {

@@ -200,7 +200,7 @@ impl Connection {
                 channel.end_of_turn(&mut self.session);
             }
         }
-        self.check_standing(broker);
+        self.review(broker);
     }
 
     /// Octets that wait for the socket.
@@ -243,7 +243,7 @@ impl Connection {
             return;
         }
         self.look_whether_blocked(broker);
-        self.check_standing(broker);
+        self.review(broker);
         let reading = match self.wants_input() {
             true => Reading::Yes,
             false if self.is_output_full() => Reading::UntilWritten,
