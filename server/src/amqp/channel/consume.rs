@@ -47,7 +47,7 @@ impl Channel {
             exclusive: args.exclusive,
             priority,
             credit: self.credit(args.no_ack),
-            prefetch: if args.no_ack { 0 } else { self.prefetch },
+            prefetch: self.prefetch,
             arguments: Arc::unwrap_or_clone(arguments),
         };
         self.start_consumer(id, args.nowait, &queue, consume, cx);

@@ -15,9 +15,13 @@ use crate::amqp::method::connection::{self, Open, StartOk, TuneOk};
 /// Octets of a protocol header.
 pub(super) const HEADER_OCTETS: usize = 8;
 const HEADER_0_9_1: [u8; HEADER_OCTETS] = *b"AMQP\x00\x00\x09\x01";
-/// 0-9 and what clients of 0-8 send: all spoken to in 0-9-1 (behaviour A2).
-const OLDER_HEADERS: [[u8; HEADER_OCTETS]; 3] =
-    [*b"AMQP\x01\x01\x00\x09", *b"AMQP\x01\x01\x09\x01", *b"AMQP\x01\x01\x08\x00"];
+/// Headers of 0-9 and 0-8 clients, and the version that connection.start names to them as
+/// RabbitMQ does (behaviour A2). All are spoken to in 0-9-1.
+const OLDER_HEADERS: [([u8; HEADER_OCTETS], (u8, u8)); 3] = [
+    (*b"AMQP\x01\x01\x00\x09", (0, 9)),
+    (*b"AMQP\x01\x01\x09\x01", (8, 0)),
+    (*b"AMQP\x01\x01\x08\x00", (8, 0)),
+];
 const MECHANISMS: &str = "PLAIN AMQPLAIN";
 /// Whole frames, as long as the client is not let in.
 const HANDSHAKE_FRAME_MAX: u32 = 8192;
@@ -45,14 +49,16 @@ impl Mechanism {
 impl Connection {
     /// The first eight octets. What is not AMQP is told what would be, and closed.
     pub(super) fn protocol_header(&mut self, header: &[u8; HEADER_OCTETS]) {
-        if *header != HEADER_0_9_1 && !OLDER_HEADERS.contains(header) {
+        let older = OLDER_HEADERS.iter().find(|(known, _)| known == header).map(|known| known.1);
+        let current = (*header == HEADER_0_9_1).then_some((0, 9));
+        let Some(version) = current.or(older) else {
             self.session.output.frames().extend_from_slice(&HEADER_0_9_1);
             self.reason = Some("bad protocol header".to_owned());
             self.phase = Phase::Finished;
             return;
-        }
+        };
         let properties = server_properties(&self.session.settings);
-        connection::start(self.session.output.frames(), &properties, MECHANISMS);
+        connection::start(self.session.output.frames(), version, &properties, MECHANISMS);
         self.phase = Phase::Starting;
     }
 
