@@ -146,7 +146,7 @@ fn declare(plan: &QueuesPlan, args: &QueuesArgs) -> Result<()> {
         }
     };
     let per_s = outcome.queues as f64 / outcome.declare_s.max(1e-9);
-    println!("broker      {} {}", outcome.identity.product, outcome.identity.version);
+    println!("broker      {}", outcome.identity);
     println!(
         "declared    {} durable queues in {:.2} s = {per_s:.0}/s",
         text::count(outcome.queues),
