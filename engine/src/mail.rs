@@ -35,6 +35,24 @@ pub struct Delivery<'a> {
     pub message: MessageRef<'a>,
 }
 
+impl Delivery<'_> {
+    /// What this delivery takes of its connection's transport window, and what
+    /// [`Command::Window`] gives back once it has left: about its octets on the wire. A basic.get
+    /// takes none.
+    pub fn window_bytes(&self) -> u64 {
+        /// Frame headers, method and content header without the parts counted below.
+        const FRAMING_BYTES: usize = 64;
+        match self.to {
+            DeliveryTo::Get { .. } => 0,
+            DeliveryTo::Consumer { .. } => {
+                let MessageRef { exchange, routing_key, properties, body, .. } = self.message;
+                let octets = exchange.len() + routing_key.len() + properties.len() + body.len();
+                (octets + FRAMING_BYTES) as u64
+            }
+        }
+    }
+}
+
 /// Who receives a [`Delivery`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryTo {
@@ -153,6 +171,13 @@ pub enum Notice {
         channel: ChannelKey,
         consumer: ConsumerKey,
     },
+    /// The queue of a granted consumer has nothing left to deliver: so much of what was granted
+    /// is free again for the channel's other consumers.
+    Unused {
+        channel: ChannelKey,
+        consumer: ConsumerKey,
+        credit: u32,
+    },
     Empty {
         channel: ChannelKey,
     },
@@ -190,6 +215,7 @@ impl Notice {
             | Notice::Cancelled { channel, .. }
             | Notice::ConsumerGone { channel, .. }
             | Notice::Wants { channel, .. }
+            | Notice::Unused { channel, .. }
             | Notice::Empty { channel }
             | Notice::Purged { channel, .. }
             | Notice::Deleted { channel, .. }

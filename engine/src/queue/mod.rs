@@ -1,3 +1,279 @@
-//! A queue: order, readiness, consumers and credit. Knows addresses, not bytes; never imports the log.
+//! A queue: order, readiness, consumers and credit.
+//!
+//! Owned by one shard. Knows addresses, not bytes: it hands back the [`Slot`] of each message it
+//! lets go, and the shard frees what lies there. Must not import the log or the arena.
+//!
+//! A message's [`Seq`] carries its priority level in the top octet, highest priority lowest, so
+//! that order by `Seq` is queue order in every queue; each level is a [`Lane`].
+
+mod backlog;
+mod consumer;
+mod consumers;
+mod credit;
+mod delivery;
 mod error;
+mod index;
+mod intake;
+mod lane;
+mod removal;
+mod returned;
+mod settings;
+mod slot;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+pub use backlog::Backlog;
+pub use consumer::Consumer;
+pub use consumers::{ConsumerSlot, Consumers, Unused};
+pub use delivery::{Due, Release};
 pub use error::QueueError;
+pub use index::ChunkPool;
+pub use intake::Arrival;
+pub use settings::{Overflow, QueueSettings};
+pub use slot::{Place, Slot, State};
+
+use crate::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq};
+use crate::mail::Consume;
+use lane::Lane;
+
+/// Bits of a [`Seq`] below the level.
+const LANE_SHIFT: u32 = 56;
+
+/// A basic.get that waits for the next dispatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingGet {
+    pub channel: ChannelKey,
+    pub no_ack: bool,
+}
+
+/// Exact numbers of what a queue holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub ready: u64,
+    pub unacked: u64,
+    /// Octets of bodies.
+    pub ready_bytes: u64,
+    pub unacked_bytes: u64,
+}
+
+/// What has gone through a queue since it was made or the broker started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Traffic {
+    pub publishes: u64,
+    pub deliveries: u64,
+    pub acks: u64,
+}
+
+/// A message that has left the queue; the shard frees its place.
+#[derive(Clone, Copy, Debug)]
+pub struct Removed {
+    pub seq: Seq,
+    pub slot: Slot,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Queue {
+    id: QueueId,
+    settings: QueueSettings,
+    /// By falling priority.
+    lanes: Vec<Lane>,
+    /// No lane before it has ready messages.
+    top: usize,
+    counts: Counts,
+    traffic: Traffic,
+    consumers: Consumers,
+    gets: VecDeque<PendingGet>,
+    /// Being deleted: takes and gives nothing more.
+    closed: bool,
+    /// Lower bound of the next expiry of a ready message.
+    next_expiry_unix_ms: Option<u64>,
+    /// When expired messages were last looked for.
+    swept_unix_ms: u64,
+    /// For `x-expires`: when the queue was last of use to somebody.
+    used_unix_ms: u64,
+}
+
+/// Looking for expired messages costs time in proportion to the messages there are, so it is done
+/// the more rarely: once a second with ten million. No consumer gets an expired message anyway.
+const READY_PER_SWEEP_MS: u64 = 10_000;
+
+impl Queue {
+    pub fn new(id: QueueId, settings: QueueSettings, now_unix_ms: u64) -> Self {
+        let mut lanes = Vec::new();
+        lanes.resize_with(usize::from(settings.max_priority) + 1, Lane::default);
+        Queue {
+            id,
+            lanes,
+            top: 0,
+            counts: Counts::default(),
+            traffic: Traffic::default(),
+            consumers: Consumers::new(settings.single_active_consumer),
+            gets: VecDeque::new(),
+            closed: false,
+            next_expiry_unix_ms: None,
+            swept_unix_ms: 0,
+            used_unix_ms: now_unix_ms,
+            settings,
+        }
+    }
+
+    /// A queue that comes back with the messages that recovery found.
+    pub fn recovered(
+        id: QueueId,
+        settings: QueueSettings,
+        backlog: Backlog,
+        now_unix_ms: u64,
+    ) -> Self {
+        let mut queue = Queue::new(id, settings, now_unix_ms);
+        for (lane, recovered) in backlog.into_lanes().into_iter().enumerate() {
+            match queue.lanes.get_mut(lane) {
+                Some(place) => *place = recovered,
+                None => unreachable!("queue {id:?} has messages of a level it never had"),
+            }
+        }
+        for lane in &queue.lanes {
+            let expiry = lane.next_expiry_unix_ms();
+            queue.next_expiry_unix_ms =
+                [queue.next_expiry_unix_ms, expiry].into_iter().flatten().min();
+            for (_, slot) in lane.iter() {
+                queue.counts.ready += 1;
+                queue.counts.ready_bytes += slot.body_bytes();
+            }
+        }
+        queue
+    }
+
+    pub fn id(&self) -> QueueId {
+        self.id
+    }
+
+    pub fn settings(&self) -> &QueueSettings {
+        &self.settings
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    pub fn consumers(&self) -> &Consumers {
+        &self.consumers
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The queue is being deleted: from now on it neither takes nor gives.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Adds a consumer (behaviour A90, B16).
+    pub fn consume(
+        &mut self,
+        consume: Box<Consume>,
+        link: u32,
+        now_unix_ms: u64,
+    ) -> Result<(), QueueError> {
+        self.used_unix_ms = now_unix_ms;
+        self.consumers.add(consume, link)
+    }
+
+    /// Removes a consumer. What it holds stays unacked.
+    pub fn cancel(&mut self, key: ConsumerKey, now_unix_ms: u64) -> Option<Consumer> {
+        self.used_unix_ms = now_unix_ms;
+        self.consumers.remove(key)
+    }
+
+    /// Removes all consumers, of a queue that goes.
+    pub fn take_consumers(&mut self) -> Vec<Consumer> {
+        std::mem::replace(&mut self.consumers, Consumers::new(false)).into_all()
+    }
+
+    /// True once the last consumer of an auto-delete queue has gone (behaviour A69): ask after a
+    /// removal.
+    pub fn is_deserted(&self) -> bool {
+        self.settings.auto_delete && self.consumers.count() == 0
+    }
+
+    /// Returns true if the consumer may be served and could not before; so do the next three.
+    pub fn grant(&mut self, key: ConsumerKey, credit: u32) -> bool {
+        self.consumers.grant(key, credit)
+    }
+
+    pub fn set_prefetch(&mut self, key: ConsumerKey, limit: u32) -> bool {
+        self.consumers.set_limit(key, limit)
+    }
+
+    pub fn window_opened(&mut self, key: ConsumerKey) -> bool {
+        self.consumers.window_opened(key)
+    }
+
+    /// basic.get: served by the next dispatch.
+    pub fn get(&mut self, get: PendingGet, now_unix_ms: u64) {
+        self.used_unix_ms = now_unix_ms;
+        self.gets.push_back(get);
+    }
+
+    /// A connection that is gone waits for nothing.
+    pub fn forget_gets(&mut self, connection: ConnectionId) {
+        self.gets.retain(|get| get.channel.connection != connection);
+    }
+
+    /// Somebody asked for the queue (behaviour B26: a redeclare counts as use).
+    pub fn touch(&mut self, now_unix_ms: u64) {
+        self.used_unix_ms = now_unix_ms;
+    }
+
+    /// Whether a delete may go ahead (behaviour A79). Emptiness is looked at first, as
+    /// RabbitMQ does.
+    pub fn may_delete(&self, if_unused: bool, if_empty: bool) -> Result<(), QueueError> {
+        if if_empty && self.counts.ready > 0 {
+            return Err(QueueError::NotEmpty);
+        }
+        if if_unused && self.consumers.count() > 0 {
+            return Err(QueueError::InUse);
+        }
+        Ok(())
+    }
+
+    /// True if `x-expires` has run out.
+    pub fn has_lapsed(&self, now_unix_ms: u64) -> bool {
+        let lapsed = |after| now_unix_ms >= self.used_unix_ms.saturating_add(after);
+        self.consumers.count() == 0 && self.settings.expires_ms.is_some_and(lapsed)
+    }
+
+    /// When the queue wants to be looked at though nothing happens to it.
+    pub fn deadline_unix_ms(&self) -> Option<u64> {
+        let lapse = match self.settings.expires_ms {
+            Some(after) if self.consumers.count() == 0 => {
+                Some(self.used_unix_ms.saturating_add(after))
+            }
+            _ => None,
+        };
+        // A message is alive in the millisecond it expires in.
+        let pause_ms = self.counts.ready / READY_PER_SWEEP_MS;
+        let expiry = self
+            .next_expiry_unix_ms
+            .map(|at| at.saturating_add(1).max(self.swept_unix_ms.saturating_add(pause_ms)));
+        [lapse, expiry].into_iter().flatten().min()
+    }
+
+    /// Which lane and which number in it; `None` if this queue has no such lane.
+    fn locate(&self, seq: Seq) -> Option<(usize, u64)> {
+        let lane = (seq.0 >> LANE_SHIFT) as usize;
+        (lane < self.lanes.len()).then_some((lane, seq.0 & ((1 << LANE_SHIFT) - 1)))
+    }
+}
+
+fn seq_of(lane: usize, number: u64) -> Seq {
+    Seq(((lane as u64) << LANE_SHIFT) | number)
+}

@@ -3,16 +3,44 @@
 //! Calls in, effects out. A turn of the runtime is: hand in what arrived ([`Shard::publish`],
 //! [`Shard::command`], [`Shard::peer`], [`Shard::complete`], [`Shard::tick`]); carry out
 //! [`Shard::poll_effect`] until it is empty; [`Shard::dispatch`]; carry out effects again.
+//!
+//! The shard's work is split by concern: `publish` (messages in), `dispatch` (messages out),
+//! `command` (everything else about queues), `confirm` (the one place where publishers are told
+//! that a message is safe), `replica` and `topology_writer` (definitions), `boot` (recovery).
 
+mod boot;
+mod command;
+mod confirm;
+mod definitions;
+mod dispatch;
+mod effect;
+mod links;
+mod publish;
+mod queues;
+mod replica;
+mod store;
+mod timers;
+mod topology_writer;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+pub use boot::ShardBoot;
+pub use effect::{ConsumerStats, Effect, Outlet, QueueStats};
+
 use crate::ids::{QueueId, ShardId};
-use crate::log::{
-    LogCompletion, LogConfig, LogEffect, LogError, Memory, RecoveryRead, SegmentFile,
-};
-use crate::mail::{Command, Delivery, Notice, PeerMail, Publish, Requester};
+use crate::log::{LogCompletion, LogConfig, LogError, Memory};
+use crate::mail::{Command, Notice, PeerMail, Requester};
 use crate::now::Now;
-use crate::topology::{Change, Topology, TopologyError, TopologyOutcome};
+use crate::queue::Queue;
+use crate::topology::{Topology, TopologyRequest};
+use confirm::Confirms;
+use links::Links;
+use publish::Takers;
+use queues::{QueueSlot, Queues};
+use store::Store;
+use timers::Timers;
+use topology_writer::TopologyWriter;
 
 #[derive(Clone, Debug)]
 pub struct ShardConfig {
@@ -28,136 +56,196 @@ pub struct ShardConfig {
     pub guest_password_hash: Arc<[u8]>,
 }
 
-/// What a shard wants done.
-#[derive(Debug)]
-pub enum Effect<B> {
-    Log(LogEffect<B>),
-    Notice(Notice),
-    Peer {
-        to: ShardId,
-        mail: PeerMail,
-    },
-    /// Answer to a [`Requester::Management`] request.
-    Answer {
-        ticket: u64,
-        result: Result<TopologyOutcome, TopologyError>,
-    },
-}
-
-/// Takes deliveries as they are made. Must not call back into the shard.
-pub trait Outlet {
-    fn deliver(&mut self, delivery: Delivery<'_>);
-}
-
-/// Numbers of one queue, for listings.
-#[derive(Clone, Debug)]
-pub struct QueueStats {
-    pub id: QueueId,
-    pub messages_ready: u64,
-    pub messages_unacknowledged: u64,
-    pub consumers: u64,
-    pub message_bytes: u64,
-    pub publishes: u64,
-    pub deliveries: u64,
-    pub acks: u64,
-}
-
-/// One consumer, for listings.
-#[derive(Clone, Debug)]
-pub struct ConsumerStats {
-    pub queue: QueueId,
-    pub consume: crate::mail::Consume,
-    pub active: bool,
-}
-
+/// See the module.
 pub struct Shard<M: Memory> {
-    _memory: M,
+    config: ShardConfig,
+    store: Store<M>,
+    queues: Queues,
+    links: Links,
+    confirms: Confirms,
+    timers: Timers,
+    /// What this shard's connections see: everything that every shard has been told to apply.
+    topology: Topology,
+    /// Version of the last update applied.
+    applied: u64,
+    /// Highest queue id that an update has named.
+    newest_queue: QueueId,
+    /// Commands for queues that have not been heard of yet; see `command`.
+    early: Vec<Command>,
+    /// On shard 0.
+    writer: Option<TopologyWriter>,
+    effects: VecDeque<Effect<M::Buffer>>,
+    /// Working memory of `publish`.
+    takers: Takers,
+    /// Working memory of message expiry.
+    expired: Vec<u64>,
+    clock: Now,
+    stopping: bool,
 }
 
 impl<M: Memory> Shard<M> {
-    pub fn publish(&mut self, _now: Now, _publish: &Publish<'_>) {
-        todo!()
-    }
-    pub fn command(&mut self, _now: Now, _command: Command) {
-        todo!()
-    }
-    pub fn peer(&mut self, _now: Now, _mail: PeerMail) {
-        todo!()
-    }
-    /// An error is final: the process must say it and exit.
+    /// The result of a [`Effect::Log`]. An error is final: the process must say it and exit.
     pub fn complete(
         &mut self,
-        _now: Now,
-        _completion: LogCompletion<M::Buffer>,
+        now: Now,
+        completion: LogCompletion<M::Buffer>,
     ) -> Result<(), LogError> {
-        todo!()
+        self.clock = now;
+        let was_read = matches!(completion, LogCompletion::Read { .. });
+        self.store.log.complete(now, completion)?;
+        if was_read {
+            self.queues.read_done();
+        } else {
+            self.confirms.advance(self.store.log.durable());
+            self.drive_topology(now);
+        }
+        Ok(())
     }
-    /// Call when `deadline_us` has passed.
-    pub fn tick(&mut self, _now: Now) {
-        todo!()
+
+    /// Call when [`Shard::deadline_us`] has passed.
+    pub fn tick(&mut self, now: Now) {
+        self.clock = now;
+        while let Some((at_unix_ms, queue)) = self.timers.take_due(now.unix_ms) {
+            self.timer(now, queue, at_unix_ms);
+        }
     }
+
+    /// Monotonic time at which the shard wants a tick though nothing happens.
     pub fn deadline_us(&self) -> Option<u64> {
-        todo!()
+        let timer = self.timers.next_unix_ms().map(|at| {
+            let wait_ms = at.saturating_sub(self.clock.unix_ms);
+            self.clock.monotonic_us.saturating_add(wait_ms.saturating_mul(1000))
+        });
+        [timer, self.store.log.deadline_us()].into_iter().flatten().min()
     }
-    pub fn poll_effect(&mut self, _now: Now) -> Option<Effect<M::Buffer>> {
-        todo!()
+
+    /// The next thing to do, if there is one. Ask until there is none.
+    pub fn poll_effect(&mut self, now: Now) -> Option<Effect<M::Buffer>> {
+        if let Some(effect) = self.effects.pop_front() {
+            return Some(effect);
+        }
+        let effects = &mut self.effects;
+        self.confirms.drain(self.store.log.durable(), |notice| {
+            effects.push_back(Effect::Notice(notice));
+        });
+        if self.stopping {
+            self.store.log.flush();
+        }
+        self.effects.pop_front().or_else(|| self.store.log.poll_effect(now).map(Effect::Log))
     }
-    /// Gives ready messages to consumers with credit. True: there is more to do at once.
-    pub fn dispatch(&mut self, _now: Now, _outlet: &mut impl Outlet) -> bool {
-        todo!()
-    }
+
+    /// What this shard routes by.
     pub fn topology(&self) -> &Topology {
-        todo!()
+        &self.topology
     }
-    /// Clean stop: make everything durable. Quiet when nothing is left to do.
-    pub fn stop(&mut self, _now: Now) {
-        todo!()
+
+    /// Clean stop: make everything durable. The shard goes on as before, without the usual
+    /// delays; it has done when it [is quiet](Shard::is_quiet).
+    pub fn stop(&mut self, now: Now) {
+        self.clock = now;
+        self.stopping = true;
+        self.store.log.flush();
     }
+
+    /// True if everything that was handed in is durable and nobody waits for an answer.
     pub fn is_quiet(&self) -> bool {
-        todo!()
+        self.effects.is_empty()
+            && self.confirms.is_quiet()
+            && self.writer.as_ref().is_none_or(TopologyWriter::is_quiet)
+            && self.store.log.durable() >= self.store.log.end()
     }
-    pub fn queue_stats(&self, _id: QueueId) -> Option<QueueStats> {
-        todo!()
+
+    /// `None`: this shard does not own it.
+    pub fn queue_stats(&self, id: QueueId) -> Option<QueueStats> {
+        let at = self.queues.find(id)?;
+        self.queues.get(at).map(|hosted| stats_of(&hosted.queue))
     }
+
     pub fn all_queue_stats(&self) -> Vec<QueueStats> {
-        todo!()
+        self.queues.iter().map(stats_of).collect()
     }
+
     pub fn consumers(&self) -> Vec<ConsumerStats> {
-        todo!()
+        let of_queue = |queue: &Queue| {
+            let id = queue.id();
+            let each = queue.consumers().iter().map(move |consumer| ConsumerStats {
+                queue: id,
+                consume: consumer.consume().clone(),
+                active: consumer.active(),
+            });
+            each.collect::<Vec<_>>()
+        };
+        self.queues.iter().flat_map(of_queue).collect()
     }
+
+    /// Number of queues this shard owns.
+    pub fn queue_count(&self) -> usize {
+        self.queues.count()
+    }
+
+    /// Octets of memory that messages take.
+    pub fn memory_bytes(&self) -> usize {
+        self.store.arena.bytes()
+    }
+
     /// False while publishers of this shard should not be read from.
     pub fn has_room(&self) -> bool {
-        todo!()
+        self.store.log.has_room()
     }
+
     /// Management's way in: on shard 0 only. Others reach it by [`PeerMail::Request`].
-    pub fn request(&mut self, now: Now, ticket: u64, request: crate::topology::TopologyRequest) {
+    pub fn request(&mut self, now: Now, ticket: u64, request: TopologyRequest) {
         self.peer(now, PeerMail::Request { from: Requester::Management(ticket), request });
     }
+
+    fn notice(&mut self, notice: Notice) {
+        self.effects.push_back(Effect::Notice(notice));
+    }
+
+    /// Sees to it that the shard looks at a queue when that is due.
+    fn set_timer(&mut self, at: QueueSlot) {
+        let Some((hosted, _)) = self.queues.get_mut(at) else { return };
+        let Some(due) = hosted.queue.deadline_unix_ms() else { return };
+        if hosted.timer_unix_ms.is_none_or(|set| due < set) {
+            hosted.timer_unix_ms = Some(due);
+            self.timers.set(due, at);
+        }
+    }
+
+    fn timer(&mut self, now: Now, at: QueueSlot, at_unix_ms: u64) {
+        let Some((hosted, pool)) = self.queues.get_mut(at) else { return };
+        if hosted.timer_unix_ms != Some(at_unix_ms) {
+            return;
+        }
+        hosted.timer_unix_ms = None;
+        let queue = &mut hosted.queue;
+        if queue.is_closed() {
+            return;
+        }
+        if queue.has_lapsed(now.unix_ms) {
+            self.retire(now, at);
+            return;
+        }
+        let (id, survives) = (queue.id(), queue.settings().survives_restart);
+        let store = &mut self.store;
+        queue.expire(pool, now.unix_ms, &mut self.expired, |gone| {
+            store.free(now, id, survives, gone.seq, &gone.slot);
+        });
+        self.set_timer(at);
+    }
 }
 
-/// A shard that is reading its log back.
-pub struct ShardBoot<M: Memory> {
-    _memory: M,
-}
-
-impl<M: Memory> ShardBoot<M> {
-    pub fn new(_config: ShardConfig, _memory: M, _files: Vec<SegmentFile>) -> Self {
-        todo!()
-    }
-    pub fn next_read(&mut self) -> Option<RecoveryRead> {
-        todo!()
-    }
-    pub fn supply(&mut self, _octets: &[u8]) -> Result<(), LogError> {
-        todo!()
-    }
-    /// Shard 0, when all is read: the durable topology (of a first boot: its beginnings), for
-    /// `finish` of every shard.
-    pub fn definitions(&mut self) -> Arc<[Change]> {
-        todo!()
-    }
-    /// Messages of queues that are not in `definitions` are dead. Queues owned by this shard
-    /// come back with their messages.
-    pub fn finish(self, _now: Now, _definitions: &[Change]) -> Result<Shard<M>, LogError> {
-        todo!()
+fn stats_of(queue: &Queue) -> QueueStats {
+    let counts = queue.counts();
+    let traffic = queue.traffic();
+    QueueStats {
+        id: queue.id(),
+        messages_ready: counts.ready,
+        messages_unacknowledged: counts.unacked,
+        consumers: queue.consumers().count() as u64,
+        message_bytes: counts.ready_bytes + counts.unacked_bytes,
+        publishes: traffic.publishes,
+        deliveries: traffic.deliveries,
+        acks: traffic.acks,
     }
 }

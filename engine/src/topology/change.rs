@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Binding, Exchange, Permission, Queue, User, Vhost};
+use super::{Binding, BindingTarget, Exchange, Permission, Queue, User, Vhost};
 use crate::ids::QueueId;
+use crate::table::Table;
 
 /// One step. Every consequence is spelled out by the writer (deleting a queue lists its bindings
-/// and the auto-delete exchanges that go with them), so that applying is mechanical.
+/// and the auto-delete exchanges that go with them), so that applying is mechanical. The one
+/// exception: the predeclared exchanges come with `PutVhost` and go with `DropVhost`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     PutVhost(Vhost),
@@ -21,4 +23,91 @@ pub enum Change {
     DropUser { user: Arc<str> },
     PutPermission(Permission),
     DropPermission { vhost: Arc<str>, user: Arc<str> },
+}
+
+/// What a change is about. A put makes or replaces the entity of its key, the drop of the same
+/// key removes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum EntityKey {
+    Vhost(Arc<str>),
+    Exchange {
+        vhost: Arc<str>,
+        name: Arc<str>,
+    },
+    Queue(QueueId),
+    Binding {
+        vhost: Arc<str>,
+        source: Arc<str>,
+        target: BindingTarget,
+        key: Arc<str>,
+        arguments: Arc<Table>,
+    },
+    User(Arc<str>),
+    Permission {
+        vhost: Arc<str>,
+        user: Arc<str>,
+    },
+}
+
+impl Change {
+    pub fn entity_key(&self) -> EntityKey {
+        match self {
+            Change::PutVhost(Vhost { name, .. }) | Change::DropVhost { vhost: name } => {
+                EntityKey::Vhost(name.clone())
+            }
+            Change::PutExchange(Exchange { vhost, name, .. })
+            | Change::DropExchange { vhost, name } => {
+                EntityKey::Exchange { vhost: vhost.clone(), name: name.clone() }
+            }
+            Change::PutQueue(Queue { id, .. }) | Change::DropQueue { id } => EntityKey::Queue(*id),
+            Change::PutBinding(binding) | Change::DropBinding(binding) => {
+                let Binding { vhost, source, target, key, arguments, durable: _ } = binding.clone();
+                EntityKey::Binding { vhost, source, target, key, arguments }
+            }
+            Change::PutUser(User { name, .. }) | Change::DropUser { user: name } => {
+                EntityKey::User(name.clone())
+            }
+            Change::PutPermission(Permission { vhost, user, .. })
+            | Change::DropPermission { vhost, user } => {
+                EntityKey::Permission { vhost: vhost.clone(), user: user.clone() }
+            }
+        }
+    }
+
+    /// Whether a put makes something that a restart keeps (behaviour D1): then it has a record.
+    /// For drops: false; whether what is dropped had a record is known by its key.
+    pub fn is_durable(&self) -> bool {
+        match self {
+            Change::PutVhost(_) | Change::PutUser(_) | Change::PutPermission(_) => true,
+            Change::PutExchange(exchange) => exchange.durable,
+            Change::PutQueue(queue) => queue.survives_restart(),
+            Change::PutBinding(binding) => binding.durable,
+            Change::DropVhost { .. }
+            | Change::DropExchange { .. }
+            | Change::DropQueue { .. }
+            | Change::DropBinding(_)
+            | Change::DropUser { .. }
+            | Change::DropPermission { .. } => false,
+        }
+    }
+
+    /// Puts in the order in which they find what they refer to: a replaced vhost's record is
+    /// younger than those of the queues in it. Stable, so that of two records of one entity the
+    /// later one still wins. For rebuilding from records; snapshots are in order already.
+    pub fn sort_for_rebuild(changes: &mut [Change]) {
+        changes.sort_by_key(|change| match change {
+            Change::PutUser(_) => 0,
+            Change::PutVhost(_) => 1,
+            Change::PutPermission(_) => 2,
+            Change::PutExchange(_) => 3,
+            Change::PutQueue(_) => 4,
+            Change::PutBinding(_) => 5,
+            Change::DropVhost { .. }
+            | Change::DropExchange { .. }
+            | Change::DropQueue { .. }
+            | Change::DropBinding(_)
+            | Change::DropUser { .. }
+            | Change::DropPermission { .. } => 6,
+        });
+    }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::ids::{ConnectionId, QueueId, ShardId};
-use crate::table::Table;
+use super::TopologyError;
+use crate::ids::{ConnectionId, QueueId, ShardId, Target};
+use crate::table::{Table, Value};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vhost {
@@ -20,6 +21,27 @@ pub enum ExchangeKind {
     Fanout,
     Topic,
     Headers,
+}
+
+impl ExchangeKind {
+    /// The name of the type in exchange.declare; `None` if there is no such type here.
+    pub fn from_name(name: &str) -> Option<ExchangeKind> {
+        match name {
+            "direct" => Some(ExchangeKind::Direct),
+            "fanout" => Some(ExchangeKind::Fanout),
+            "topic" => Some(ExchangeKind::Topic),
+            "headers" => Some(ExchangeKind::Headers),
+            _ => None,
+        }
+    }
+    pub fn name(self) -> &'static str {
+        match self {
+            ExchangeKind::Direct => "direct",
+            ExchangeKind::Fanout => "fanout",
+            ExchangeKind::Topic => "topic",
+            ExchangeKind::Headers => "headers",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +77,22 @@ impl Queue {
     /// connection that a restart ends anyway.
     pub fn survives_restart(&self) -> bool {
         self.durable && self.exclusive_to.is_none()
+    }
+    /// Where messages for it go.
+    pub fn target(&self) -> Target {
+        Target { queue: self.id, shard: self.owner }
+    }
+    /// Refuses a connection that an exclusive queue does not belong to (behaviour A67): for
+    /// passive declare, consume, get, bind, unbind, purge and delete.
+    pub fn check_lock(&self, connection: Option<ConnectionId>) -> Result<(), TopologyError> {
+        if self.exclusive_to.is_none() || self.exclusive_to == connection {
+            Ok(())
+        } else {
+            Err(self.locked())
+        }
+    }
+    pub(super) fn locked(&self) -> TopologyError {
+        TopologyError::Locked { vhost: self.vhost.clone(), name: self.name.clone() }
     }
 }
 
@@ -93,6 +131,30 @@ pub struct Permission {
     pub configure: Arc<str>,
     pub write: Arc<str>,
     pub read: Arc<str>,
+}
+
+impl Exchange {
+    /// The alternate exchange that `arguments` name. Octets that are not UTF-8 name none.
+    pub(super) fn alternate_in(arguments: &Table) -> Option<Arc<str>> {
+        arguments.get("alternate-exchange").and_then(Value::as_str).map(Into::into)
+    }
+    /// The default exchange is shown as `amq.default` where a name is needed (behaviour A55).
+    pub fn shown_name(&self) -> &str {
+        if self.name.is_empty() {
+            "amq.default"
+        } else {
+            &self.name
+        }
+    }
+}
+
+impl BindingTarget {
+    /// The queue's or exchange's name.
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            BindingTarget::Queue(name) | BindingTarget::Exchange(name) => name,
+        }
+    }
 }
 
 impl std::fmt::Debug for User {

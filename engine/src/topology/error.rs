@@ -1,11 +1,12 @@
 //! Why the topology writer (or a look-up in the replica) says no.
 //!
 //! Facts only; reply codes and RabbitMQ's words for them are made in one function of the AMQP
-//! layer (and one of the management layer).
+//! layer (and one of the management layer). The `Display` texts are RabbitMQ's explanations all
+//! the same, without reply code and name: a layer that knows nothing better may use them.
 
 use std::sync::Arc;
 
-use crate::table::Value;
+use crate::table::{Term, Value};
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -21,7 +22,7 @@ pub enum TopologyError {
     #[error("user '{user}' already exists")]
     UserExists { user: Arc<str> },
     /// A flag or the type differs (behaviour A51, A63). `what` is "exchange" or "queue".
-    #[error("inequivalent arg '{argument}' for {what} '{name}' in vhost '{vhost}'")]
+    #[error("inequivalent arg '{argument}' for {what} '{name}' in vhost '{vhost}': received '{received}' but current is '{current}'")]
     Inequivalent {
         what: &'static str,
         vhost: Arc<str>,
@@ -31,7 +32,11 @@ pub enum TopologyError {
         current: Arc<str>,
     },
     /// An argument of the table differs or is on one side only.
-    #[error("inequivalent arg '{argument}' for {what} '{name}' in vhost '{vhost}'")]
+    #[error(
+        "inequivalent arg '{argument}' for {what} '{name}' in vhost '{vhost}': received {} but current is {}",
+        side(received, current),
+        side(current, received)
+    )]
     InequivalentArgument {
         what: &'static str,
         vhost: Arc<str>,
@@ -54,6 +59,19 @@ pub enum TopologyError {
         argument: Arc<str>,
         received: &'static str,
     },
+    /// An argument that other queue types have (behaviour B41). `module` is RabbitMQ's name of
+    /// the type, e.g. `rabbit_classic_queue`.
+    #[error(
+        "invalid arg '{argument}' for queue '{name}' in vhost '{vhost}' of queue type {module}"
+    )]
+    ForeignArgument { vhost: Arc<str>, name: Arc<str>, argument: Arc<str>, module: &'static str },
+    /// A property that the queue type cannot have (behaviour B41): `non-durable`,
+    /// `exclusive-owner` or `auto-delete`.
+    #[error("invalid property '{property}' for queue '{name}' in vhost '{vhost}'")]
+    InvalidProperty { vhost: Arc<str>, name: Arc<str>, property: &'static str },
+    /// A server-named queue of a type that has none (behaviour B41).
+    #[error("Cannot declare a server-named queue for type {module}")]
+    ServerNamed { module: &'static str },
     /// A queue type that this broker does not have (quorum, stream).
     #[error("queue type '{kind}' is not supported")]
     UnsupportedQueueType { vhost: Arc<str>, name: Arc<str>, kind: Arc<str> },
@@ -67,13 +85,34 @@ pub enum TopologyError {
     SystemExchange { vhost: Arc<str>, name: Arc<str> },
     #[error("{what} '{name}' in vhost '{vhost}' in use")]
     InUse { what: &'static str, vhost: Arc<str>, name: Arc<str> },
-    #[error("queue '{name}' in vhost '{vhost}' is locked by another connection")]
+    #[error("cannot obtain exclusive access to locked queue '{name}' in vhost '{vhost}'. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration.")]
     Locked { vhost: Arc<str>, name: Arc<str> },
     /// `Invalid x-match field value <<"some">>; ...` (behaviour C5); a value that is not a string
     /// is shown by its type.
-    #[error("invalid x-match field value")]
+    #[error("Invalid x-match field {}", x_match(value))]
     InvalidXMatch { value: Value },
+    /// A durable definition must fit one record of the log.
+    #[error("a definition of {bytes} octets is larger than the maximum of {bytes_max}")]
+    DefinitionTooLarge { bytes: usize, bytes_max: usize },
     /// A permission regex that does not compile.
     #[error("invalid regular expression '{pattern}': {reason}")]
     InvalidRegex { pattern: Arc<str>, reason: Arc<str> },
+}
+
+/// One side of an inequivalent argument. Where both sides have a value the types are left out.
+fn side(this: &Option<Value>, other: &Option<Value>) -> String {
+    match (this, other) {
+        (None, _) => "none".to_owned(),
+        (Some(value), Some(_)) => format!("'{value}'"),
+        (Some(value), None) => format!("the value '{value}' of type '{}'", value.type_name()),
+    }
+}
+
+fn x_match(value: &Value) -> String {
+    match value {
+        Value::Bytes(_) => {
+            format!("value {}; expected all, any, all-with-x, or any-with-x", Term(value))
+        }
+        other => format!("type {} (value {}); expected longstr", other.type_name(), Term(other)),
+    }
 }

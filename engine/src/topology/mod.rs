@@ -2,18 +2,39 @@
 //!
 //! Every shard holds a replica ([`Topology`]) that its connections read without asking anyone;
 //! shard 0 alone decides changes ([`Topology::decide`]), in one order for the whole broker.
+//!
+//! Invariants: every binding stands in its source's set and in its target's set and in its
+//! source's router, and both ends exist; every queue is found by name and by number; deciding
+//! and applying cost what they change, not what exists. Imports ids, table, routing and access;
+//! must not import queues, the log or the shard.
 
+mod apply;
+mod binding_ref;
+mod cascade;
 mod change;
+mod decide;
+mod decide_access;
 mod definition;
+mod equivalence;
 mod error;
+mod name;
+mod predeclared;
+mod queue_arguments;
+mod record;
+mod replica;
 mod request;
+mod route;
+mod routes;
+#[cfg(test)]
+mod tests;
 
-pub use change::Change;
+pub use change::{Change, EntityKey};
+pub use decide::Decision;
 pub use definition::{
     Binding, BindingTarget, Exchange, ExchangeKind, Permission, Queue, User, Vhost,
 };
 pub use error::TopologyError;
+pub use record::DefinitionError;
+pub use replica::Topology;
 pub use request::{TopologyOutcome, TopologyRequest};
-
-mod replica;
-pub use replica::{Decision, RouteError, Routes, Topology};
+pub use routes::{RouteError, Routes};

@@ -1,133 +1,205 @@
-//! One shard's view of the topology.
+//! One shard's view of the topology: the maps, and how they are read.
+//!
+//! Queues and exchanges are found by name and by number in constant time; each knows the
+//! bindings that lead to it, each exchange also those that leave it. Reading is here, changing
+//! in `apply`, deciding in `decide` and `cascade`, routing in `route`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::{
-    Binding, Change, Exchange, Permission, Queue, TopologyError, TopologyOutcome, TopologyRequest,
-    User, Vhost,
-};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::binding_ref::BindingRef;
+use super::name::Name;
+use super::{Binding, BindingTarget, Exchange, ExchangeKind, Permission, Queue, User, Vhost};
 use crate::access::Access;
-use crate::ids::{QueueId, ShardId, Target};
-
-/// What the writer has decided: changes in order, and the answer once they are durable and applied.
-#[derive(Debug)]
-pub struct Decision {
-    pub changes: Vec<Change>,
-    pub outcome: TopologyOutcome,
-}
-
-/// The queues a publish goes to, each once, grouped by shard in `targets` order. Reused between
-/// publishes so that routing does not allocate.
-#[derive(Debug, Default)]
-pub struct Routes {
-    pub targets: Vec<Target>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum RouteError {
-    NoExchange,
-    /// Publishing to an internal exchange (behaviour A59).
-    Internal,
-}
+use crate::ids::{ConnectionId, QueueId, Target};
+use crate::routing::Router;
+use crate::table::Table;
 
 /// Replica of the whole topology; on shard 0 also the authority.
+#[derive(Debug, Default)]
+pub struct Topology {
+    pub(super) version: u64,
+    pub(super) vhosts: FxHashMap<Name, VhostEntry>,
+    /// Exchanges of all vhosts; a free place is `None`. Routers name exchanges by place.
+    pub(super) exchanges: Vec<Option<ExchangeEntry>>,
+    pub(super) free_exchanges: Vec<u32>,
+    pub(super) queues: FxHashMap<QueueId, Arc<Queue>>,
+    pub(super) exclusive: FxHashMap<ConnectionId, FxHashSet<QueueId>>,
+    pub(super) users: FxHashMap<Name, User>,
+}
+
 #[derive(Debug)]
-pub struct Topology {}
+pub(super) struct VhostEntry {
+    pub(super) vhost: Vhost,
+    pub(super) exchanges: FxHashMap<Name, u32>,
+    pub(super) queues: FxHashMap<Name, QueueEntry>,
+    /// By user.
+    pub(super) permissions: FxHashMap<Name, PermissionEntry>,
+}
+
+#[derive(Debug)]
+pub(super) struct ExchangeEntry {
+    pub(super) exchange: Exchange,
+    pub(super) router: Router<Destination>,
+    /// Bindings from here.
+    pub(super) outgoing: FxHashSet<BindingRef>,
+    /// Bindings to here.
+    pub(super) incoming: FxHashSet<BindingRef>,
+}
+
+#[derive(Debug)]
+pub(super) struct QueueEntry {
+    pub(super) queue: Arc<Queue>,
+    pub(super) incoming: FxHashSet<BindingRef>,
+}
+
+#[derive(Debug)]
+pub(super) struct PermissionEntry {
+    pub(super) permission: Permission,
+    /// Compiled when first asked for: most users of a large broker are not connected.
+    pub(super) access: OnceLock<Arc<Access>>,
+}
+
+/// What a binding leads to, as routers hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Destination {
+    Queue(Target),
+    /// Place in `Topology::exchanges`.
+    Exchange(u32),
+}
+
+impl ExchangeEntry {
+    pub(super) fn new(exchange: Exchange) -> Self {
+        let router = match exchange.kind {
+            ExchangeKind::Direct => Router::direct(),
+            ExchangeKind::Fanout => Router::fanout(),
+            ExchangeKind::Topic => Router::topic(),
+            ExchangeKind::Headers => Router::headers(),
+        };
+        let (outgoing, incoming) = Default::default();
+        ExchangeEntry { exchange, router, outgoing, incoming }
+    }
+}
 
 impl Topology {
     /// With nothing in it, not even the vhost `/`.
     pub fn new() -> Self {
-        todo!()
+        Topology::default()
     }
     /// Grows with every applied change; a route cached under one version is valid while it lasts.
     pub fn version(&self) -> u64 {
-        todo!()
-    }
-    /// Applies one decided change. Total: a change about something absent is ignored.
-    pub fn apply(&mut self, _change: &Change) {
-        todo!()
-    }
-    /// Shard 0 only. Validates `request` against the present state and says what is to change.
-    /// Does not apply it. `owner` is where a new queue would go, `id` what it would be called.
-    pub fn decide(
-        &self,
-        _request: &TopologyRequest,
-        _owner: ShardId,
-        _id: QueueId,
-    ) -> Result<Decision, TopologyError> {
-        todo!()
-    }
-    /// The changes of an empty data directory: vhost `/` with its predeclared exchanges, user
-    /// guest with tag administrator and all permissions.
-    pub fn first_boot(_guest_password_hash: Arc<[u8]>) -> Vec<Change> {
-        todo!()
-    }
-    /// Everything, as changes that rebuild it in order (for a booting replica, for export).
-    pub fn snapshot(&self) -> Vec<Change> {
-        todo!()
+        self.version
     }
 
-    pub fn vhost(&self, _name: &str) -> Option<&Vhost> {
-        todo!()
+    pub fn vhost(&self, name: &str) -> Option<&Vhost> {
+        self.vhost_entry(name).map(|entry| &entry.vhost)
     }
     pub fn vhosts(&self) -> impl Iterator<Item = &Vhost> {
-        std::iter::empty()
+        self.vhosts.values().map(|entry| &entry.vhost)
     }
-    pub fn exchange(&self, _vhost: &str, _name: &str) -> Option<&Exchange> {
-        todo!()
+    pub fn exchange(&self, vhost: &str, name: &str) -> Option<&Exchange> {
+        Some(&self.exchange_entry(vhost, name)?.exchange)
     }
-    pub fn exchanges(&self, _vhost: &str) -> impl Iterator<Item = &Exchange> {
-        std::iter::empty()
+    /// Includes the default exchange and the other predeclared ones (behaviour A56).
+    pub fn exchanges(&self, vhost: &str) -> impl Iterator<Item = &Exchange> {
+        let places = self.vhost_entry(vhost).into_iter().flat_map(|v| v.exchanges.values());
+        places.filter_map(|&place| Some(&self.exchange_at(place)?.exchange))
     }
-    pub fn queue(&self, _vhost: &str, _name: &str) -> Option<&Arc<Queue>> {
-        todo!()
+    pub fn queue(&self, vhost: &str, name: &str) -> Option<&Arc<Queue>> {
+        Some(&self.vhost_entry(vhost)?.queues.get(name.as_bytes())?.queue)
     }
-    pub fn queue_by_id(&self, _id: QueueId) -> Option<&Arc<Queue>> {
-        todo!()
+    pub fn queue_by_id(&self, id: QueueId) -> Option<&Arc<Queue>> {
+        self.queues.get(&id)
     }
-    pub fn queues(&self, _vhost: &str) -> impl Iterator<Item = &Arc<Queue>> {
-        std::iter::empty()
+    pub fn queues(&self, vhost: &str) -> impl Iterator<Item = &Arc<Queue>> {
+        let entries = self.vhost_entry(vhost).into_iter().flat_map(|v| v.queues.values());
+        entries.map(|entry| &entry.queue)
     }
-    /// Explicit bindings and each queue's implicit one to the default exchange (behaviour A77).
-    pub fn bindings(&self, _vhost: &str) -> Vec<Binding> {
-        todo!()
+    /// Queues of all vhosts.
+    pub fn all_queues(&self) -> impl Iterator<Item = &Arc<Queue>> {
+        self.queues.values()
     }
-    pub fn user(&self, _name: &str) -> Option<&User> {
-        todo!()
+    /// Explicit bindings and each queue's implicit one to the default exchange (behaviour A77),
+    /// the implicit ones first.
+    pub fn bindings(&self, vhost: &str) -> Vec<Binding> {
+        let mut bindings: Vec<Binding> =
+            self.queues(vhost).map(|queue| implicit_binding(queue)).collect();
+        for exchange in self.exchange_entries(vhost) {
+            bindings.extend(exchange.outgoing.iter().map(|binding| (*binding.0).clone()));
+        }
+        bindings
+    }
+    /// The bindings from one exchange; the default exchange's are implicit.
+    pub fn bindings_from(&self, vhost: &str, exchange: &str) -> Vec<Binding> {
+        if exchange.is_empty() {
+            return self.queues(vhost).map(|queue| implicit_binding(queue)).collect();
+        }
+        let entry = self.exchange_entry(vhost, exchange);
+        let outgoing = entry.into_iter().flat_map(|entry| &entry.outgoing);
+        outgoing.map(|binding| (*binding.0).clone()).collect()
+    }
+    /// The bindings to one queue (its implicit one first) or exchange.
+    pub fn bindings_to(&self, vhost: &str, target: &BindingTarget) -> Vec<Binding> {
+        let (mut bindings, incoming) = match target {
+            BindingTarget::Queue(name) => {
+                let entry = self.vhost_entry(vhost).and_then(|v| v.queues.get(name.as_bytes()));
+                let implicit = entry.map(|entry| implicit_binding(&entry.queue));
+                (Vec::from_iter(implicit), entry.map(|entry| &entry.incoming))
+            }
+            BindingTarget::Exchange(name) => {
+                (Vec::new(), self.exchange_entry(vhost, name).map(|entry| &entry.incoming))
+            }
+        };
+        let incoming = incoming.into_iter().flatten();
+        bindings.extend(incoming.map(|binding| (*binding.0).clone()));
+        bindings
+    }
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.users.get(name.as_bytes())
     }
     pub fn users(&self) -> impl Iterator<Item = &User> {
-        std::iter::empty()
+        self.users.values()
     }
-    pub fn permissions(&self, _vhost: &str) -> impl Iterator<Item = &Permission> {
-        std::iter::empty()
+    pub fn permissions(&self, vhost: &str) -> impl Iterator<Item = &Permission> {
+        let entries = self.vhost_entry(vhost).into_iter().flat_map(|v| v.permissions.values());
+        entries.map(|entry| &entry.permission)
     }
     /// The compiled permissions of one user in one vhost; `None`: may not enter the vhost.
     /// A clone is kept by the connection and renewed when `version()` changes.
-    pub fn access(&self, _vhost: &str, _user: &str) -> Option<Arc<Access>> {
-        todo!()
+    pub fn access(&self, vhost: &str, user: &str) -> Option<Arc<Access>> {
+        let entry = self.vhost_entry(vhost)?.permissions.get(user.as_bytes())?;
+        let Permission { configure, write, read, .. } = &entry.permission;
+        let compile = || Arc::new(Access::new_or_deny(configure, write, read));
+        Some(entry.access.get_or_init(compile).clone())
     }
 
-    /// Declares an existing queue again (or passively): checks lock and equivalence only, so
-    /// that the common redeclare needs no trip to shard 0 (behaviour A63-A66).
-    /// `Ok(None)`: it does not exist.
-    pub fn redeclare_queue(
-        &self,
-        _request: &TopologyRequest,
-    ) -> Result<Option<Arc<Queue>>, TopologyError> {
-        todo!()
+    pub(super) fn vhost_entry(&self, vhost: &str) -> Option<&VhostEntry> {
+        self.vhosts.get(vhost.as_bytes())
     }
+    pub(super) fn exchange_at(&self, place: u32) -> Option<&ExchangeEntry> {
+        self.exchanges.get(place as usize)?.as_ref()
+    }
+    pub(super) fn exchange_entry(&self, vhost: &str, name: &str) -> Option<&ExchangeEntry> {
+        self.exchange_at(*self.vhost_entry(vhost)?.exchanges.get(name.as_bytes())?)
+    }
+    pub(super) fn queue_entry(&self, vhost: &str, name: &str) -> Option<&QueueEntry> {
+        self.vhost_entry(vhost)?.queues.get(name.as_bytes())
+    }
+    pub(super) fn exchange_entries(&self, vhost: &str) -> impl Iterator<Item = &ExchangeEntry> {
+        let places = self.vhost_entry(vhost).into_iter().flat_map(|v| v.exchanges.values());
+        places.filter_map(|&place| self.exchange_at(place))
+    }
+}
 
-    /// Routes one publish into `routes` (cleared first). `headers` are the octets of the header
-    /// table's fields (without length prefix), read only if a headers exchange is on the way.
-    /// Alternate exchanges and exchange-to-exchange bindings are followed, each exchange once.
-    pub fn route(
-        &self,
-        _vhost: &str,
-        _exchange: &[u8],
-        _routing_key: &[u8],
-        _headers: Option<&[u8]>,
-        _routes: &mut Routes,
-    ) -> Result<(), RouteError> {
-        todo!()
+/// Every queue is bound to the default exchange by its name (behaviour A77).
+fn implicit_binding(queue: &Queue) -> Binding {
+    Binding {
+        vhost: queue.vhost.clone(),
+        source: "".into(),
+        target: BindingTarget::Queue(queue.name.clone()),
+        key: queue.name.clone(),
+        arguments: Arc::new(Table::default()),
+        durable: queue.survives_restart(),
     }
 }

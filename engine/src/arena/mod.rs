@@ -1,0 +1,160 @@
+//! Memory for messages that need no log: transient ones, and those of queues that die with the
+//! process.
+//!
+//! Pages of fixed size, filled in order, freed whole when all in them is released; no allocation
+//! per message. A message larger than a page gets a page of its own. The page being filled starts
+//! over when everything in it has gone, so a queue that is kept short lives in a few kilobytes of
+//! warm memory. Owned by one shard; knows nothing of queues: an entry lives until as many
+//! releases as it has references.
+
+mod entry;
+mod page;
+
+use crate::log::Stored;
+use crate::message::MessageRef;
+use crate::now::Now;
+use entry::Entry;
+use page::Page;
+
+/// Page number in the upper half, offset of the entry in the lower one. The top bit is never set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ArenaAddress(pub u64);
+
+impl ArenaAddress {
+    fn new(page: u32, offset: u32) -> Self {
+        ArenaAddress((u64::from(page) << 32) | u64::from(offset))
+    }
+    fn page(self) -> usize {
+        (self.0 >> 32) as usize
+    }
+    fn offset(self) -> usize {
+        (self.0 & 0xffff_ffff) as usize
+    }
+}
+
+/// Octets of an ordinary page: a thousand messages of 64 octets, and two of them in a core's
+/// second-level cache with room to spare.
+const PAGE_BYTES: usize = 64 * 1024;
+/// Free pages kept for the next burst; more are given back.
+const SPARE_PAGES_MAX: usize = 16;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Arena {
+    pages: Vec<Option<Page>>,
+    /// Numbers in `pages` that hold nothing.
+    vacant: Vec<u32>,
+    /// Cleared ordinary pages.
+    spare: Vec<Page>,
+    /// The page that is being filled.
+    open: Option<u32>,
+    bytes: usize,
+}
+
+impl Arena {
+    pub fn new() -> Self {
+        Arena::default()
+    }
+
+    /// Stores a message that `references` queues hold.
+    ///
+    /// # Panics
+    /// With no references: nobody would ever release the entry.
+    pub fn append(&mut self, now: Now, message: &MessageRef<'_>, references: u32) -> ArenaAddress {
+        assert!(references > 0, "an arena entry without references would never be released");
+        let entry = Entry::of(now, message);
+        let needed = entry.total_bytes();
+        let number = if needed > PAGE_BYTES {
+            self.add_page(Page::with_capacity(needed))
+        } else {
+            self.room(needed)
+        };
+        let page = self.page_mut(number);
+        let offset = page.append(&entry, message, references);
+        ArenaAddress::new(number, offset)
+    }
+
+    /// The message at an address that has not been released by all its holders.
+    pub fn get(&self, address: ArenaAddress) -> Stored<'_> {
+        match &self.pages[address.page()] {
+            Some(page) => page.get(address.offset()),
+            None => panic!("arena address {address:?} has been released already"),
+        }
+    }
+
+    /// One of the references is gone.
+    pub fn release(&mut self, address: ArenaAddress) {
+        let number = address.page();
+        let Some(page) = &mut self.pages[number] else {
+            panic!("arena address {address:?} released once too often");
+        };
+        if page.release(address.offset()) {
+            if self.open == Some(number as u32) {
+                page.clear();
+            } else {
+                self.retire(number);
+            }
+        }
+    }
+
+    /// Octets of pages held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Number of an ordinary page with that many octets free.
+    fn room(&mut self, needed: usize) -> u32 {
+        if let Some(number) = self.open {
+            if self.page_mut(number).free() >= needed {
+                return number;
+            }
+            self.open = None;
+        }
+        let page = match self.spare.pop() {
+            Some(page) => {
+                self.bytes -= page.capacity();
+                page
+            }
+            None => Page::with_capacity(PAGE_BYTES),
+        };
+        let number = self.add_page(page);
+        self.open = Some(number);
+        number
+    }
+
+    fn add_page(&mut self, page: Page) -> u32 {
+        self.bytes += page.capacity();
+        match self.vacant.pop() {
+            Some(number) => {
+                self.pages[number as usize] = Some(page);
+                number
+            }
+            None => {
+                self.pages.push(Some(page));
+                (self.pages.len() - 1) as u32
+            }
+        }
+    }
+
+    fn page_mut(&mut self, number: u32) -> &mut Page {
+        match &mut self.pages[number as usize] {
+            Some(page) => page,
+            None => unreachable!("the arena fills a page that it does not hold"),
+        }
+    }
+
+    /// Takes an empty page out of use.
+    fn retire(&mut self, number: usize) {
+        let Some(mut page) = self.pages[number].take() else { return };
+        self.vacant.push(number as u32);
+        if page.capacity() == PAGE_BYTES && self.spare.len() < SPARE_PAGES_MAX {
+            page.clear();
+            self.spare.push(page);
+        } else {
+            self.bytes -= page.capacity();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

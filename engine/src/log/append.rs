@@ -1,0 +1,343 @@
+//! Appending: records into the open batch, batches into segments.
+
+use std::rc::Rc;
+
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::IntoBytes;
+
+use super::cache::Window;
+use super::commit::Closed;
+use super::format::{
+    aligned_record, whole_pages, FileHeader, BLOCK_HEADER_BYTES, FILE_MAGIC, PAGE_BYTES, VERSION,
+};
+use super::record::{
+    self, Attributes, PartEntry, RosterEntry, Settle, DEFINITION_HEAD_BYTES, MESSAGE_HEAD_BYTES,
+    PART_ENTRY_BYTES, PART_HEAD_BYTES, ROSTER_ENTRY_BYTES, ROSTER_HEAD_BYTES, SETTLE_BYTES,
+};
+use super::segment::Segment;
+use super::{Address, Log, Memory, Placed, Position};
+use crate::ids::{QueueId, Seq};
+use crate::message::MessageRef;
+use crate::now::Now;
+
+impl<M: Memory> Log<M> {
+    /// Appends a message once for all the queues of this shard that take it.
+    ///
+    /// # Panics
+    /// If exchange or routing key are longer than 65535 octets, or the message has more parts
+    /// than that (tens of GiB with segments of a usual size).
+    #[inline]
+    pub fn append_message(
+        &mut self,
+        now: Now,
+        message: &MessageRef<'_>,
+        expires_unix_ms: Option<u64>,
+        references: &[(QueueId, Seq)],
+    ) -> Placed {
+        let content = record::content_bytes(message, references.len());
+        let length = MESSAGE_HEAD_BYTES + content;
+        let attributes = Attributes { received_unix_ms: now.unix_ms, expires_unix_ms };
+        if length > self.geometry.record_bytes_max() {
+            return self.append_in_parts(now, message, attributes, references);
+        }
+        let count = references.len() as u32;
+        let (at, octets) = self.claim(now, length, count);
+        let rest =
+            record::write_message_head(octets, length, attributes, message, references.len(), 0);
+        record::write_message_content(rest, message, references);
+        self.place(at, length, count)
+    }
+
+    /// A durable definition: a live message of [`QueueId::DEFINITIONS`] until settled.
+    ///
+    /// # Panics
+    /// If the payload is longer than [`Log::definition_bytes_max`].
+    pub fn append_definition(&mut self, now: Now, seq: Seq, payload: &[u8]) -> Placed {
+        let length = DEFINITION_HEAD_BYTES + payload.len();
+        assert!(length <= self.geometry.record_bytes_max(), "a definition of {length} octets");
+        let (at, octets) = self.claim(now, length, 1);
+        record::write_definition(octets, now.unix_ms, seq, payload);
+        self.place(at, length, 1)
+    }
+
+    /// Records that the reference is settled and frees it. Rides the next commit, or makes one
+    /// after `settle_delay_us`. Returns the position at which the settle is durable.
+    pub fn append_settle(
+        &mut self,
+        now: Now,
+        queue: QueueId,
+        seq: Seq,
+        address: Address,
+        reference: u32,
+    ) -> Position {
+        let segment = self.geometry.segment_of_address(address);
+        if self.segments.get_mut(segment).is_none_or(|held| held.is_dead(reference)) {
+            return self.end();
+        }
+        if !self.batch.merge_settle(queue, seq, segment, address) {
+            let (at, _) = self.claim(now, SETTLE_BYTES, 0);
+            self.batch.write_settle(at, Settle { queue, first: seq, segment, count: 1 });
+            self.note_end();
+        }
+        self.settles_since_us.get_or_insert(now.monotonic_us);
+        let holder = self.segments.tail().number;
+        if let Some(held) = self.segments.get_mut(segment) {
+            held.note_holder(holder);
+        }
+        self.let_go(address, reference);
+        self.end()
+    }
+
+    /// Frees a reference without a record: its queue's id is gone for ever, which says it all.
+    pub fn release(&mut self, address: Address, reference: u32) {
+        self.let_go(address, reference);
+    }
+
+    fn let_go(&mut self, address: Address, reference: u32) {
+        let number = self.geometry.segment_of_address(address);
+        let Some(segment) = self.segments.get_mut(number) else { return };
+        if !segment.kill(reference) {
+            return;
+        }
+        if segment.is_done() {
+            self.reclaim.done(number);
+        }
+        if let Some(pinned) = self.multiparts.release(address) {
+            self.assemblies.drop(address);
+            for number in pinned {
+                let Some(segment) = self.segments.get_mut(number) else { continue };
+                segment.unpin();
+                if segment.is_done() {
+                    self.reclaim.done(number);
+                }
+            }
+        }
+    }
+
+    /// Content in Part records first, then the record that names them.
+    #[cold]
+    fn append_in_parts(
+        &mut self,
+        now: Now,
+        message: &MessageRef<'_>,
+        attributes: Attributes,
+        references: &[(QueueId, Seq)],
+    ) -> Placed {
+        let mut content =
+            vec![0; record::content_bytes(message, references.len()) - message.body.len()];
+        let bodiless = MessageRef { body: &[], ..*message };
+        record::write_message_content(&mut content, &bodiless, references);
+        let mut pieces = [content.as_slice(), message.body];
+        let count = references.len() as u32;
+        let mut parts = Vec::new();
+        let mut segments: Vec<u32> = Vec::new();
+        loop {
+            let left = pieces[0].len() + pieces[1].len();
+            if left == 0 {
+                break;
+            }
+            let bytes = left.min(self.geometry.record_bytes_max() - PART_HEAD_BYTES);
+            let length = PART_HEAD_BYTES + bytes;
+            let (at, octets) = self.claim(now, length, 0);
+            let mut rest = record::write_part_head(octets, length, parts.len() as u32, count);
+            for piece in &mut pieces {
+                let (taken, left) = piece.split_at(piece.len().min(rest.len()));
+                let place;
+                (place, rest) = rest.split_at_mut(taken.len());
+                place.copy_from_slice(taken);
+                *piece = left;
+            }
+            parts.push(PartEntry::new(self.batch.address(at), length as u32));
+            let tail = self.segments.tail_mut();
+            if segments.last() != Some(&tail.number) {
+                // Pinned at once: sealing must not find it idle.
+                tail.pin();
+                segments.push(tail.number);
+            }
+        }
+        let length = MESSAGE_HEAD_BYTES + parts.len() * PART_ENTRY_BYTES;
+        let (at, octets) = self.claim(now, length, count);
+        let rest = record::write_message_head(
+            octets,
+            length,
+            attributes,
+            message,
+            references.len(),
+            parts.len(),
+        );
+        rest.copy_from_slice(parts.as_bytes());
+        let placed = self.place(at, length, count);
+        self.multiparts.add(placed.address, count, segments);
+        placed
+    }
+
+    /// A record has been written into the batch.
+    #[inline]
+    pub(super) fn note_end(&mut self) {
+        self.end = self.batch.end();
+        self.is_unmarked = true;
+    }
+
+    /// Numbers the references of the record written at `at`.
+    #[inline]
+    fn place(&mut self, at: usize, length: usize, references: u32) -> Placed {
+        self.urgent = true;
+        self.note_end();
+        Placed {
+            address: self.batch.address(at),
+            length: length as u32,
+            reference: self.segments.tail_mut().add_live(references),
+            end: Position(self.end),
+        }
+    }
+
+    /// Room for a record of `length` octets that makes `references` references: its offset in
+    /// the open batch, and its octets. Padding is zeroed already.
+    #[inline]
+    pub(super) fn claim(&mut self, now: Now, length: usize, references: u32) -> (usize, &mut [u8]) {
+        let need = aligned_record(length);
+        let at = self.reserve(now, need, references);
+        let octets = self.batch.octets_mut(at, need);
+        let (octets, padding) = octets.split_at_mut(length);
+        padding.fill(0);
+        (at, octets)
+    }
+
+    #[inline]
+    fn reserve(&mut self, now: Now, need: usize, references: u32) -> usize {
+        let numbered = self.segments.tail().references();
+        if u64::from(numbered) + u64::from(references) <= u64::from(self.geometry.references_max())
+        {
+            if let Some(at) = self.batch.reserve(need, numbered, &mut self.stamp) {
+                return at;
+            }
+        }
+        self.reserve_in_another_batch(now, need, references)
+    }
+
+    #[cold]
+    fn reserve_in_another_batch(&mut self, now: Now, need: usize, references: u32) -> usize {
+        let numbered = self.segments.tail().references();
+        let next = self.batch.start() + self.batch.used() as u64;
+        let room = self.geometry.start(self.segments.tail().number + 1) - next;
+        let fits = whole_pages(BLOCK_HEADER_BYTES + need) as u64 <= room
+            && u64::from(numbered) + u64::from(references)
+                <= u64::from(self.geometry.references_max());
+        if fits {
+            self.close_batch(next, room, 0, need);
+        } else {
+            self.seal_segment(now, next, need);
+        }
+        let numbered = self.segments.tail().references();
+        match self.batch.reserve(need, numbered, &mut self.stamp) {
+            Some(at) => at,
+            // The roster of a new segment may have left too little of the buffer.
+            None => self.reserve_in_another_batch(now, need, references),
+        }
+    }
+
+    /// Closes the open batch and begins another one at `start`, for a record of `need` octets.
+    fn close_batch(&mut self, start: u64, room: u64, skip: usize, need: usize) {
+        let closed_start = self.batch.start();
+        let used = self.batch.close(&mut self.stamp);
+        let bytes = self.config.buffer_bytes.max(skip + whole_pages(BLOCK_HEADER_BYTES + need));
+        let buffer = match self.cache.spare() {
+            Some(buffer) if buffer.as_ref().len() >= bytes => buffer,
+            _ => self.memory.allocate(bytes),
+        };
+        let reference = self.segments.tail().references();
+        let buffer = self.batch.replace(buffer, start, room, skip, reference);
+        self.hand_over(buffer, closed_start, used);
+    }
+
+    /// Closes the open batch though it is not full: nothing is in flight, so it need not wait.
+    pub(super) fn close_partial_batch(&mut self) {
+        let start = self.batch.start();
+        let used = self.batch.used();
+        let next = start + used as u64;
+        let room = self.geometry.start(self.segments.tail().number + 1) - next;
+        if used * 2 >= self.batch.octets().len() {
+            self.close_batch(next, room, 0, 0);
+            return;
+        }
+        // A small one is copied, so that the cache holds blocks and not the rest of a buffer.
+        self.batch.close(&mut self.stamp);
+        let mut buffer = self.memory.allocate(used);
+        buffer.as_mut()[..used].copy_from_slice(&self.batch.octets()[..used]);
+        self.batch.restart(next, room, self.segments.tail().references());
+        self.hand_over(buffer, start, used);
+    }
+
+    /// Gives a closed batch to commit and cache.
+    fn hand_over(&mut self, buffer: M::Buffer, start: u64, used: usize) {
+        self.urgent = false;
+        self.settles_since_us = None;
+        if used == 0 {
+            return;
+        }
+        let number = self.geometry.segment_of(start);
+        let file = self.segments.get(number).map(|segment| segment.file);
+        let file = file.expect("a segment lives while it has batches to be written");
+        let end = start + used as u64;
+        let buffer = Rc::new(buffer);
+        let window = Window::new(Rc::clone(&buffer), start / PAGE_BYTES as u64, end, false);
+        self.cache.insert(window, self.commit.durable());
+        let offset = self.geometry.offset(start);
+        self.commit.push(Closed { segment: number, file, offset, end, buffer, length: used });
+    }
+
+    /// Ends the segment at `end` and begins the next one.
+    fn seal_segment(&mut self, now: Now, end: u64, need: usize) {
+        let tail = self.segments.tail_mut();
+        tail.sealed_end = Some(end);
+        self.reclaim.sealed(tail);
+        let number = tail.number + 1;
+        assert!(self.geometry.holds(number), "the log has reached its last segment");
+        let file = self.files.take();
+        self.segments.push(Segment::new(number, file));
+        let start = self.geometry.start(number);
+        self.close_batch(start, self.geometry.segment_bytes, PAGE_BYTES, need);
+        self.begin_segment(now, end);
+    }
+
+    /// Writes the file header and the roster of the segment that the empty batch is at the start
+    /// of. `previous_end`: where the one before ends.
+    pub(super) fn begin_segment(&mut self, now: Now, previous_end: u64) {
+        let tail = self.segments.tail();
+        let mut header = FileHeader {
+            magic: FILE_MAGIC,
+            checksum: U32::ZERO,
+            version: U32::new(VERSION),
+            log: U64::new(self.stamp.log),
+            segment_bytes: U64::new(self.geometry.segment_bytes),
+            previous_end: U64::new(previous_end),
+            segment: U32::new(tail.number),
+            epoch: U32::new(self.stamp.epoch),
+            shard: U16::new(self.config.shard.0),
+            reserved: U16::ZERO,
+            records_version: U32::new(VERSION),
+            begun_unix_ms: U64::new(now.unix_ms),
+        };
+        self.stamp.previous = header.sum();
+        header.checksum = U32::new(self.stamp.previous);
+        let page = self.batch.octets_mut(0, PAGE_BYTES);
+        page.fill(0);
+        page[..size_of::<FileHeader>()].copy_from_slice(header.as_bytes());
+
+        let live: Vec<RosterEntry> =
+            self.segments.iter().filter_map(Segment::roster_entry).collect();
+        assert!(live.len() <= self.geometry.segments_max() * 5 / 4, "no room for the roster");
+        let fit = (self.geometry.record_bytes_max() - ROSTER_HEAD_BYTES) / ROSTER_ENTRY_BYTES;
+        let mut rest = live.as_slice();
+        loop {
+            let (entries, later) = rest.split_at(rest.len().min(fit));
+            let length = ROSTER_HEAD_BYTES + entries.len() * ROSTER_ENTRY_BYTES;
+            let (_, octets) = self.claim(now, length, 0);
+            record::write_roster(octets, entries, !later.is_empty());
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The open batch: the buffer in which records become blocks, and blocks one write.
+//!
+//! Positions are those of the log; offsets those of the buffer. The last block is open: it has
+//! no header yet and takes records. Nothing here allocates but the buffer's owner.
+
+use super::block::{self, Census, Stamp};
+use super::format::{
+    whole_pages, BLOCK_HEADER_BYTES, BLOCK_MAX_BYTES, BLOCK_TARGET_BYTES, PAGE_BYTES,
+};
+use super::record::Settle;
+use super::{Address, QueueId, Seq};
+
+/// Settle records of the open block that may still be made longer. A power of two.
+const MERGE_SLOTS: usize = 16;
+
+/// A Settle record of the open block.
+#[derive(Clone, Copy, Debug)]
+struct Mergeable {
+    run: Settle,
+    /// Where it lies in the buffer; 0: the slot is empty.
+    at: usize,
+}
+
+const NOTHING: Mergeable =
+    Mergeable { run: Settle { queue: QueueId(0), first: Seq(0), segment: 0, count: 1 }, at: 0 };
+
+#[derive(Debug)]
+pub(super) struct Batch<B> {
+    buffer: B,
+    /// Octets that may be used: the buffer's, or less at the segment's end.
+    capacity: usize,
+    /// Position of the buffer's first octet.
+    start: u64,
+    /// Where the open block starts.
+    block: usize,
+    /// Where its next record goes.
+    at: usize,
+    /// Where its last record must end.
+    limit: usize,
+    records: u32,
+    first_reference: u32,
+    mergeable: [Mergeable; MERGE_SLOTS],
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
+    /// `room`: octets from `start` to the segment's end; `skip`: octets before the first block.
+    pub(super) fn new(buffer: B, start: u64, room: u64, skip: usize, reference: u32) -> Self {
+        let mut batch = Batch {
+            buffer,
+            capacity: 0,
+            start: 0,
+            block: 0,
+            at: 0,
+            limit: 0,
+            records: 0,
+            first_reference: 0,
+            mergeable: [NOTHING; MERGE_SLOTS],
+        };
+        batch.begin(start, room, skip, reference);
+        batch
+    }
+
+    fn begin(&mut self, start: u64, room: u64, skip: usize, reference: u32) {
+        let whole = self.buffer.as_ref().len() & !(PAGE_BYTES - 1);
+        self.capacity = (whole as u64).min(room) as usize;
+        self.start = start;
+        self.block = skip;
+        self.open_block(reference);
+    }
+
+    fn open_block(&mut self, reference: u32) {
+        self.at = self.block + BLOCK_HEADER_BYTES;
+        self.limit = self.capacity.min(self.block + BLOCK_TARGET_BYTES);
+        self.records = 0;
+        self.first_reference = reference;
+        self.mergeable = [NOTHING; MERGE_SLOTS];
+    }
+
+    /// Starts over at `start`, keeping the buffer.
+    pub(super) fn restart(&mut self, start: u64, room: u64, reference: u32) {
+        self.begin(start, room, 0, reference);
+    }
+
+    /// Starts over with another buffer; the old one is given back.
+    pub(super) fn replace(
+        &mut self,
+        buffer: B,
+        start: u64,
+        room: u64,
+        skip: usize,
+        reference: u32,
+    ) -> B {
+        let old = std::mem::replace(&mut self.buffer, buffer);
+        self.begin(start, room, skip, reference);
+        old
+    }
+
+    /// Room for a record of `need` octets, a multiple of 8. `None`: this batch is full.
+    /// `reference` is the number that the next reference of the segment will have.
+    #[inline]
+    pub(super) fn reserve(
+        &mut self,
+        need: usize,
+        reference: u32,
+        stamp: &mut Stamp,
+    ) -> Option<usize> {
+        let at = self.at;
+        if at + need <= self.limit {
+            self.at = at + need;
+            self.records += 1;
+            return Some(at);
+        }
+        self.reserve_in_another_block(need, reference, stamp)
+    }
+
+    #[cold]
+    fn reserve_in_another_block(
+        &mut self,
+        need: usize,
+        reference: u32,
+        stamp: &mut Stamp,
+    ) -> Option<usize> {
+        let next = if self.records == 0 { self.block } else { whole_pages(self.at) };
+        let bytes = whole_pages(BLOCK_HEADER_BYTES + need);
+        if next + bytes > self.capacity {
+            return None;
+        }
+        assert!(bytes <= BLOCK_MAX_BYTES, "a record of {need} octets fits no block");
+        if self.records != 0 {
+            self.close_block(stamp);
+            self.open_block(reference);
+        }
+        self.limit = self.limit.max(self.block + bytes);
+        let at = self.at;
+        self.at = at + need;
+        self.records = 1;
+        Some(at)
+    }
+
+    /// Seals the open block; the next one starts behind it, but is not begun.
+    fn close_block(&mut self, stamp: &mut Stamp) {
+        let census = Census {
+            end: self.at - self.block,
+            records: self.records,
+            first_reference: self.first_reference,
+        };
+        let position = self.start + self.block as u64;
+        let octets = &mut self.buffer.as_mut()[self.block..];
+        self.block += block::seal(octets, position, census, stamp);
+        self.at = self.block;
+        self.records = 0;
+    }
+
+    /// Seals the open block, if it holds anything. Octets of the buffer that are ready to go out.
+    pub(super) fn close(&mut self, stamp: &mut Stamp) -> usize {
+        if self.records != 0 {
+            self.close_block(stamp);
+        }
+        self.block
+    }
+
+    /// The buffer's octets from `at` on, `need` of them.
+    #[inline]
+    pub(super) fn octets_mut(&mut self, at: usize, need: usize) -> &mut [u8] {
+        &mut self.buffer.as_mut()[at..at + need]
+    }
+
+    /// Everything in the buffer.
+    pub(super) fn octets(&self) -> &[u8] {
+        self.buffer.as_ref()
+    }
+
+    /// Address of the record at offset `at`, which must be in the open block.
+    #[inline]
+    pub(super) fn address(&self, at: usize) -> Address {
+        Address::new(self.start + self.block as u64, at - self.block)
+    }
+
+    /// Position behind the last record.
+    #[inline]
+    pub(super) fn end(&self) -> u64 {
+        self.start + self.at as u64
+    }
+
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Octets of the buffer that sealed blocks take, and those of the open one.
+    pub(super) fn used(&self) -> usize {
+        if self.records == 0 {
+            self.block
+        } else {
+            whole_pages(self.at)
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.used() == 0
+    }
+
+    /// Makes a Settle record of the open block longer by one, if that is possible. `message` is
+    /// the address of what is settled: a settle must not come before it in the log.
+    #[inline]
+    pub(super) fn merge_settle(
+        &mut self,
+        queue: QueueId,
+        seq: Seq,
+        segment: u32,
+        message: Address,
+    ) -> bool {
+        let block = self.start + self.block as u64;
+        let offset = self.block;
+        let slot = &mut self.mergeable[queue.0 as usize % MERGE_SLOTS];
+        let run = &mut slot.run;
+        let next = run.first.0.wrapping_add(u64::from(run.count));
+        if slot.at == 0
+            || run.queue != queue
+            || run.segment != segment
+            || next != seq.0
+            || run.count == u32::MAX
+            || message >= Address::new(block, slot.at - offset)
+        {
+            return false;
+        }
+        run.count += 1;
+        run.write(&mut self.buffer.as_mut()[slot.at..]);
+        true
+    }
+
+    /// Writes a Settle record at `at` and remembers it for [`Batch::merge_settle`].
+    pub(super) fn write_settle(&mut self, at: usize, run: Settle) {
+        run.write(&mut self.buffer.as_mut()[at..]);
+        self.mergeable[run.queue.0 as usize % MERGE_SLOTS] = Mergeable { run, at };
+    }
+}

@@ -1,0 +1,169 @@
+//! Blocks in memory: those written lately, and those read back. Looked up by page number.
+//!
+//! A *window* is one buffer with several blocks, either a batch that went to the device or the
+//! result of a read. Windows leave first in, first out, those looked at since get one more round.
+//! A window that is not durable yet stays: the device cannot give it back.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
+use super::format::PAGE_BYTES;
+
+/// Spare buffers kept for new batches.
+const SPARE_MAX: usize = 4;
+
+#[derive(Debug)]
+pub(super) struct Window<B> {
+    pub buffer: Rc<B>,
+    /// Page of the buffer's first octet.
+    pub first_page: u64,
+    /// Position behind its last whole block.
+    pub end: u64,
+    /// Result of a read: what follows may be wanted next.
+    pub from_device: bool,
+    touched: Cell<bool>,
+    /// What follows has been asked for.
+    pub ahead: Cell<bool>,
+}
+
+impl<B: AsRef<[u8]>> Window<B> {
+    pub(super) fn new(buffer: Rc<B>, first_page: u64, end: u64, from_device: bool) -> Self {
+        let (touched, ahead) = (Cell::new(false), Cell::new(false));
+        Window { buffer, first_page, end, from_device, touched, ahead }
+    }
+    /// Octets from the start of the block at `page` on. `None`: outside the window.
+    #[inline]
+    pub(super) fn block(&self, page: u64) -> Option<&[u8]> {
+        let offset = page.checked_sub(self.first_page)? as usize * PAGE_BYTES;
+        (*self.buffer).as_ref().get(offset..)
+    }
+    fn pages(&self) -> std::ops::Range<u64> {
+        self.first_page..self.end / PAGE_BYTES as u64
+    }
+    fn bytes(&self) -> usize {
+        (*self.buffer).as_ref().len()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Cache<B> {
+    /// By the page that a block starts at. Pages inside a block name its window as well: nobody
+    /// asks for them.
+    by_page: FxHashMap<u64, Rc<Window<B>>>,
+    windows: VecDeque<Rc<Window<B>>>,
+    bytes: usize,
+    bytes_max: usize,
+    spare: Vec<B>,
+    spare_bytes: usize,
+}
+
+impl<B: AsRef<[u8]>> Cache<B> {
+    /// `spare_bytes`: size of the buffers that are worth keeping.
+    pub(super) fn new(bytes_max: usize, spare_bytes: usize) -> Self {
+        Cache {
+            by_page: FxHashMap::default(),
+            windows: VecDeque::new(),
+            bytes: 0,
+            bytes_max,
+            spare: Vec::new(),
+            spare_bytes,
+        }
+    }
+
+    pub(super) fn get(&self, page: u64) -> Option<&Rc<Window<B>>> {
+        let window = self.by_page.get(&page)?;
+        window.touched.set(true);
+        Some(window)
+    }
+
+    pub(super) fn contains(&self, page: u64) -> bool {
+        self.by_page.contains_key(&page)
+    }
+
+    /// Adds a window, and takes out old ones that end below `durable` to make room.
+    pub(super) fn insert(&mut self, window: Window<B>, durable: u64) {
+        let window = Rc::new(window);
+        self.bytes += window.bytes();
+        for page in window.pages() {
+            self.by_page.insert(page, Rc::clone(&window));
+        }
+        self.windows.push_back(window);
+        self.make_room(durable);
+    }
+
+    fn make_room(&mut self, durable: u64) {
+        let mut rounds = self.windows.len();
+        // The newest one stays: somebody is about to look at it.
+        while self.bytes > self.bytes_max && rounds > 1 {
+            rounds -= 1;
+            let Some(window) = self.windows.pop_front() else { return };
+            if window.end > durable || window.touched.replace(false) {
+                self.windows.push_back(window);
+            } else {
+                self.forget(window);
+            }
+        }
+    }
+
+    fn forget(&mut self, window: Rc<Window<B>>) {
+        self.bytes -= window.bytes();
+        for page in window.pages() {
+            if self.by_page.get(&page).is_some_and(|held| Rc::ptr_eq(held, &window)) {
+                self.by_page.remove(&page);
+            }
+        }
+        let buffer = Rc::into_inner(window).and_then(|window| Rc::into_inner(window.buffer));
+        if let Some(buffer) = buffer {
+            if buffer.as_ref().len() == self.spare_bytes && self.spare.len() < SPARE_MAX {
+                self.spare.push(buffer);
+            }
+        }
+    }
+
+    /// A buffer that has left the cache.
+    pub(super) fn spare(&mut self) -> Option<B> {
+        self.spare.pop()
+    }
+
+    /// Octets of the buffers held.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(first_page: u64, pages: usize) -> Window<Vec<u8>> {
+        let bytes = pages * PAGE_BYTES;
+        let end = first_page * PAGE_BYTES as u64 + bytes as u64;
+        Window::new(Rc::new(vec![0; bytes]), first_page, end, false)
+    }
+
+    #[test]
+    fn the_oldest_window_leaves_unless_it_was_looked_at() {
+        let mut cache = Cache::new(4 * PAGE_BYTES, 2 * PAGE_BYTES);
+        cache.insert(window(0, 2), u64::MAX);
+        cache.insert(window(2, 2), u64::MAX);
+        assert!(cache.get(0).is_some());
+        cache.insert(window(4, 2), u64::MAX);
+        assert!(cache.contains(0) && !cache.contains(2) && cache.contains(4));
+        assert!(cache.bytes() <= 4 * PAGE_BYTES);
+        assert!(cache.spare().is_some(), "its buffer is used again");
+    }
+
+    #[test]
+    fn what_is_not_durable_stays() {
+        let mut cache = Cache::new(PAGE_BYTES, PAGE_BYTES);
+        cache.insert(window(0, 1), 0);
+        cache.insert(window(1, 1), 0);
+        assert!(cache.contains(0) && cache.contains(1));
+        cache.insert(window(2, 1), 2 * PAGE_BYTES as u64);
+        assert!(!cache.contains(0) && !cache.contains(1) && cache.contains(2));
+    }
+}

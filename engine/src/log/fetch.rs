@@ -1,0 +1,231 @@
+//! Reading back: from the open batch, from the cache, from the device.
+
+use std::rc::Rc;
+
+use super::block::{Block, Defect};
+use super::cache::Window;
+use super::format::{whole_pages, PAGE_BYTES};
+use super::parts::Assembly;
+use super::readback::{Pending, WINDOW_BYTES};
+use super::record::{record_at, Malformed, MessageView, Payload, Record};
+use super::{Address, Fetch, IoFailure, Log, LogEffect, LogError, Memory};
+
+/// Parts of a message that are asked for ahead of the one that is wanted next.
+const PARTS_AHEAD: usize = 2;
+
+impl<M: Memory> Log<M> {
+    /// The message at `address`, whose record has `length` octets, as its append or its recovery
+    /// said.
+    ///
+    /// # Panics
+    /// If there is no message at that address: the caller's index is wrong.
+    #[inline]
+    pub fn fetch(&mut self, address: Address, length: u32) -> Fetch<'_> {
+        if !self.assemblies.is_empty() && self.assemblies.get(address).is_some() {
+            return self.fetch_parts(address);
+        }
+        if !self.locate(address, length) {
+            return Fetch::Pending;
+        }
+        if let Payload::Parts(_) = self.message_at(address).payload {
+            return self.fetch_parts(address);
+        }
+        let message = self.message_at(address);
+        let Payload::Inline(content) = message.payload else { return Fetch::Pending };
+        Fetch::Ready(no_message(address, message.stored(content)))
+    }
+
+    /// The Message record at a located address.
+    #[inline]
+    fn message_at(&self, address: Address) -> MessageView<'_> {
+        match no_message(address, self.record_at(address)) {
+            Record::Message(message) => message,
+            other => panic!("{address:?} is not that of a message but of {other:?}"),
+        }
+    }
+
+    fn record_at(&self, address: Address) -> Result<Record<'_>, Malformed> {
+        let (header, octets) = record_at(self.block_at(address.page()), address.offset())?;
+        Record::read(header, octets)
+    }
+
+    /// Octets from the start of a located block on.
+    #[inline]
+    fn block_at(&self, page: u64) -> &[u8] {
+        let first = self.batch.start() / PAGE_BYTES as u64;
+        let octets = if page >= first {
+            self.batch.octets().get((page - first) as usize * PAGE_BYTES..)
+        } else {
+            self.memo.as_ref().and_then(|(_, window)| window.block(page))
+        };
+        octets.unwrap_or(&[])
+    }
+
+    /// True if the block of `address` is in memory: in the open batch, or now in `memo`. Asks
+    /// for a read if not.
+    #[inline]
+    fn locate(&mut self, address: Address, length: u32) -> bool {
+        let page = address.page();
+        if self.memo.as_ref().is_some_and(|(held, _)| *held == page)
+            || page >= self.batch.start() / PAGE_BYTES as u64
+        {
+            return true;
+        }
+        let Some(window) = self.cache.get(page) else {
+            self.ask(address, length);
+            return false;
+        };
+        let window = Rc::clone(window);
+        if window.from_device && !window.ahead.get() {
+            self.read_ahead(&window, page);
+        }
+        self.memo = Some((page, window));
+        true
+    }
+
+    /// Asks for what follows a window, once its second half is reached.
+    fn read_ahead(&mut self, window: &Window<M::Buffer>, page: u64) {
+        let end = window.end / PAGE_BYTES as u64;
+        if page == window.first_page || page < (window.first_page + end) / 2 {
+            return;
+        }
+        window.ahead.set(true);
+        let next = Address::new(window.end, 0);
+        let segment = self.geometry.segment_of_address(next);
+        let same = segment == self.geometry.segment_of(window.end - 1);
+        if same && end < self.batch.start() / PAGE_BYTES as u64 && !self.cache.contains(end) {
+            self.ask(next, 0);
+        }
+    }
+
+    /// Asks for a window that begins with the block of `address` and reaches to the end of the
+    /// record of `length` octets at least.
+    fn ask(&mut self, address: Address, length: u32) {
+        let needed = whole_pages(address.offset() + length as usize).max(PAGE_BYTES);
+        self.ask_for(address.block().0, needed);
+    }
+
+    fn ask_for(&mut self, start: u64, needed: usize) {
+        if self.readback.covers(start / PAGE_BYTES as u64) {
+            return;
+        }
+        let number = self.geometry.segment_of(start);
+        let Some(segment) = self.segments.get(number) else { return };
+        let durable = self.commit.durable();
+        let limit = segment.sealed_end.map_or(durable, |end| end.min(durable));
+        let Some(there) = limit.checked_sub(start).filter(|octets| *octets > 0) else { return };
+        let length = there.min(WINDOW_BYTES.max(needed as u64)) as usize;
+        if !self.readback.has_room(length) {
+            return;
+        }
+        self.ticket += 1;
+        let ticket = self.ticket;
+        let offset = self.geometry.offset(start);
+        self.reads.push_back(LogEffect::Read { ticket, file: segment.file, offset, length });
+        self.readback.push(Pending { ticket, segment: number, start, length, limit });
+    }
+
+    /// Octets of a read have come: what is whole in them goes into the cache.
+    pub(super) fn read_done(&mut self, ticket: u64, buffer: M::Buffer) -> Result<(), LogError> {
+        let Some(read) = self.readback.take(ticket) else { return Ok(()) };
+        // Recycled meanwhile: nobody wants it, and the file may hold something else by now.
+        let Some(segment) = self.segments.get(read.segment) else { return Ok(()) };
+        let file = segment.file.0;
+        let octets = buffer.as_ref();
+        let octets = &octets[..octets.len().min(read.length)];
+        let rot = |at: usize, what| LogError::Rot {
+            file,
+            offset: self.geometry.offset(read.start) + at as u64,
+            durable: read.limit,
+            what,
+        };
+        let mut at = 0;
+        while at < octets.len() {
+            match Block::open(&octets[at..], read.start + at as u64, Some(self.stamp.log)) {
+                Ok(block) => at += block.length(),
+                Err(Defect::Cut(_)) if octets.len() < read.length => {
+                    return Err(rot(at, "the file ends too early"));
+                }
+                Err(Defect::Cut(_)) if at > 0 => break,
+                Err(Defect::Cut(needed)) => {
+                    if read.start + needed as u64 > read.limit {
+                        return Err(rot(at, "a block longer than what was written"));
+                    }
+                    self.ask_for(read.start, needed);
+                    return Ok(());
+                }
+                Err(Defect::Bad(what)) => return Err(rot(at, what)),
+            }
+        }
+        if at == 0 {
+            return Err(rot(0, "the file ends too early"));
+        }
+        let (first_page, end) = (read.start / PAGE_BYTES as u64, read.start + at as u64);
+        let window = Window::new(Rc::new(buffer), first_page, end, true);
+        self.cache.insert(window, self.commit.durable());
+        Ok(())
+    }
+
+    pub(super) fn read_failed(&mut self, ticket: u64, error: IoFailure) -> Result<(), LogError> {
+        let Some(read) = self.readback.take(ticket) else { return Ok(()) };
+        let Some(segment) = self.segments.get(read.segment) else { return Ok(()) };
+        let offset = self.geometry.offset(read.start);
+        Err(LogError::Read { file: segment.file.0, offset, error })
+    }
+
+    /// A message in parts: put together as they come, kept whole while it is wanted.
+    #[cold]
+    fn fetch_parts(&mut self, address: Address) -> Fetch<'_> {
+        let mut assembly = match self.assemblies.take(address) {
+            Some(assembly) => assembly,
+            None => self.begin_assembly(address),
+        };
+        while let Some((part, length)) = assembly.next() {
+            if !self.locate(part, length) {
+                break;
+            }
+            match no_message(part, self.record_at(part)) {
+                Record::Part(part) => assembly.add(part.content),
+                other => panic!("{part:?} is not that of a part but of {other:?}"),
+            }
+        }
+        for (part, length) in assembly.later().take(PARTS_AHEAD) {
+            let page = part.page();
+            if page < self.batch.start() / PAGE_BYTES as u64 && !self.cache.contains(page) {
+                self.ask(part, length);
+            }
+        }
+        self.assemblies.put(assembly);
+        let whole = self.assemblies.get(address).filter(|assembly| assembly.next().is_none());
+        let Some(assembly) = whole else { return Fetch::Pending };
+        let record = record_at(assembly.record(), 0)
+            .and_then(|(header, octets)| Record::read(header, octets));
+        match no_message(address, record) {
+            Record::Message(message) => {
+                Fetch::Ready(no_message(address, message.stored(assembly.content())))
+            }
+            other => panic!("{address:?} is not that of a message but of {other:?}"),
+        }
+    }
+
+    fn begin_assembly(&self, address: Address) -> Assembly {
+        let (_, record) =
+            no_message(address, record_at(self.block_at(address.page()), address.offset()));
+        let message = self.message_at(address);
+        let parts = match message.payload {
+            Payload::Inline(_) => Vec::new(),
+            Payload::Parts(parts) => {
+                parts.iter().map(|part| (part.address(), part.length())).collect()
+            }
+        };
+        Assembly::new(address, record, parts, message.content_bytes().unwrap_or(0))
+    }
+}
+
+/// The block's checksum was right, so an address that leads nowhere is the caller's.
+fn no_message<T>(address: Address, read: Result<T, Malformed>) -> T {
+    match read {
+        Ok(read) => read,
+        Err(Malformed(what)) => panic!("{address:?} does not lead to a record: {what}"),
+    }
+}

@@ -1,0 +1,150 @@
+//! Messages in parts: which segments they pin while they live, and putting them together again.
+
+use rustc_hash::FxHashMap;
+
+use super::Address;
+
+/// A live message whose content lies in Part records.
+#[derive(Clone, Debug)]
+struct Multipart {
+    /// References that still hold it.
+    live: u32,
+    /// Segments that its parts lie in, each once.
+    segments: Vec<u32>,
+}
+
+/// The live messages in parts, by the address of their record.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Multiparts {
+    by_address: FxHashMap<Address, Multipart>,
+}
+
+impl Multiparts {
+    pub(super) fn add(&mut self, address: Address, live: u32, segments: Vec<u32>) {
+        self.by_address.insert(address, Multipart { live, segments });
+    }
+
+    /// One reference of the message at `address` is dead. Segments to unpin, if it was the last
+    /// one of a message in parts.
+    #[inline]
+    pub(super) fn release(&mut self, address: Address) -> Option<Vec<u32>> {
+        if self.by_address.is_empty() {
+            return None;
+        }
+        let message = self.by_address.get_mut(&address)?;
+        message.live = message.live.saturating_sub(1);
+        if message.live > 0 {
+            return None;
+        }
+        self.by_address.remove(&address).map(|message| message.segments)
+    }
+
+    /// One reference of a message that recovery found lives. Segments to pin, if it is the first.
+    pub(super) fn revive(&mut self, address: Address) -> Option<&[u32]> {
+        let message = self.by_address.get_mut(&address)?;
+        message.live += 1;
+        (message.live == 1).then_some(message.segments.as_slice())
+    }
+
+    /// Forgets messages that nothing revived.
+    pub(super) fn drop_dead(&mut self) {
+        self.by_address.retain(|_, message| message.live > 0);
+    }
+}
+
+/// What reserving memory for a content at once is worth; longer ones grow.
+const RESERVED_BYTES_MAX: usize = 256 << 20;
+
+/// A message in parts on its way to being whole.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    address: Address,
+    /// The Message record.
+    record: Vec<u8>,
+    /// Address and record length of the parts that are still to come, last one first.
+    missing: Vec<(Address, u32)>,
+    /// Content so far.
+    content: Vec<u8>,
+}
+
+impl Assembly {
+    /// `parts`: address and record length of each, in order.
+    pub(super) fn new(
+        address: Address,
+        record: &[u8],
+        mut parts: Vec<(Address, u32)>,
+        content_bytes: u64,
+    ) -> Self {
+        parts.reverse();
+        let reserved = RESERVED_BYTES_MAX.min(content_bytes as usize);
+        Assembly {
+            address,
+            record: record.to_vec(),
+            missing: parts,
+            content: Vec::with_capacity(reserved),
+        }
+    }
+
+    /// The part that is wanted next; `None`: the message is whole.
+    pub(super) fn next(&self) -> Option<(Address, u32)> {
+        self.missing.last().copied()
+    }
+    /// Parts that are wanted after it.
+    pub(super) fn later(&self) -> impl Iterator<Item = (Address, u32)> + '_ {
+        self.missing.iter().rev().skip(1).copied()
+    }
+    /// Adds the content of the part that was wanted next.
+    pub(super) fn add(&mut self, content: &[u8]) {
+        self.missing.pop();
+        self.content.extend_from_slice(content);
+    }
+    pub(super) fn record(&self) -> &[u8] {
+        &self.record
+    }
+    pub(super) fn content(&self) -> &[u8] {
+        &self.content
+    }
+}
+
+/// Messages in parts that are being delivered. Kept while wanted, within a budget that only the
+/// one wanted last may exceed.
+#[derive(Debug)]
+pub(super) struct Assemblies {
+    /// The one wanted last at the end.
+    recent: Vec<Assembly>,
+    bytes_max: usize,
+}
+
+impl Assemblies {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Assemblies { recent: Vec::new(), bytes_max }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.recent.is_empty()
+    }
+
+    pub(super) fn get(&self, address: Address) -> Option<&Assembly> {
+        self.recent.iter().find(|assembly| assembly.address == address)
+    }
+
+    /// Takes out the assembly of that message, to go on with.
+    pub(super) fn take(&mut self, address: Address) -> Option<Assembly> {
+        let index = self.recent.iter().position(|assembly| assembly.address == address)?;
+        Some(self.recent.remove(index))
+    }
+
+    /// Puts one back, and drops those that have waited longest beyond the budget.
+    pub(super) fn put(&mut self, assembly: Assembly) {
+        self.recent.push(assembly);
+        let mut bytes: usize = self.recent.iter().map(|held| held.content.capacity()).sum();
+        while bytes > self.bytes_max && self.recent.len() > 1 {
+            bytes -= self.recent.remove(0).content.capacity();
+        }
+    }
+
+    /// Drops a message that nobody wants any more.
+    pub(super) fn drop(&mut self, address: Address) {
+        self.recent.retain(|assembly| assembly.address != address);
+    }
+}

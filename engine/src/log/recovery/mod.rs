@@ -1,0 +1,340 @@
+//! Reading a shard's segment files back at start. Section "Recovery" of docs/log-format.md.
+//!
+//! Five steps, each a little machine that says what to read next and takes the octets:
+//! `catalogue` reads every file's header; `survey` finds the end of the newest segment (`scan`
+//! tells a torn end from rot) and which older ones live; `evidence` makes sure that no damaged
+//! file is a lost segment; `liveness` reads which references are known to be dead; `replay` reads
+//! the live segments in order. Only the last one speaks to the shard.
+
+mod catalogue;
+mod evidence;
+mod liveness;
+mod plan;
+mod replay;
+mod scan;
+mod survey;
+mod walk;
+
+use catalogue::{Catalogue, Newest};
+use evidence::Evidence;
+use liveness::LivenessReads;
+use plan::Plan;
+use replay::{Planned, Replay};
+use survey::Survey;
+
+use super::files::Files;
+use super::format::{FileHeader, VERSION};
+use super::geometry::Geometry;
+use super::parts::Multiparts;
+use super::record;
+use super::segments::Segments;
+use super::store::{Opening, Tail};
+use super::{Address, FileId, Log, LogConfig, LogError, Memory};
+use crate::ids::{QueueId, Seq};
+use crate::now::Now;
+
+/// A segment file found at start.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentFile {
+    pub file: FileId,
+    pub bytes: u64,
+}
+
+/// One thing recovery found, in log order. What is known to be dead for good is left out; a
+/// settle comes after the message that it settles, and applies to that one only: a queue whose
+/// messages were all forgotten may use a number again, and the later message is not meant.
+#[derive(Debug)]
+pub enum Recovered<'a> {
+    /// A message. One with several references may come in several pieces, each with a part of
+    /// them.
+    Message {
+        address: Address,
+        length: u32,
+        /// Reference `i` has number `reference + i` in its segment.
+        reference: u32,
+        references: &'a [(QueueId, Seq)],
+        expires_unix_ms: Option<u64>,
+        priority: u8,
+        body_bytes: u64,
+    },
+    Definition {
+        address: Address,
+        length: u32,
+        reference: u32,
+        seq: Seq,
+        payload: &'a [u8],
+    },
+    /// `first..=last` of that queue are settled.
+    Settled {
+        queue: QueueId,
+        first: Seq,
+        last: Seq,
+    },
+}
+
+/// One read that recovery wants.
+#[derive(Clone, Copy, Debug)]
+pub struct RecoveryRead {
+    pub file: FileId,
+    pub offset: u64,
+    pub length: usize,
+}
+
+/// Reads a shard's segment files back. Drive: while `next_read` asks, read and `supply`.
+pub struct Recovery<M: Memory> {
+    config: LogConfig,
+    memory: M,
+    catalogue: Catalogue,
+    phase: Phase,
+    /// The newest segment and where it ends; `None`: the log holds nothing yet.
+    newest: Option<Newest>,
+    end: Option<End>,
+    segments: Segments,
+    multiparts: Multiparts,
+}
+
+/// Where the log ends.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    position: u64,
+    /// Checksum of the last good block.
+    previous: u32,
+    /// Highest epoch seen.
+    epoch: u32,
+    /// The newest segment has its roster, so that the log can go on in it.
+    is_usable: bool,
+    torn_bytes: u64,
+}
+
+enum Phase {
+    Catalogue,
+    Survey(Survey),
+    Evidence(Evidence, Plan),
+    Liveness(LivenessReads, Plan),
+    Replay(Replay),
+    Done,
+}
+
+impl<M: Memory> Recovery<M> {
+    /// `files`: everything in the shard's directory that is named like a segment file. A log that
+    /// exists keeps the segment size that it began with, whatever `config` says.
+    pub fn new(config: LogConfig, memory: M, files: Vec<SegmentFile>) -> Self {
+        let catalogue = Catalogue::new(config.shard, files);
+        Recovery {
+            config,
+            memory,
+            catalogue,
+            phase: Phase::Catalogue,
+            newest: None,
+            end: None,
+            segments: Segments::default(),
+            multiparts: Multiparts::default(),
+        }
+    }
+
+    /// What to read next; `None` when all is read.
+    pub fn next_read(&mut self) -> Option<RecoveryRead> {
+        self.phase.next_read(&self.catalogue)
+    }
+
+    /// The octets of the last `next_read` (fewer only at the end of the file); what they hold goes
+    /// to `visit`. An error is final.
+    pub fn supply(
+        &mut self,
+        octets: &[u8],
+        visit: &mut dyn FnMut(Recovered<'_>),
+    ) -> Result<(), LogError> {
+        match &mut self.phase {
+            Phase::Catalogue => self.catalogue.supply(octets)?,
+            Phase::Survey(survey) => survey.supply(octets)?,
+            Phase::Evidence(evidence, _) => evidence.supply(octets)?,
+            Phase::Liveness(reads, _) => reads.supply(octets)?,
+            Phase::Replay(replay) => replay.supply(octets, visit)?,
+            Phase::Done => {}
+        }
+        self.advance()
+    }
+
+    /// Goes on to the next step that has anything to read.
+    fn advance(&mut self) -> Result<(), LogError> {
+        while self.phase.next_read(&self.catalogue).is_none() {
+            self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
+                Phase::Done => return Ok(()),
+                Phase::Catalogue => self.survey_newest()?,
+                Phase::Survey(survey) => self.after_survey(survey)?,
+                Phase::Evidence(_, mut plan) => Phase::Liveness(plan.liveness_reads(), plan),
+                Phase::Liveness(reads, plan) => Phase::Replay(plan.replay(reads.dead)),
+                Phase::Replay(replay) => {
+                    (self.segments, self.multiparts) = replay.found();
+                    Phase::Done
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn survey_newest(&mut self) -> Result<Phase, LogError> {
+        self.newest = self.catalogue.newest()?;
+        let Some(newest) = &self.newest else { return Ok(Phase::Done) };
+        Ok(Phase::Survey(Survey::of_newest(newest.file, &newest.header, newest.geometry)))
+    }
+
+    fn after_survey(&mut self, survey: Survey) -> Result<Phase, LogError> {
+        let Some(newest) = &self.newest else { return Ok(Phase::Done) };
+        let is_newest = self.end.is_none();
+        let is_usable = survey.account.is_complete;
+        if is_newest {
+            self.end = Some(End {
+                position: survey.end(),
+                previous: survey.previous(),
+                epoch: newest.epoch.max(survey.epoch_max()),
+                is_usable,
+                torn_bytes: survey.torn_bytes(),
+            });
+        }
+        if !is_usable && is_newest {
+            if let Some(number) = survey.segment().checked_sub(1) {
+                let Some((file, header)) = self.catalogue.holding(number) else {
+                    return Err(LogError::Missing { segment: number, shard: self.config.shard.0 });
+                };
+                let end = newest.header.previous_end.get();
+                return Ok(Phase::Survey(Survey::of_sealed(file, header, newest.geometry, end)));
+            }
+        }
+        if !is_usable && !is_newest {
+            return Err(LogError::Rot {
+                file: survey.file().0,
+                offset: 0,
+                durable: survey.end(),
+                what: "a segment without a roster",
+            });
+        }
+        let base = is_usable.then(|| Planned {
+            file: survey.file(),
+            header: *survey.header(),
+            end: survey.end(),
+            is_sealed: !is_newest,
+        });
+        let plan = Plan::new(&self.catalogue, newest.geometry, survey.account, base)?;
+        let log = newest.header.log.get();
+        let newest_number = newest.header.segment.get();
+        let evidence =
+            Evidence::new(newest.geometry, log, newest_number, plan.suspects(&self.catalogue));
+        Ok(Phase::Evidence(evidence, plan))
+    }
+
+    /// All read: the log, positioned to go on. Every reference starts out dead; the shard calls
+    /// [`Recovery::keep`] for each live one first.
+    ///
+    /// # Panics
+    /// If `next_read` still asks for something, or `config` is that of no possible log.
+    pub fn finish(mut self, now: Now) -> Result<Log<M>, LogError> {
+        self.advance()?;
+        assert!(matches!(self.phase, Phase::Done), "recovery is not over");
+        let shard = self.config.shard.0;
+        let (log, epoch, geometry, tail) = match (&self.newest, self.end) {
+            (Some(newest), Some(end)) => {
+                let Some(epoch) = end.epoch.checked_add(1) else {
+                    let (file, what) = (newest.file.0, "its epochs are used up");
+                    return Err(LogError::Foreign { file, shard, what });
+                };
+                (newest.header.log.get(), epoch, newest.geometry, tail(newest, end))
+            }
+            _ => {
+                let geometry = Geometry::new(self.config.segment_bytes)
+                    .expect("segments are a multiple of 4096 octets and 64 KiB or more");
+                let tail = Tail::Anew { segment: 0, previous_end: 0, file: None };
+                (identity(now, shard), 1, geometry, tail)
+            }
+        };
+        let newest_file = self.newest.as_ref().map(|newest| newest.file);
+        let is_live = |file: FileId| {
+            newest_file == Some(file) || self.segments.iter().any(|segment| segment.file == file)
+        };
+        let (free, broken) = self.catalogue.unused(geometry.segment_bytes, is_live);
+        self.multiparts.drop_dead();
+        self.config.segment_bytes = geometry.segment_bytes;
+        let files = Files::new(self.catalogue.highest(), free, broken);
+        Ok(Log::open(
+            now,
+            Opening {
+                config: self.config,
+                geometry,
+                memory: self.memory,
+                log,
+                epoch,
+                segments: self.segments,
+                multiparts: self.multiparts,
+                files,
+                tail,
+            },
+        ))
+    }
+
+    /// Marks a recovered reference as live. One that recovery did not tell of is left alone.
+    pub fn keep(&mut self, address: Address, reference: u32) {
+        let Some(newest) = &self.newest else { return };
+        let number = newest.geometry.segment_of_address(address);
+        let Some(segment) = self.segments.get_mut(number) else { return };
+        if !segment.revive(reference) {
+            return;
+        }
+        for number in self.multiparts.revive(address).unwrap_or_default() {
+            if let Some(segment) = self.segments.get_mut(*number) {
+                segment.pin();
+            }
+        }
+    }
+
+    /// Octets cut off after the last whole block (unconfirmed), for the start-up message.
+    pub fn torn_bytes(&self) -> u64 {
+        self.end.map_or(0, |end| end.torn_bytes)
+    }
+}
+
+impl Phase {
+    fn next_read(&self, catalogue: &Catalogue) -> Option<RecoveryRead> {
+        match self {
+            Phase::Catalogue => catalogue.next_read(),
+            Phase::Survey(survey) => survey.next_read(),
+            Phase::Evidence(evidence, _) => evidence.next_read(),
+            Phase::Liveness(reads, _) => reads.next_read(),
+            Phase::Replay(replay) => replay.next_read(),
+            Phase::Done => None,
+        }
+    }
+}
+
+fn tail(newest: &Newest, end: End) -> Tail {
+    if end.is_usable {
+        return Tail::Within { position: end.position, previous: end.previous };
+    }
+    Tail::Anew {
+        segment: newest.header.segment.get(),
+        previous_end: newest.header.previous_end.get(),
+        file: Some(newest.file),
+    }
+}
+
+/// A number for a new log that nobody guesses who has not seen it: what is written into a message
+/// body must not pass for one of the log's own blocks.
+fn identity(now: Now, shard: u16) -> u64 {
+    let mut mixed = now.unix_ms.rotate_left(32) ^ now.monotonic_us ^ u64::from(shard) << 56;
+    for _ in 0..2 {
+        mixed = mixed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+    }
+    mixed
+}
+
+/// What a record of an unknown kind that may not be passed over means.
+fn unknown_record(file: FileId, header: &FileHeader, offset: u64) -> LogError {
+    let version = header.records_version.get();
+    if record::is_newer(version) {
+        return LogError::NewerVersion { file: file.0, version, known: VERSION };
+    }
+    let what = "a record of a kind that its version does not have";
+    LogError::Rot { file: file.0, offset, durable: offset, what }
+}

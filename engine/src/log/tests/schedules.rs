@@ -1,0 +1,91 @@
+//! Random schedules: append, settle, complete, crash, recover, for many seeds.
+
+use super::tiny;
+use super::world::World;
+use crate::ids::QueueId;
+
+const QUEUES: usize = 6;
+
+fn size(world: &mut World) -> usize {
+    match world.random.below(40) {
+        0 => 16_000 + world.random.below(120_000),
+        1..=4 => world.random.below(12_000),
+        _ => world.random.below(300),
+    }
+}
+
+fn append(world: &mut World) {
+    if !world.log.has_room() {
+        return world.step();
+    }
+    let count = 1 + world.random.below(3);
+    let mut queues: Vec<QueueId> =
+        (0..count).map(|_| QueueId(1 + world.random.below(QUEUES) as u64)).collect();
+    queues.sort_unstable();
+    queues.dedup();
+    queues.retain(|queue| !world.gone.contains(queue));
+    let bytes = size(world);
+    world.append(&queues, bytes);
+}
+
+fn settle(world: &mut World) {
+    let unsettled = world.unsettled();
+    if unsettled.is_empty() {
+        return;
+    }
+    // Mostly in order, as consumers do; sometimes any, sometimes a run.
+    let first = if world.random.one_in(3) { world.random.below(unsettled.len()) } else { 0 };
+    let count = if world.random.one_in(4) { 20 } else { 1 };
+    for key in unsettled.iter().skip(first).take(count) {
+        world.settle(*key);
+    }
+}
+
+fn run(seed: u64, steps: usize) {
+    let mut world = World::new(tiny(), seed);
+    // Some seeds pile up, some keep nearly empty.
+    let appends = 20 + world.random.below(40);
+    for _ in 0..steps {
+        match world.random.below(100) {
+            n if n < appends => append(&mut world),
+            n if n < 75 => settle(&mut world),
+            n if n < 92 => world.step(),
+            92 => world.now.monotonic_us += 700,
+            93 => world.log.flush(),
+            94 => {
+                let bytes = world.random.below(3000);
+                world.define(bytes);
+            }
+            95 | 96 => {
+                let unsettled = world.unsettled();
+                if !unsettled.is_empty() {
+                    let key = unsettled[world.random.below(unsettled.len())];
+                    if key.0 != QueueId::DEFINITIONS {
+                        world.fetch_and_compare(key);
+                    }
+                }
+            }
+            97 => world.settle_down(),
+            98 if world.random.one_in(8) && world.gone.len() < 2 => {
+                let queue = QueueId(1 + world.random.below(QUEUES) as u64);
+                world.delete(queue);
+            }
+            _ if world.random.one_in(3) => world.crash(),
+            _ => {}
+        }
+    }
+    world.crash();
+    for key in world.unsettled() {
+        world.settle(key);
+    }
+    world.settle_down();
+    world.crash();
+    assert!(world.held.is_empty());
+}
+
+#[test]
+fn whatever_was_durable_is_back_after_any_crash() {
+    for seed in 0..60 {
+        run(seed, 1500);
+    }
+}

@@ -1,0 +1,360 @@
+//! A log, its disk, and a model of everything that was put in.
+//!
+//! The oracle is exact: after a crash the log goes on at some position. Everything that ended
+//! before it must be back as it was, everything after it must be gone, and that position must
+//! not lie before what had been reported durable.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::disk::{Completion, Disk, Effect, Tear, Vectors};
+use super::random::Random;
+use crate::ids::{QueueId, Seq};
+use crate::log::{
+    Address, Fetch, Log, LogConfig, LogEffect, LogError, Position, Recovered, Recovery, Stored,
+};
+use crate::message::MessageRef;
+use crate::now::Now;
+
+/// A reference, as the shard would know it.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub address: Address,
+    pub length: u32,
+    pub reference: u32,
+    pub end: Position,
+    /// Where the settle is durable, once there is one.
+    pub settled: Option<Position>,
+    /// Says what is in it.
+    pub body: Body,
+}
+
+/// Contents that need no memory: made again to be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Body {
+    pub seed: u64,
+    pub bytes: usize,
+    pub is_definition: bool,
+}
+
+impl Body {
+    pub(super) fn octets(self) -> Vec<u8> {
+        let mut random = Random::new(self.seed);
+        let mut octets = Vec::with_capacity(self.bytes + 8);
+        while octets.len() < self.bytes {
+            octets.extend_from_slice(&random.next().to_le_bytes());
+        }
+        octets.truncate(self.bytes);
+        octets
+    }
+
+    pub(super) fn message<'a>(self, octets: &'a [u8], texts: &'a Texts) -> MessageRef<'a> {
+        MessageRef {
+            exchange: &texts.exchange,
+            routing_key: &texts.routing_key,
+            properties: &texts.properties,
+            body: octets,
+            persistent: !self.seed.is_multiple_of(5),
+            priority: (self.seed % 10) as u8,
+            expiration_ms: self.seed.is_multiple_of(3).then_some(self.seed),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Texts {
+    exchange: Vec<u8>,
+    routing_key: Vec<u8>,
+    properties: Vec<u8>,
+}
+
+impl Texts {
+    pub(super) fn of(body: Body) -> Self {
+        Texts {
+            exchange: vec![b'x'; (body.seed % 200) as usize],
+            routing_key: body.seed.to_string().into_bytes(),
+            properties: vec![7; (body.seed % 77) as usize],
+        }
+    }
+}
+
+pub(super) struct World {
+    pub config: LogConfig,
+    pub log: Log<Vectors>,
+    pub disk: Disk,
+    pub now: Now,
+    pub random: Random,
+    pub under_way: VecDeque<Effect>,
+    pub held: BTreeMap<(QueueId, Seq), Held>,
+    pub next_seq: BTreeMap<QueueId, u64>,
+    pub gone: Vec<QueueId>,
+    pub torn_bytes: u64,
+}
+
+/// What a recovery told of one reference.
+type Seen = BTreeMap<(QueueId, Seq), (Address, u32, u32, Option<Vec<u8>>)>;
+
+impl World {
+    pub(super) fn new(config: LogConfig, seed: u64) -> Self {
+        let disk = Disk::default();
+        let now = Now { unix_ms: 1_700_000_000_000 + seed, monotonic_us: 17 };
+        let log = Recovery::new(config.clone(), Vectors, Vec::new())
+            .finish(now)
+            .expect("nothing to recover");
+        World {
+            config,
+            log,
+            disk,
+            now,
+            random: Random::new(seed),
+            under_way: VecDeque::new(),
+            held: BTreeMap::new(),
+            next_seq: BTreeMap::new(),
+            gone: Vec::new(),
+            torn_bytes: 0,
+        }
+    }
+
+    fn body(&mut self, bytes: usize, is_definition: bool) -> Body {
+        Body { seed: self.random.next() >> 20, bytes, is_definition }
+    }
+
+    /// Appends a message for those queues.
+    pub(super) fn append(&mut self, queues: &[QueueId], bytes: usize) -> Vec<(QueueId, Seq)> {
+        let body = self.body(bytes, false);
+        let references: Vec<(QueueId, Seq)> = queues
+            .iter()
+            .map(|queue| {
+                let next = self.next_seq.entry(*queue).or_insert(1);
+                *next += 1;
+                (*queue, Seq(*next - 1))
+            })
+            .collect();
+        let (octets, texts) = (body.octets(), Texts::of(body));
+        let message = body.message(&octets, &texts);
+        let expires = body.seed.is_multiple_of(4).then_some(body.seed);
+        let placed = self.log.append_message(self.now, &message, expires, &references);
+        for (index, reference) in references.iter().enumerate() {
+            let held = Held {
+                address: placed.address,
+                length: placed.length,
+                reference: placed.reference + index as u32,
+                end: placed.end,
+                settled: None,
+                body,
+            };
+            self.held.insert(*reference, held);
+        }
+        references
+    }
+
+    pub(super) fn define(&mut self, bytes: usize) -> (QueueId, Seq) {
+        let body = self.body(bytes, true);
+        let next = self.next_seq.entry(QueueId::DEFINITIONS).or_insert(1);
+        *next += 1;
+        let seq = Seq(*next - 1);
+        let placed = self.log.append_definition(self.now, seq, &body.octets());
+        let held = Held {
+            address: placed.address,
+            length: placed.length,
+            reference: placed.reference,
+            end: placed.end,
+            settled: None,
+            body,
+        };
+        self.held.insert((QueueId::DEFINITIONS, seq), held);
+        (QueueId::DEFINITIONS, seq)
+    }
+
+    pub(super) fn settle(&mut self, (queue, seq): (QueueId, Seq)) {
+        let held = self.held.get_mut(&(queue, seq)).expect("a message that is held");
+        let at = self.log.append_settle(self.now, queue, seq, held.address, held.reference);
+        held.settled = Some(at);
+    }
+
+    pub(super) fn unsettled(&self) -> Vec<(QueueId, Seq)> {
+        let unsettled = self.held.iter().filter(|(_, held)| held.settled.is_none());
+        unsettled.map(|(key, _)| *key).collect()
+    }
+
+    /// Deletes a queue for ever.
+    pub(super) fn delete(&mut self, queue: QueueId) {
+        let doomed: Vec<_> = self.held.keys().filter(|(of, _)| *of == queue).copied().collect();
+        for key in doomed {
+            if let Some(held) = self.held.remove(&key) {
+                if held.settled.is_none() {
+                    self.log.release(held.address, held.reference);
+                }
+            }
+        }
+        self.gone.push(queue);
+    }
+
+    /// Takes what the log wants done.
+    pub(super) fn poll(&mut self) {
+        while let Some(effect) = self.log.poll_effect(self.now) {
+            self.under_way.push_back(effect);
+        }
+    }
+
+    /// Polls, makes files and reads at once, and gives the writes that are under way.
+    pub(super) fn poll_writes(&mut self) -> Vec<Effect> {
+        loop {
+            self.poll();
+            let is_other = |effect: &Effect| !matches!(effect, LogEffect::Write { .. });
+            let Some(index) = self.under_way.iter().position(is_other) else { break };
+            let effect = self.under_way.remove(index).expect("within the queue");
+            let completion = self.disk.carry_out(&effect);
+            self.complete(completion).expect("a sound disk");
+        }
+        std::mem::take(&mut self.under_way).into()
+    }
+
+    pub(super) fn complete(&mut self, completion: Completion) -> Result<(), LogError> {
+        let before = self.log.durable();
+        let result = self.log.complete(self.now, completion);
+        assert!(self.log.durable() >= before, "durable never goes back");
+        result
+    }
+
+    /// Completes one effect that is under way, any of them.
+    pub(super) fn step(&mut self) {
+        self.poll();
+        if self.under_way.is_empty() {
+            return;
+        }
+        let index = self.random.below(self.under_way.len());
+        let effect = self.under_way.remove(index).expect("within the queue");
+        let completion = self.disk.carry_out(&effect);
+        self.complete(completion).expect("a sound disk");
+    }
+
+    /// Completes everything, waiting for deadlines.
+    pub(super) fn settle_down(&mut self) {
+        loop {
+            self.poll();
+            if self.under_way.is_empty() {
+                match self.log.deadline_us() {
+                    Some(at) if at > self.now.monotonic_us => self.now.monotonic_us = at,
+                    _ => break,
+                }
+            }
+            while !self.under_way.is_empty() {
+                self.step();
+            }
+        }
+        assert!(self.log.durable() >= self.log.end(), "quiet means durable");
+    }
+
+    pub(super) fn fetch_and_compare(&mut self, key: (QueueId, Seq)) {
+        let held = self.held[&key].clone();
+        for _ in 0..10_000 {
+            match self.log.fetch(held.address, held.length) {
+                Fetch::Ready(stored) => return compare(held.body, &stored),
+                Fetch::Pending => {}
+            }
+            self.poll();
+            let is_read = |effect: &Effect| matches!(effect, LogEffect::Read { .. });
+            let index = self.under_way.iter().position(is_read).expect("pending means a read");
+            let read = self.under_way.remove(index).expect("within the queue");
+            let completion = self.disk.carry_out(&read);
+            self.complete(completion).expect("a sound disk");
+        }
+        panic!("{key:?} is never ready");
+    }
+
+    /// Power goes, power comes: what was under way is torn.
+    pub(super) fn crash(&mut self) {
+        let sector = if self.random.one_in(2) { 512 } else { 4096 };
+        self.poll();
+        while !self.under_way.is_empty() {
+            let index = self.random.below(self.under_way.len());
+            let effect = self.under_way.remove(index).expect("within the queue");
+            self.disk.tear(&effect, Tear { sector }, &mut self.random);
+        }
+        let promised = self.log.durable();
+        let result = self.recover();
+        result.expect("a crash is no damage");
+        assert!(self.log.durable() >= promised, "{:?} < {promised:?}", self.log.durable());
+        self.compare_with_disk();
+    }
+
+    /// Opens the log again from the disk, and checks what comes back against the model.
+    pub(super) fn recover(&mut self) -> Result<(), LogError> {
+        self.now.unix_ms += 1000;
+        self.now.monotonic_us = self.random.next() >> 30;
+        let mut recovery = Recovery::new(self.config.clone(), Vectors, self.disk.listing());
+        let seen = read_back(&mut recovery, &self.disk)?;
+        let live: Vec<_> =
+            seen.iter().filter(|((queue, _), _)| !self.gone.contains(queue)).collect();
+        for (_, (address, _, reference, _)) in &live {
+            recovery.keep(*address, *reference);
+        }
+        self.torn_bytes = recovery.torn_bytes();
+        self.log = recovery.finish(self.now)?;
+        let end = self.log.durable();
+        let is_there = |held: &Held| held.end <= end && held.settled.is_none_or(|at| at > end);
+        for ((queue, seq), (address, length, reference, payload)) in live {
+            let held = self.held.get(&(*queue, *seq));
+            let held = held.unwrap_or_else(|| panic!("{queue:?} {seq:?} was never appended"));
+            assert!(is_there(held), "{queue:?} {seq:?} is back: {held:?}, log ends at {end:?}");
+            assert_eq!(
+                (*address, *length, *reference),
+                (held.address, held.length, held.reference)
+            );
+            assert_eq!(payload.is_some(), held.body.is_definition);
+            if let Some(payload) = payload {
+                assert!(*payload == held.body.octets(), "a definition has changed");
+            }
+        }
+        for (key, held) in &self.held {
+            assert!(!is_there(held) || seen.contains_key(key), "{key:?} is lost: {held:?}");
+        }
+        self.held.retain(|_, held| held.end <= end);
+        for held in self.held.values_mut() {
+            held.settled = held.settled.filter(|at| *at <= end);
+        }
+        self.held.retain(|_, held| held.settled.is_none());
+        Ok(())
+    }
+
+    /// Every message that is held can be read.
+    pub(super) fn compare_with_disk(&mut self) {
+        let keys: Vec<_> = self.unsettled();
+        for key in keys.into_iter().filter(|(queue, _)| *queue != QueueId::DEFINITIONS) {
+            self.fetch_and_compare(key);
+        }
+    }
+}
+
+pub(super) fn compare(body: Body, stored: &Stored<'_>) {
+    let (octets, texts) = (body.octets(), Texts::of(body));
+    assert!(stored.message == body.message(&octets, &texts), "a message has changed");
+    assert!(stored.received_unix_ms >= 1_700_000_000_000);
+}
+
+/// Reads everything; what is alive at the end.
+pub(super) fn read_back(recovery: &mut Recovery<Vectors>, disk: &Disk) -> Result<Seen, LogError> {
+    let mut seen = Seen::new();
+    while let Some(read) = recovery.next_read() {
+        recovery.supply(disk.read_for(read), &mut |found| match found {
+            Recovered::Message { address, length, reference, references, .. } => {
+                for (index, key) in references.iter().enumerate() {
+                    let known = (address, length, reference + index as u32, None);
+                    assert!(seen.insert(*key, known).is_none(), "{key:?} is there twice");
+                }
+            }
+            Recovered::Definition { address, length, reference, seq, payload } => {
+                let known = (address, length, reference, Some(payload.to_vec()));
+                seen.insert((QueueId::DEFINITIONS, seq), known);
+            }
+            Recovered::Settled { queue, first, last } => {
+                let settled: Vec<_> =
+                    seen.range((queue, first)..=(queue, last)).map(|(key, _)| *key).collect();
+                for key in settled {
+                    seen.remove(&key);
+                }
+            }
+        })?;
+    }
+    Ok(seen)
+}

@@ -1,0 +1,92 @@
+//! A queue's messages while the log is being read back, before it is known whether the queue
+//! still exists and how it was declared.
+//!
+//! Messages and settles come in log order and go straight into the index the queue will have, so
+//! recovery needs no more memory than the queues themselves.
+
+use super::index::{ChunkPool, Index};
+use super::lane::Lane;
+use super::slot::{Place, Slot};
+use super::{seq_of, LANE_SHIFT};
+use crate::ids::Seq;
+
+#[derive(Debug, Default)]
+struct Level {
+    index: Index,
+    next: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    levels: Vec<Level>,
+}
+
+const NUMBER: u64 = (1 << LANE_SHIFT) - 1;
+
+impl Backlog {
+    fn level(&mut self, seq: Seq) -> (&mut Level, u64) {
+        let lane = (seq.0 >> LANE_SHIFT) as usize;
+        if lane >= self.levels.len() {
+            self.levels.resize_with(lane + 1, Level::default);
+        }
+        (&mut self.levels[lane], seq.0 & NUMBER)
+    }
+
+    /// A message of this queue lies there. One found again lies where it was found last.
+    ///
+    /// It comes back marked as redelivered: deliveries are not logged, so any of them may have
+    /// been seen before the restart (behaviour A102, D8).
+    pub fn found(
+        &mut self,
+        pool: &mut ChunkPool,
+        seq: Seq,
+        place: Place,
+        body_bytes: u64,
+        expires_unix_ms: Option<u64>,
+    ) {
+        let (level, number) = self.level(seq);
+        level.index.kill(pool, number);
+        level.next = level.next.max(number + 1);
+        let slot = Slot::ready(place, body_bytes, true);
+        // Half of what an expiry can tell lies before the first one of each chunk.
+        let base = expires_unix_ms.unwrap_or(0).saturating_sub(1 << 31);
+        level.index.insert(pool, number, slot, expires_unix_ms, base);
+    }
+
+    /// `first..=last` are settled.
+    pub fn settled(&mut self, pool: &mut ChunkPool, first: Seq, last: Seq) {
+        let lanes = (first.0 >> LANE_SHIFT)..=(last.0 >> LANE_SHIFT);
+        for lane in lanes {
+            let from = first.max(Seq(lane << LANE_SHIFT));
+            let to = last.min(Seq((lane << LANE_SHIFT) | NUMBER)).0 & NUMBER;
+            let (level, from) = self.level(from);
+            // A number is never given twice, even if nothing but its settle is left of it.
+            level.next = level.next.max(to + 1);
+            let mut next = level.index.next_live(from);
+            while let Some(number) = next.filter(|number| *number <= to) {
+                level.index.kill(pool, number);
+                next = level.index.next_live(number + 1);
+            }
+        }
+    }
+
+    /// Messages found and not settled, in queue order.
+    pub fn messages(&self) -> impl Iterator<Item = (Seq, &Slot)> {
+        let levels = self.levels.iter().enumerate();
+        levels.flat_map(|(lane, level)| {
+            level.index.iter().map(move |(number, slot)| (seq_of(lane, number), slot))
+        })
+    }
+
+    /// The chunks of a queue that is no more go back to the pool.
+    pub fn discard(mut self, pool: &mut ChunkPool) {
+        for level in &mut self.levels {
+            level.index.clear(pool);
+        }
+    }
+
+    pub(super) fn into_lanes(self) -> Vec<Lane> {
+        self.levels.into_iter().map(|level| Lane::recovered(level.index, level.next)).collect()
+    }
+}

@@ -1,0 +1,51 @@
+//! One consumer of a queue.
+
+use super::credit::Allowance;
+use crate::mail::Consume;
+
+/// Where a consumer stands in the order of service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// In the ring of its priority: may be served.
+    Serving,
+    /// Until a settle, a grant or a higher limit.
+    NoCredit,
+    /// Until octets of its connection have left for the socket.
+    NoWindow,
+    /// Another one is the single active consumer (behaviour B16).
+    Waiting,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Consumer {
+    /// The request it came from, for listings.
+    pub(super) consume: Box<Consume>,
+    /// Number of its connection's link in the shard.
+    pub(super) link: u32,
+    pub(super) allowance: Allowance,
+    pub(super) standing: Standing,
+    /// The channel has been told that it wants a grant, and has not answered yet.
+    pub(super) asked: bool,
+}
+
+impl Consumer {
+    pub fn consume(&self) -> &Consume {
+        &self.consume
+    }
+
+    /// Number of its connection's link in the shard.
+    pub fn link(&self) -> u32 {
+        self.link
+    }
+
+    /// True if it has credit for another delivery.
+    pub fn can_take(&self) -> bool {
+        self.allowance.spare() > 0
+    }
+
+    /// False while another consumer of its queue is the single active one.
+    pub fn active(&self) -> bool {
+        self.standing != Standing::Waiting
+    }
+}

@@ -1,0 +1,166 @@
+//! Messages going out: which one is due, to whom, and what their settles do.
+
+use super::slot::{Slot, State};
+use super::{seq_of, ChunkPool, ConsumerSlot, PendingGet, Queue, Removed, Unused};
+use crate::ids::{ConsumerKey, Seq};
+use crate::mail::Outcome;
+
+/// The next ready message.
+#[derive(Clone, Copy, Debug)]
+pub enum Due {
+    Nothing,
+    /// Its time is over: it has been taken out and is to be freed; ask again.
+    Expired(Removed),
+    Message {
+        seq: Seq,
+        slot: Slot,
+    },
+}
+
+/// What a settle did.
+#[derive(Clone, Copy, Debug)]
+pub enum Release {
+    /// No such delivery: nothing has changed.
+    Unknown,
+    /// Ready again.
+    Requeued,
+    /// Gone from the queue; its place is to be freed.
+    Removed(Slot),
+}
+
+impl Queue {
+    /// The ready message in front.
+    pub(super) fn head(&mut self) -> Option<(usize, u64, Slot)> {
+        if self.counts.ready == 0 {
+            return None;
+        }
+        while self.top < self.lanes.len() {
+            if let Some((number, slot)) = self.lanes[self.top].peek() {
+                return Some((self.top, number, slot));
+            }
+            self.top += 1;
+        }
+        unreachable!("queue {:?} counts ready messages and has none", self.id)
+    }
+
+    /// The message to be delivered next, at that time.
+    pub fn due(&mut self, pool: &mut ChunkPool, now_unix_ms: u64) -> Due {
+        let Some((lane, number, slot)) = self.head() else { return Due::Nothing };
+        let expires = match slot.expiry() {
+            0 => None,
+            _ => self.lanes[lane].expires_unix_ms(number),
+        };
+        if expires.is_some_and(|expires| expires < now_unix_ms) {
+            if let Some(removed) = self.remove_ready(pool, lane, number) {
+                return Due::Expired(removed);
+            }
+        }
+        Due::Message { seq: seq_of(lane, number), slot }
+    }
+
+    /// The basic.get to be served next.
+    pub fn next_get(&self) -> Option<PendingGet> {
+        self.gets.front().copied()
+    }
+
+    /// That basic.get has its answer.
+    pub fn get_answered(&mut self) {
+        self.gets.pop_front();
+    }
+
+    /// True if something could be delivered, or a basic.get waits for its answer.
+    pub fn has_work(&self) -> bool {
+        if self.closed {
+            return false;
+        }
+        !self.gets.is_empty() || (self.counts.ready > 0 && self.consumers.any_serving())
+    }
+
+    /// The consumer in front takes the message that is due.
+    pub fn serve(&mut self, pool: &mut ChunkPool, consumer: ConsumerSlot, seq: Seq) {
+        let no_ack = self.consumers.get(consumer).is_some_and(|c| c.consume().no_ack);
+        self.consumers.serve(consumer);
+        self.hand_out(pool, seq, no_ack);
+    }
+
+    /// The message that is due leaves the ready ones: for good if nobody is going to settle it.
+    pub fn hand_out(&mut self, pool: &mut ChunkPool, seq: Seq, no_ack: bool) {
+        let Some((lane, number)) = self.locate(seq) else { return };
+        self.traffic.deliveries += 1;
+        if no_ack {
+            let removed = self.remove_ready(pool, lane, number);
+            debug_assert!(removed.is_some(), "the message that was due is not ready");
+            return;
+        }
+        self.lanes[lane].deliver(number);
+        if let Some(slot) = self.lanes[lane].get(number) {
+            self.counts.ready -= 1;
+            self.counts.ready_bytes -= slot.body_bytes();
+            self.counts.unacked += 1;
+            self.counts.unacked_bytes += slot.body_bytes();
+        }
+    }
+
+    /// The consumer in front lacks credit: true if its channel is to be asked for a grant.
+    pub fn rest(&mut self, consumer: ConsumerSlot) -> bool {
+        self.consumers.rest(consumer)
+    }
+
+    /// The consumer in front waits for its connection's window.
+    pub fn await_window(&mut self, consumer: ConsumerSlot) {
+        self.consumers.await_window(consumer);
+    }
+
+    /// Grants that cannot be used now go back to the channels.
+    pub fn hand_back_grants(&mut self, unused: impl FnMut(Unused)) {
+        self.consumers.hand_back_grants(self.counts.ready > 0, unused);
+    }
+
+    /// A delivery is settled. One that is not unacked (the number is wrong, or it was settled
+    /// before) changes nothing.
+    pub fn settle(
+        &mut self,
+        pool: &mut ChunkPool,
+        seq: Seq,
+        consumer: Option<ConsumerKey>,
+        outcome: Outcome,
+    ) -> Release {
+        let Some((lane, number)) = self.locate(seq) else { return Release::Unknown };
+        let release = match outcome {
+            Outcome::Ack | Outcome::Reject => {
+                let Some(slot) = self.lanes[lane].remove_unacked(pool, number) else {
+                    return Release::Unknown;
+                };
+                self.no_longer_unacked(slot);
+                self.traffic.acks += u64::from(outcome == Outcome::Ack);
+                Release::Removed(slot)
+            }
+            Outcome::Requeue => {
+                let Some((slot, expires)) = self.lanes[lane].give_back(number) else {
+                    return Release::Unknown;
+                };
+                self.no_longer_unacked(slot);
+                self.counts.ready += 1;
+                self.counts.ready_bytes += slot.body_bytes();
+                self.top = self.top.min(lane);
+                self.note_expiry(expires);
+                Release::Requeued
+            }
+        };
+        if let Some(key) = consumer {
+            self.consumers.settled(key);
+        }
+        release
+    }
+
+    fn no_longer_unacked(&mut self, slot: Slot) {
+        self.counts.unacked -= 1;
+        self.counts.unacked_bytes -= slot.body_bytes();
+    }
+
+    /// How a message stands; dead if the queue does not have it.
+    pub fn state(&self, seq: Seq) -> State {
+        let slot = self.locate(seq).and_then(|(lane, number)| self.lanes[lane].get(number));
+        slot.map_or(State::Dead, Slot::state)
+    }
+}

@@ -1,0 +1,97 @@
+//! Messages coming in: admission, numbers, limits; and those that recovery brings back.
+
+use super::slot::{Place, Slot};
+use super::{seq_of, ChunkPool, Overflow, Queue, Removed};
+use crate::ids::Seq;
+
+/// What a queue needs to know of a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub priority: u8,
+    pub body_bytes: u64,
+    /// The `expiration` property.
+    pub expiration_ms: Option<u64>,
+}
+
+impl Queue {
+    /// False if the message would not fit and the queue refuses rather than drops. Messages that
+    /// consumers could take at once do not count against the limit.
+    pub fn admits(&self, arrival: &Arrival) -> bool {
+        if !self.settings.is_bounded() || self.settings.overflow == Overflow::DropHead {
+            return true;
+        }
+        let ready = self.counts.ready + 1;
+        let bytes = self.counts.ready_bytes + arrival.body_bytes;
+        !self.exceeds(ready, bytes)
+    }
+
+    fn exceeds(&self, ready: u64, ready_bytes: u64) -> bool {
+        let by_count = self.settings.max_length.is_some_and(|max| ready > max);
+        let by_bytes = self.settings.max_length_bytes.is_some_and(|max| ready_bytes > max);
+        if !by_count && !by_bytes {
+            return false;
+        }
+        let takers = self.consumers.spare_credit();
+        if takers == 0 {
+            return true;
+        }
+        let by_count = self.settings.max_length.is_some_and(|max| ready - ready.min(takers) > max);
+        // How many octets the takers would take is known only for all of them.
+        by_count || (by_bytes && ready > takers)
+    }
+
+    /// When the message expires here: the lower of its own limit and the queue's (behaviour B24).
+    pub fn expiry_unix_ms(&self, arrival: &Arrival, now_unix_ms: u64) -> Option<u64> {
+        let ttl = match (self.settings.message_ttl_ms, arrival.expiration_ms) {
+            (Some(queue), Some(message)) => Some(queue.min(message)),
+            (one, other) => one.or(other),
+        };
+        ttl.map(|ttl| now_unix_ms.saturating_add(ttl))
+    }
+
+    /// Gives a message its number. It must be pushed before anything else is done to the queue.
+    pub fn assign(&mut self, arrival: &Arrival, expires_unix_ms: Option<u64>) -> Seq {
+        let max = self.settings.max_priority;
+        let lane = usize::from(max - arrival.priority.min(max));
+        seq_of(lane, self.lanes[lane].assign(expires_unix_ms))
+    }
+
+    /// Puts the message at its number.
+    pub fn push(
+        &mut self,
+        pool: &mut ChunkPool,
+        seq: Seq,
+        place: Place,
+        body_bytes: u64,
+        expires_unix_ms: Option<u64>,
+        now_unix_ms: u64,
+    ) {
+        let Some((lane, number)) = self.locate(seq) else {
+            unreachable!("a message number was not assigned by this queue");
+        };
+        let slot = Slot::ready(place, body_bytes, false);
+        self.lanes[lane].push(pool, number, slot, expires_unix_ms, now_unix_ms);
+        self.top = self.top.min(lane);
+        self.counts.ready += 1;
+        self.counts.ready_bytes += slot.body_bytes();
+        self.traffic.publishes += 1;
+        self.note_expiry(expires_unix_ms);
+    }
+
+    pub(super) fn note_expiry(&mut self, expires_unix_ms: Option<u64>) {
+        if let Some(expires) = expires_unix_ms {
+            let next = self.next_expiry_unix_ms.map_or(expires, |next| next.min(expires));
+            self.next_expiry_unix_ms = Some(next);
+        }
+    }
+
+    /// Takes the oldest ready message out if the queue holds more than it may (behaviour B27).
+    pub fn drop_excess(&mut self, pool: &mut ChunkPool) -> Option<Removed> {
+        if !self.settings.is_bounded() || !self.exceeds(self.counts.ready, self.counts.ready_bytes)
+        {
+            return None;
+        }
+        let (lane, number, _) = self.head()?;
+        self.remove_ready(pool, lane, number)
+    }
+}

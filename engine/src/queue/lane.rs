@@ -1,0 +1,139 @@
+//! One priority level of a queue: first in, first out, with returns in their old places.
+//!
+//! Every slot at or after `cursor` is ready or dead; a ready slot before it is in `returned`.
+
+use super::index::{ChunkPool, Index, CHUNK};
+use super::returned::Returned;
+use super::slot::{Slot, State};
+
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    index: Index,
+    /// The number of the next message to come in.
+    next: u64,
+    /// Messages before it have been delivered at least once, or are gone.
+    cursor: u64,
+    returned: Returned,
+    ready: u64,
+}
+
+impl Lane {
+    /// A number for a new message. A chunk whose base is weeks old may not be able to hold the
+    /// expiry; the number after it is as good.
+    pub(super) fn assign(&mut self, expires_unix_ms: Option<u64>) -> u64 {
+        if let Some(expires) = expires_unix_ms {
+            if !self.index.can_hold(self.next, expires) {
+                self.next = (self.next / CHUNK + 1) * CHUNK;
+            }
+        }
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+
+    /// Puts a ready message at an assigned number.
+    pub(super) fn push(
+        &mut self,
+        pool: &mut ChunkPool,
+        number: u64,
+        slot: Slot,
+        expires_unix_ms: Option<u64>,
+        base_unix_ms: u64,
+    ) {
+        self.index.insert(pool, number, slot, expires_unix_ms, base_unix_ms);
+        self.ready += 1;
+    }
+
+    /// A lane as recovery found it: everything is ready, numbers before `next` have been used.
+    pub(super) fn recovered(index: Index, next: u64) -> Self {
+        let ready = index.iter().count() as u64;
+        Lane { index, next, cursor: 0, returned: Returned::default(), ready }
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Slot> {
+        self.index.get(number).filter(|slot| slot.state() != State::Dead)
+    }
+
+    /// The ready message that is due.
+    pub(super) fn peek(&mut self) -> Option<(u64, Slot)> {
+        if let Some(number) = self.returned.first() {
+            return self.index.get(number).map(|slot| (number, *slot));
+        }
+        if self.ready == 0 {
+            return None;
+        }
+        let number = self.index.next_live(self.cursor)?;
+        self.cursor = number;
+        self.index.get(number).map(|slot| (number, *slot))
+    }
+
+    /// Makes the message that `peek` showed unacked.
+    pub(super) fn deliver(&mut self, number: u64) {
+        self.pass(number);
+        if let Some(slot) = self.index.get_mut(number) {
+            slot.deliver();
+        }
+    }
+
+    /// Removes a ready message.
+    pub(super) fn remove_ready(&mut self, pool: &mut ChunkPool, number: u64) -> Option<Slot> {
+        self.get(number).filter(|slot| slot.state() == State::Ready)?;
+        self.pass(number);
+        self.index.kill(pool, number)
+    }
+
+    /// A ready message leaves that state.
+    fn pass(&mut self, number: u64) {
+        self.ready -= 1;
+        if number < self.cursor {
+            let was_in = self.returned.remove(number);
+            debug_assert!(was_in, "a ready message before the cursor is not among the returned");
+        } else if number == self.cursor {
+            self.cursor += 1;
+        }
+    }
+
+    /// Removes an unacked message.
+    pub(super) fn remove_unacked(&mut self, pool: &mut ChunkPool, number: u64) -> Option<Slot> {
+        self.get(number).filter(|slot| slot.state() == State::Unacked)?;
+        self.index.kill(pool, number)
+    }
+
+    /// An unacked message is ready again, at its old place. Gives its slot and expiry.
+    pub(super) fn give_back(&mut self, number: u64) -> Option<(Slot, Option<u64>)> {
+        let slot = self.index.get_mut(number).filter(|slot| slot.state() == State::Unacked)?;
+        slot.give_back();
+        let slot = *slot;
+        self.ready += 1;
+        self.returned.insert(number);
+        Some((slot, self.index.note_expiry(number)))
+    }
+
+    pub(super) fn expires_unix_ms(&self, number: u64) -> Option<u64> {
+        self.index.expires_unix_ms(number)
+    }
+
+    pub(super) fn next_expiry_unix_ms(&self) -> Option<u64> {
+        self.index.next_expiry_unix_ms()
+    }
+
+    pub(super) fn collect_expired(&mut self, now_unix_ms: u64, expired: &mut Vec<u64>) {
+        self.index.collect_expired(now_unix_ms, expired);
+    }
+
+    /// Live messages, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Slot)> {
+        self.index.iter()
+    }
+
+    /// The next live message at or after a number, in whatever state.
+    pub(super) fn next_live(&self, from: u64) -> Option<(u64, Slot)> {
+        let number = self.index.next_live(from)?;
+        self.index.get(number).map(|slot| (number, *slot))
+    }
+
+    #[cfg(test)]
+    pub(super) fn chunk_count(&self) -> usize {
+        self.index.chunk_count()
+    }
+}

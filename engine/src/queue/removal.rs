@@ -1,0 +1,94 @@
+//! Messages leaving without a delivery: purge, expiry, deletion; and recovery's way in.
+
+use super::index::ChunkPool;
+use super::slot::{Slot, State};
+use super::{seq_of, Queue, Removed};
+use crate::ids::Seq;
+
+impl Queue {
+    pub(super) fn remove_ready(
+        &mut self,
+        pool: &mut ChunkPool,
+        lane: usize,
+        number: u64,
+    ) -> Option<Removed> {
+        let slot = self.lanes[lane].remove_ready(pool, number)?;
+        self.counts.ready -= 1;
+        self.counts.ready_bytes -= slot.body_bytes();
+        Some(Removed { seq: seq_of(lane, number), slot })
+    }
+
+    /// Drops every ready message and keeps the unacked ones (behaviour A78). Gives the number.
+    pub fn purge(&mut self, pool: &mut ChunkPool, mut free: impl FnMut(Removed)) -> u64 {
+        let mut purged = 0;
+        while let Some((lane, number, _)) = self.head() {
+            let Some(removed) = self.remove_ready(pool, lane, number) else { break };
+            free(removed);
+            purged += 1;
+        }
+        purged
+    }
+
+    /// Drops ready messages whose time is over, wherever they are in the queue. `scratch` is
+    /// working memory.
+    pub fn expire(
+        &mut self,
+        pool: &mut ChunkPool,
+        now_unix_ms: u64,
+        scratch: &mut Vec<u64>,
+        mut free: impl FnMut(Removed),
+    ) {
+        if self.next_expiry_unix_ms.is_none_or(|next| next >= now_unix_ms) {
+            return;
+        }
+        self.swept_unix_ms = now_unix_ms;
+        let mut next_expiry: Option<u64> = None;
+        for lane in 0..self.lanes.len() {
+            scratch.clear();
+            self.lanes[lane].collect_expired(now_unix_ms, scratch);
+            for &number in scratch.iter() {
+                if let Some(removed) = self.remove_ready(pool, lane, number) {
+                    free(removed);
+                }
+            }
+            let of_lane = self.lanes[lane].next_expiry_unix_ms();
+            next_expiry = [next_expiry, of_lane].into_iter().flatten().min();
+        }
+        self.next_expiry_unix_ms = next_expiry;
+    }
+
+    /// Takes out up to `limit` messages in whatever state: the queue is gone. True when none is
+    /// left.
+    pub fn dismantle(
+        &mut self,
+        pool: &mut ChunkPool,
+        limit: usize,
+        mut free: impl FnMut(&Slot),
+    ) -> bool {
+        let mut left = limit;
+        while let Some(lane) = self.lanes.last_mut() {
+            while let Some((number, slot)) = lane.next_live(0) {
+                if left == 0 {
+                    return false;
+                }
+                let gone = match slot.state() {
+                    State::Ready => lane.remove_ready(pool, number),
+                    _ => lane.remove_unacked(pool, number),
+                };
+                debug_assert!(gone.is_some());
+                free(&slot);
+                left -= 1;
+            }
+            self.lanes.pop();
+        }
+        true
+    }
+
+    /// Every message the queue holds, in whatever state.
+    pub fn messages(&self) -> impl Iterator<Item = (Seq, &Slot)> {
+        let lanes = self.lanes.iter().enumerate();
+        lanes.flat_map(|(lane, messages)| {
+            messages.iter().map(move |(number, slot)| (seq_of(lane, number), slot))
+        })
+    }
+}

@@ -1,0 +1,320 @@
+//! Starting: the log is read back, definitions are sorted out, queues get their messages again.
+//!
+//! On each shard: drive [`ShardBoot::next_read`] and [`ShardBoot::supply`] until nothing more is
+//! asked for; then take shard 0's [`ShardBoot::definitions`] and give them to every shard's
+//! [`ShardBoot::finish`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::confirm::Confirms;
+use super::definitions::{self, Definition, Definitions, Record};
+use super::links::Links;
+use super::publish::Takers;
+use super::queues::Queues;
+use super::store::Store;
+use super::timers::Timers;
+use super::topology_writer::TopologyWriter;
+use super::{Shard, ShardConfig};
+use crate::arena::Arena;
+use crate::ids::{QueueId, Seq, ShardId};
+use crate::log::{Address, Log, LogError, Memory, Recovered, Recovery, RecoveryRead, SegmentFile};
+use crate::now::Now;
+use crate::queue::{Backlog, Place, Queue, QueueSettings};
+use crate::topology::{self, BindingTarget, Change, DefinitionError, EntityKey, Topology};
+
+/// A definition record found in the log.
+#[derive(Debug)]
+struct FoundDefinition {
+    record: Record,
+    payload: Box<[u8]>,
+}
+
+/// What the definition records amount to.
+#[derive(Debug, Default)]
+struct Sorted {
+    changes: Vec<Change>,
+    live: FxHashMap<EntityKey, Record>,
+    /// Replaced, or left without what they belong to: to be settled.
+    obsolete: Vec<Record>,
+    reservation: Option<Record>,
+    queue_ids_below: u64,
+    first_boot: bool,
+}
+
+/// A shard that is reading its log back.
+pub struct ShardBoot<M: Memory> {
+    config: ShardConfig,
+    recovery: Recovery<M>,
+    found: Findings,
+    sorted: Option<Sorted>,
+}
+
+/// What the log holds, as far as it has been read.
+#[derive(Debug, Default)]
+struct Findings {
+    queues: Queues,
+    backlogs: FxHashMap<QueueId, Backlog>,
+    definitions: BTreeMap<Seq, FoundDefinition>,
+    next_definition: u64,
+}
+
+impl<M: Memory> ShardBoot<M> {
+    pub fn new(config: ShardConfig, memory: M, files: Vec<SegmentFile>) -> Self {
+        let recovery = Recovery::new(config.log.clone(), memory, files);
+        ShardBoot { config, recovery, found: Findings::default(), sorted: None }
+    }
+
+    /// The next piece of the log to be read.
+    pub fn next_read(&mut self) -> Option<RecoveryRead> {
+        self.recovery.next_read()
+    }
+
+    /// The octets of the last [`ShardBoot::next_read`].
+    pub fn supply(&mut self, octets: &[u8]) -> Result<(), LogError> {
+        let found = &mut self.found;
+        self.recovery.supply(octets, &mut |recovered| found.take(recovered))
+    }
+
+    /// Octets cut off after the last whole block (nobody was promised them), for the start-up
+    /// message.
+    pub fn torn_bytes(&self) -> u64 {
+        self.recovery.torn_bytes()
+    }
+
+    /// Shard 0, when all is read: the durable topology (of a first boot: its beginnings), for
+    /// `finish` of every shard.
+    ///
+    /// # Errors
+    /// If a definition cannot be understood: it may be one of a newer version, and starting
+    /// without it would drop what belongs to it.
+    pub fn definitions(&mut self) -> Result<Arc<[Change]>, DefinitionError> {
+        let guest = Arc::clone(&self.config.guest_password_hash);
+        let sorted = sort(&self.found.definitions, guest)?;
+        let changes = sorted.changes.as_slice().into();
+        self.sorted = Some(sorted);
+        Ok(changes)
+    }
+
+    /// The shard, ready to go on. Messages of queues that are not in `definitions` are dead.
+    /// Queues owned by this shard come back with their messages.
+    ///
+    /// # Panics
+    /// On shard 0 if [`ShardBoot::definitions`] was not asked for; on any if the log holds
+    /// messages of a queue that lives on another shard, which would be lost.
+    pub fn finish(self, now: Now, definitions: &[Change]) -> Result<Shard<M>, LogError> {
+        let ShardBoot { config, mut recovery, found, sorted } = self;
+        let Findings { mut queues, mut backlogs, definitions: records, next_definition } = found;
+        for record in records.values().map(|found| found.record) {
+            recovery.keep(record.address, record.reference);
+        }
+        let mut newest_queue = QueueId(0);
+        for change in definitions {
+            let Change::PutQueue(put) = change else { continue };
+            newest_queue = newest_queue.max(put.id);
+            if let Some(queue) = restore(&config, put, &mut backlogs, now) {
+                for (_, slot) in queue.messages() {
+                    if let Place::Log { address, reference, .. } = slot.place() {
+                        recovery.keep(Address(address), reference);
+                    }
+                }
+                queues.add(queue);
+            }
+        }
+        for (_, backlog) in backlogs {
+            backlog.discard(&mut queues.pool);
+        }
+        let mut log = recovery.finish(now)?;
+        let writer = (config.shard == ShardId::TOPOLOGY_WRITER).then(|| {
+            let Some(sorted) = sorted else {
+                panic!("shard 0 was finished without being asked for the definitions");
+            };
+            let records = take_up(now, &mut log, sorted, next_definition);
+            TopologyWriter::new(topology_of(definitions), records, config.shards)
+        });
+        let mut shard = Shard {
+            store: Store { log, arena: Arena::new() },
+            queues,
+            links: Links::new(config.window_bytes),
+            confirms: Confirms::new(),
+            timers: Timers::default(),
+            topology: topology_of(definitions),
+            applied: 0,
+            newest_queue,
+            early: Vec::new(),
+            writer,
+            effects: VecDeque::new(),
+            takers: Takers::default(),
+            expired: Vec::new(),
+            clock: now,
+            stopping: false,
+            config,
+        };
+        for at in shard.queues.slots() {
+            shard.set_timer(at);
+        }
+        Ok(shard)
+    }
+}
+
+impl Findings {
+    fn take(&mut self, recovered: Recovered<'_>) {
+        let pool = &mut self.queues.pool;
+        match recovered {
+            Recovered::Message {
+                address,
+                length,
+                reference,
+                references,
+                expires_unix_ms,
+                body_bytes,
+                ..
+            } => {
+                for (reference, &(queue, seq)) in (reference..).zip(references) {
+                    let place = Place::Log { address: address.0, length, reference };
+                    let backlog = self.backlogs.entry(queue).or_default();
+                    backlog.found(pool, seq, place, body_bytes, expires_unix_ms);
+                }
+            }
+            Recovered::Definition { address, reference, seq, payload, .. } => {
+                self.next_definition = self.next_definition.max(seq.0 + 1);
+                let record = Record { seq, address, reference };
+                let found = FoundDefinition { record, payload: payload.into() };
+                self.definitions.insert(seq, found);
+            }
+            Recovered::Settled { queue: QueueId::DEFINITIONS, first, last } => {
+                self.next_definition = self.next_definition.max(last.0 + 1);
+                let settled: Vec<Seq> =
+                    self.definitions.range(first..=last).map(|(seq, _)| *seq).collect();
+                for seq in settled {
+                    self.definitions.remove(&seq);
+                }
+            }
+            Recovered::Settled { queue, first, last } => {
+                self.backlogs.entry(queue).or_default().settled(pool, first, last);
+            }
+        }
+    }
+}
+
+/// A queue of this shard with what the log holds of it.
+fn restore(
+    config: &ShardConfig,
+    put: &topology::Queue,
+    backlogs: &mut FxHashMap<QueueId, Backlog>,
+    now: Now,
+) -> Option<Queue> {
+    let backlog = backlogs.remove(&put.id);
+    if put.owner != config.shard {
+        let stray = backlog.is_some_and(|backlog| backlog.messages().next().is_some());
+        assert!(
+            !stray,
+            "shard {} holds messages of queue {:?}, which is defined as one of shard {}",
+            config.shard.0, put.id, put.owner.0
+        );
+        return None;
+    }
+    let settings = QueueSettings::of(put);
+    Some(Queue::recovered(put.id, settings, backlog.unwrap_or_default(), now.unix_ms))
+}
+
+/// Makes one topology of the records: of two of one entity the later one counts, and what
+/// belongs to something that is not there does not count at all.
+fn sort(
+    found: &BTreeMap<Seq, FoundDefinition>,
+    guest_password_hash: Arc<[u8]>,
+) -> Result<Sorted, DefinitionError> {
+    let mut sorted = Sorted::default();
+    let mut latest: FxHashMap<EntityKey, (Change, Record)> = FxHashMap::default();
+    for FoundDefinition { record, payload } in found.values() {
+        match Definition::read(payload)? {
+            Definition::Entity(change) => {
+                let old = latest.insert(change.entity_key(), (change, *record));
+                sorted.obsolete.extend(old.map(|(_, record)| record));
+            }
+            Definition::QueueIdsBelow(below) => {
+                sorted.queue_ids_below = sorted.queue_ids_below.max(below);
+                sorted.obsolete.extend(sorted.reservation.replace(*record));
+            }
+        }
+    }
+    if sorted.reservation.is_none() {
+        // A first boot ends with a reservation. What an interrupted one has left is put anew.
+        sorted.obsolete.extend(latest.into_values().map(|(_, record)| record));
+        sorted.changes = Topology::first_boot(guest_password_hash);
+        sorted.first_boot = true;
+        return Ok(sorted);
+    }
+    let mut in_order: Vec<_> =
+        latest.values().map(|(change, record)| (record.seq, change)).collect();
+    in_order.sort_unstable_by_key(|(seq, _)| *seq);
+    let mut changes: Vec<Change> = in_order.into_iter().map(|(_, change)| change.clone()).collect();
+    Change::sort_for_rebuild(&mut changes);
+    let mut topology = Topology::new();
+    for change in changes {
+        let key = change.entity_key();
+        let Some((_, record)) = latest.remove(&key) else { continue };
+        if has_its_parents(&topology, &change) {
+            topology.apply(&change);
+            sorted.live.insert(key, record);
+            sorted.changes.push(change);
+        } else {
+            sorted.obsolete.push(record);
+        }
+    }
+    Ok(sorted)
+}
+
+/// False for what a crash has left of something that was being removed or made.
+fn has_its_parents(topology: &Topology, change: &Change) -> bool {
+    match change {
+        Change::PutExchange(exchange) => topology.vhost(&exchange.vhost).is_some(),
+        Change::PutQueue(queue) => topology.vhost(&queue.vhost).is_some(),
+        Change::PutBinding(binding) => {
+            let target = match &binding.target {
+                BindingTarget::Queue(name) => topology.queue(&binding.vhost, name).is_some(),
+                BindingTarget::Exchange(name) => topology.exchange(&binding.vhost, name).is_some(),
+            };
+            target && topology.exchange(&binding.vhost, &binding.source).is_some()
+        }
+        Change::PutPermission(permission) => {
+            topology.vhost(&permission.vhost).is_some() && topology.user(&permission.user).is_some()
+        }
+        _ => true,
+    }
+}
+
+fn topology_of(changes: &[Change]) -> Topology {
+    let mut topology = Topology::new();
+    for change in changes {
+        topology.apply(change);
+    }
+    topology
+}
+
+/// Shard 0's log goes on: obsolete records are settled, a first boot's are written.
+fn take_up<M: Memory>(
+    now: Now,
+    log: &mut Log<M>,
+    sorted: Sorted,
+    next_definition: u64,
+) -> Definitions {
+    let Sorted { changes, live, obsolete, reservation, mut queue_ids_below, first_boot } = sorted;
+    for record in obsolete {
+        definitions::settle(now, log, record);
+    }
+    for change in &changes {
+        if let Change::PutQueue(queue) = change {
+            queue_ids_below = queue_ids_below.max(queue.id.0 + 1);
+        }
+    }
+    let mut records = Definitions::recovered(live, next_definition, queue_ids_below, reservation);
+    if first_boot {
+        records.write(now, log, &changes);
+        records.reserve(now, log);
+        log.flush();
+    }
+    records
+}

@@ -1,0 +1,223 @@
+//! What connections ask of this shard's queues, beside publishing.
+
+use super::Shard;
+use crate::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq};
+use crate::log::Memory;
+use crate::mail::{Command, Consume, Notice, Outcome, Requester};
+use crate::now::Now;
+use crate::queue::{PendingGet, QueueError, Release, Unused};
+use crate::topology::TopologyRequest;
+
+impl<M: Memory> Shard<M> {
+    /// Carries out one command.
+    ///
+    /// A connection's shard may know of a new queue before this one does, since updates reach the
+    /// shards at different times: a command that names a queue younger than any known here waits
+    /// for the update, and is not taken for one to a deleted queue.
+    pub fn command(&mut self, now: Now, command: Command) {
+        self.clock = now;
+        if let Command::Settle { queue, seq, consumer, outcome } = command {
+            return self.settle(now, queue, seq, consumer, outcome);
+        }
+        if named_queue(&command).is_some_and(|queue| queue > self.newest_queue) {
+            self.early.push(command);
+            return;
+        }
+        match command {
+            Command::Consume(consume) => self.consume(now, consume),
+            Command::Cancel { queue, consumer, channel } => {
+                self.cancel(now, queue, consumer);
+                self.notice(Notice::Cancelled { channel, consumer });
+            }
+            Command::Get { queue, channel, no_ack } => self.get(now, queue, channel, no_ack),
+            Command::Settle { .. } => {}
+            Command::Grant { queue, consumer, credit } => self.grant(queue, consumer, credit),
+            Command::SetPrefetch { queue, consumer, prefetch } => {
+                if let Some((at, hosted, _)) = self.queues.open(queue) {
+                    hosted.queue.set_prefetch(consumer, prefetch);
+                    self.queues.note_work(at);
+                }
+            }
+            Command::Window { connection, bytes } => self.window(connection, bytes),
+            Command::Purge { queue, channel } => self.purge(now, queue, channel),
+            Command::Delete { queue, channel, if_unused, if_empty } => {
+                self.delete(now, queue, channel, if_unused, if_empty);
+            }
+            Command::Inspect { queue, channel } => self.inspect(now, queue, channel),
+            Command::Forget { connection } => self.forget(now, connection),
+        }
+    }
+
+    fn refuse(&mut self, channel: ChannelKey, error: QueueError) {
+        self.notice(Notice::Refused { channel, error });
+    }
+
+    fn consume(&mut self, now: Now, consume: Box<Consume>) {
+        let (id, channel, consumer) = (consume.queue, consume.channel, consume.consumer);
+        let Some((at, hosted, _)) = self.queues.open(id) else {
+            return self.refuse(channel, QueueError::NoQueue);
+        };
+        let link = self.links.of(consumer.connection);
+        match hosted.queue.consume(consume, link, now.unix_ms) {
+            Ok(()) => {
+                self.links.add_consumer(link, id, consumer);
+                self.notice(Notice::Consuming { channel, consumer });
+                self.queues.note_work(at);
+            }
+            Err(error) => {
+                self.links.drop_unused(consumer.connection);
+                self.refuse(channel, error);
+            }
+        }
+    }
+
+    fn cancel(&mut self, now: Now, id: QueueId, key: ConsumerKey) {
+        let Some((at, hosted, _)) = self.queues.open(id) else { return };
+        let queue = &mut hosted.queue;
+        let Some(consumer) = queue.cancel(key, now.unix_ms) else { return };
+        let deserted = queue.is_deserted();
+        self.links.remove_consumer(consumer.link(), id, key);
+        if deserted {
+            return self.retire(now, at);
+        }
+        self.set_timer(at);
+        self.queues.note_work(at);
+    }
+
+    fn get(&mut self, now: Now, id: QueueId, channel: ChannelKey, no_ack: bool) {
+        let Some((at, hosted, _)) = self.queues.open(id) else {
+            return self.refuse(channel, QueueError::NoQueue);
+        };
+        hosted.queue.get(PendingGet { channel, no_ack }, now.unix_ms);
+        self.queues.note_work(at);
+    }
+
+    fn settle(
+        &mut self,
+        now: Now,
+        id: QueueId,
+        seq: Seq,
+        consumer: Option<ConsumerKey>,
+        outcome: Outcome,
+    ) {
+        let Some(at) = self.queues.find(id) else { return };
+        let Some((hosted, pool)) = self.queues.get_mut(at) else { return };
+        let queue = &mut hosted.queue;
+        match queue.settle(pool, seq, consumer, outcome) {
+            Release::Unknown => return,
+            Release::Removed(slot) => {
+                let survives = queue.settings().survives_restart;
+                self.store.free(now, id, survives, seq, &slot);
+            }
+            Release::Requeued => {
+                self.drop_excess(now, at);
+                self.set_timer(at);
+            }
+        }
+        self.queues.note_work(at);
+    }
+
+    fn grant(&mut self, id: QueueId, consumer: ConsumerKey, credit: u32) {
+        let Some((at, hosted, _)) = self.queues.open(id) else { return };
+        hosted.queue.grant(consumer, credit);
+        // Somebody else may have taken what it was meant for.
+        self.hand_back_grants(at);
+        self.queues.note_work(at);
+    }
+
+    /// Grants that cannot be used now may serve the channel's other consumers.
+    pub(super) fn hand_back_grants(&mut self, at: super::QueueSlot) {
+        let Some((hosted, _)) = self.queues.get_mut(at) else { return };
+        let effects = &mut self.effects;
+        hosted.queue.hand_back_grants(|Unused { channel, consumer, credit }| {
+            effects.push_back(super::Effect::Notice(Notice::Unused { channel, consumer, credit }));
+        });
+    }
+
+    fn window(&mut self, connection: ConnectionId, bytes: u64) {
+        for (at, consumer) in self.links.open(connection, bytes) {
+            if let Some((hosted, _)) = self.queues.get_mut(at) {
+                hosted.queue.window_opened(consumer);
+                self.queues.note_work(at);
+            }
+        }
+    }
+
+    fn purge(&mut self, now: Now, id: QueueId, channel: ChannelKey) {
+        let Some((_, hosted, pool)) = self.queues.open(id) else {
+            return self.refuse(channel, QueueError::NoQueue);
+        };
+        let queue = &mut hosted.queue;
+        let survives = queue.settings().survives_restart;
+        let store = &mut self.store;
+        let messages = queue.purge(pool, |gone| {
+            store.free(now, id, survives, gone.seq, &gone.slot);
+        });
+        self.notice(Notice::Purged { channel, messages });
+    }
+
+    fn delete(
+        &mut self,
+        now: Now,
+        id: QueueId,
+        channel: ChannelKey,
+        if_unused: bool,
+        if_empty: bool,
+    ) {
+        let Some((at, hosted, _)) = self.queues.open(id) else {
+            return self.refuse(channel, QueueError::NoQueue);
+        };
+        if let Err(error) = hosted.queue.may_delete(if_unused, if_empty) {
+            return self.refuse(channel, error);
+        }
+        let messages = hosted.queue.counts().ready;
+        self.close(at);
+        let from = Requester::Deletion { channel, messages };
+        self.ask(now, from, TopologyRequest::DropQueue { id });
+    }
+
+    fn inspect(&mut self, now: Now, id: QueueId, channel: ChannelKey) {
+        let Some((_, hosted, _)) = self.queues.open(id) else {
+            return self.refuse(channel, QueueError::NoQueue);
+        };
+        let queue = &mut hosted.queue;
+        queue.touch(now.unix_ms);
+        let messages = queue.counts().ready;
+        let consumers = queue.consumers().count() as u64;
+        self.notice(Notice::Inspected { channel, messages, consumers });
+    }
+
+    fn forget(&mut self, now: Now, connection: ConnectionId) {
+        self.early.retain(|command| asker(command) != Some(connection));
+        self.queues.forget_gets(connection);
+        for (queue, consumer) in self.links.forget(connection) {
+            self.cancel(now, queue, consumer);
+        }
+    }
+}
+
+/// The queue that a command cannot do without.
+fn named_queue(command: &Command) -> Option<QueueId> {
+    match command {
+        Command::Consume(consume) => Some(consume.queue),
+        Command::Cancel { queue, .. }
+        | Command::Get { queue, .. }
+        | Command::Purge { queue, .. }
+        | Command::Delete { queue, .. }
+        | Command::Inspect { queue, .. } => Some(*queue),
+        _ => None,
+    }
+}
+
+/// Whose connection waits for an answer.
+fn asker(command: &Command) -> Option<ConnectionId> {
+    match command {
+        Command::Consume(consume) => Some(consume.channel.connection),
+        Command::Cancel { channel, .. }
+        | Command::Get { channel, .. }
+        | Command::Purge { channel, .. }
+        | Command::Delete { channel, .. }
+        | Command::Inspect { channel, .. } => Some(channel.connection),
+        _ => None,
+    }
+}

@@ -1,0 +1,52 @@
+//! What a shard wants of the world, and what it tells about itself.
+
+use crate::ids::{QueueId, ShardId};
+use crate::log::LogEffect;
+use crate::mail::{Consume, Delivery, Notice, PeerMail};
+use crate::topology::{TopologyError, TopologyOutcome};
+
+/// What a shard wants done.
+#[derive(Debug)]
+pub enum Effect<B> {
+    Log(LogEffect<B>),
+    /// To the shard of the channel's connection.
+    Notice(Notice),
+    Peer {
+        to: ShardId,
+        mail: PeerMail,
+    },
+    /// Answer to a [`Requester::Management`](crate::mail::Requester::Management) request.
+    Answer {
+        ticket: u64,
+        result: Result<TopologyOutcome, TopologyError>,
+    },
+    /// A vhost or a user is gone: every connection of this shard must look whether it may stay.
+    Review,
+}
+
+/// Takes deliveries as they are made. Must not call back into the shard.
+pub trait Outlet {
+    fn deliver(&mut self, delivery: Delivery<'_>);
+}
+
+/// Numbers of one queue, for listings.
+#[derive(Clone, Debug)]
+pub struct QueueStats {
+    pub id: QueueId,
+    pub messages_ready: u64,
+    pub messages_unacknowledged: u64,
+    pub consumers: u64,
+    /// Octets of bodies, ready and unacknowledged.
+    pub message_bytes: u64,
+    pub publishes: u64,
+    pub deliveries: u64,
+    pub acks: u64,
+}
+
+/// One consumer, for listings.
+#[derive(Clone, Debug)]
+pub struct ConsumerStats {
+    pub queue: QueueId,
+    pub consume: Consume,
+    pub active: bool,
+}

@@ -1,0 +1,137 @@
+//! Connections as a queue's owner sees them: how many octets of deliveries may be under way to
+//! each (the transport window), and who waits for more.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::queues::QueueSlot;
+use crate::ids::{ConnectionId, ConsumerKey, QueueId};
+
+/// Number of a link within its shard.
+pub(super) type LinkSlot = u32;
+
+#[derive(Debug)]
+struct Link {
+    /// May be below zero: a delivery is made whole as long as there is any window.
+    left_bytes: i64,
+    /// Consumers that could be served but for the window.
+    waiting: Vec<(QueueSlot, ConsumerKey)>,
+    consumers: FxHashSet<(QueueId, ConsumerKey)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Links {
+    all: Vec<Option<Link>>,
+    vacant: Vec<LinkSlot>,
+    by_connection: FxHashMap<ConnectionId, LinkSlot>,
+    window_bytes: i64,
+}
+
+impl Links {
+    pub(super) fn new(window_bytes: u64) -> Self {
+        Links {
+            all: Vec::new(),
+            vacant: Vec::new(),
+            by_connection: FxHashMap::default(),
+            window_bytes: i64::try_from(window_bytes).unwrap_or(i64::MAX).max(1),
+        }
+    }
+
+    /// The link of a connection, made when it has its first consumer.
+    pub(super) fn of(&mut self, connection: ConnectionId) -> LinkSlot {
+        if let Some(at) = self.by_connection.get(&connection) {
+            return *at;
+        }
+        let link = Link {
+            left_bytes: self.window_bytes,
+            waiting: Vec::new(),
+            consumers: FxHashSet::default(),
+        };
+        let at = match self.vacant.pop() {
+            Some(at) => {
+                self.all[at as usize] = Some(link);
+                at
+            }
+            None => {
+                self.all.push(Some(link));
+                (self.all.len() - 1) as LinkSlot
+            }
+        };
+        self.by_connection.insert(connection, at);
+        at
+    }
+
+    fn get_mut(&mut self, at: LinkSlot) -> Option<&mut Link> {
+        self.all.get_mut(at as usize)?.as_mut()
+    }
+
+    pub(super) fn add_consumer(&mut self, at: LinkSlot, queue: QueueId, consumer: ConsumerKey) {
+        if let Some(link) = self.get_mut(at) {
+            link.consumers.insert((queue, consumer));
+        }
+    }
+
+    pub(super) fn remove_consumer(&mut self, at: LinkSlot, queue: QueueId, consumer: ConsumerKey) {
+        if let Some(link) = self.get_mut(at) {
+            link.consumers.remove(&(queue, consumer));
+        }
+    }
+
+    /// Forgets a connection that was refused its first consumer.
+    pub(super) fn drop_unused(&mut self, connection: ConnectionId) {
+        let Some(at) = self.by_connection.get(&connection).copied() else { return };
+        let window_bytes = self.window_bytes;
+        let used = self
+            .get_mut(at)
+            .is_some_and(|link| !link.consumers.is_empty() || link.left_bytes < window_bytes);
+        if !used {
+            self.forget(connection);
+        }
+    }
+
+    pub(super) fn has_window(&self, at: LinkSlot) -> bool {
+        matches!(&self.all[at as usize], Some(link) if link.left_bytes > 0)
+    }
+
+    /// A delivery goes out.
+    pub(super) fn spend(&mut self, at: LinkSlot, bytes: u64) {
+        if let Some(link) = self.get_mut(at) {
+            link.left_bytes = link.left_bytes.saturating_sub_unsigned(bytes);
+        }
+    }
+
+    /// The consumer is to be told of by `open` once there is window.
+    pub(super) fn wait(&mut self, at: LinkSlot, queue: QueueSlot, consumer: ConsumerKey) {
+        if let Some(link) = self.get_mut(at) {
+            link.waiting.push((queue, consumer));
+        }
+    }
+
+    /// Octets have left for the socket. Gives those who waited, in order of waiting.
+    pub(super) fn open(
+        &mut self,
+        connection: ConnectionId,
+        bytes: u64,
+    ) -> Vec<(QueueSlot, ConsumerKey)> {
+        let window_bytes = self.window_bytes;
+        let Some(at) = self.by_connection.get(&connection).copied() else { return Vec::new() };
+        let Some(link) = self.get_mut(at) else { return Vec::new() };
+        // Never more than the whole window, whatever the other side counts.
+        link.left_bytes = link.left_bytes.saturating_add_unsigned(bytes).min(window_bytes);
+        if link.left_bytes > 0 {
+            std::mem::take(&mut link.waiting)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// The connection is gone. Gives the consumers it had.
+    pub(super) fn forget(&mut self, connection: ConnectionId) -> Vec<(QueueId, ConsumerKey)> {
+        let Some(at) = self.by_connection.remove(&connection) else { return Vec::new() };
+        self.vacant.push(at);
+        let Some(link) = self.all[at as usize].take() else { return Vec::new() };
+        let mut consumers: Vec<_> = link.consumers.into_iter().collect();
+        consumers.sort_unstable_by_key(|(queue, consumer)| (*queue, consumer.serial));
+        consumers
+    }
+}

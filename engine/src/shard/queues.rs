@@ -1,0 +1,170 @@
+//! The queues that a shard owns, and which of them have something to do.
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+
+use crate::ids::{ConnectionId, QueueId};
+use crate::queue::{ChunkPool, Queue};
+
+/// Number of a queue within its shard; used again after it has gone, so whoever remembers one
+/// must not mind meeting another queue there.
+pub(super) type QueueSlot = u32;
+
+/// A queue and what the shard remembers about it.
+#[derive(Debug)]
+pub(super) struct Hosted {
+    pub(super) queue: Queue,
+    /// In `dirty`.
+    dirty: bool,
+    /// In `reading`.
+    reading: bool,
+    /// When its timer goes off.
+    pub(super) timer_unix_ms: Option<u64>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    all: Vec<Option<Box<Hosted>>>,
+    vacant: Vec<QueueSlot>,
+    by_id: FxHashMap<QueueId, QueueSlot>,
+    /// Queues that could deliver something or owe an answer to a basic.get, in order of service.
+    dirty: VecDeque<QueueSlot>,
+    /// Queues whose next message is being read from the device.
+    reading: Vec<QueueSlot>,
+    /// Queues that have gone and still have messages to be freed.
+    gone: VecDeque<Queue>,
+    pub(super) pool: ChunkPool,
+}
+
+impl Queues {
+    pub(super) fn find(&self, id: QueueId) -> Option<QueueSlot> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(super) fn get(&self, at: QueueSlot) -> Option<&Hosted> {
+        self.all.get(at as usize)?.as_deref()
+    }
+
+    /// A queue and the pool that its chunks come from.
+    pub(super) fn get_mut(&mut self, at: QueueSlot) -> Option<(&mut Hosted, &mut ChunkPool)> {
+        let hosted = self.all.get_mut(at as usize)?.as_deref_mut()?;
+        Some((hosted, &mut self.pool))
+    }
+
+    /// An open queue by its id.
+    pub(super) fn open(&mut self, id: QueueId) -> Option<(QueueSlot, &mut Hosted, &mut ChunkPool)> {
+        let at = self.find(id)?;
+        let (hosted, pool) = self.get_mut(at)?;
+        (!hosted.queue.is_closed()).then_some((at, hosted, pool))
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Queue> {
+        self.all.iter().flatten().map(|hosted| &hosted.queue)
+    }
+
+    pub(super) fn slots(&self) -> Vec<QueueSlot> {
+        self.by_id.values().copied().collect()
+    }
+
+    /// A connection that is gone waits for no basic.get any more. Queues that owe an answer to
+    /// one are in either list.
+    pub(super) fn forget_gets(&mut self, connection: ConnectionId) {
+        for at in self.dirty.iter().chain(&self.reading) {
+            if let Some(hosted) = self.all[*at as usize].as_deref_mut() {
+                hosted.queue.forget_gets(connection);
+            }
+        }
+    }
+
+    pub(super) fn add(&mut self, queue: Queue) -> QueueSlot {
+        let id = queue.id();
+        let hosted = Box::new(Hosted { queue, dirty: false, reading: false, timer_unix_ms: None });
+        let at = match self.vacant.pop() {
+            Some(at) => {
+                self.all[at as usize] = Some(hosted);
+                at
+            }
+            None => {
+                self.all.push(Some(hosted));
+                (self.all.len() - 1) as QueueSlot
+            }
+        };
+        let replaced = self.by_id.insert(id, at);
+        assert!(replaced.is_none(), "queue {id:?} is there already");
+        at
+    }
+
+    /// Takes a queue out of service. Its messages are freed by and by.
+    pub(super) fn remove(&mut self, id: QueueId) -> Option<&Queue> {
+        let at = self.by_id.remove(&id)?;
+        let hosted = self.all[at as usize].take()?;
+        self.vacant.push(at);
+        self.gone.push_back(hosted.queue);
+        self.gone.back()
+    }
+
+    /// Remembers a queue for the next dispatch if there is something for it to do.
+    pub(super) fn note_work(&mut self, at: QueueSlot) {
+        if let Some(hosted) = self.all[at as usize].as_deref_mut() {
+            if !hosted.dirty && !hosted.reading && hosted.queue.has_work() {
+                hosted.dirty = true;
+                self.dirty.push_back(at);
+            }
+        }
+    }
+
+    /// The queue to be served next. Whoever takes it notes what work it leaves.
+    pub(super) fn next_dirty(&mut self) -> Option<QueueSlot> {
+        while let Some(at) = self.dirty.pop_front() {
+            if let Some(hosted) = self.all[at as usize].as_deref_mut() {
+                if std::mem::take(&mut hosted.dirty) {
+                    return Some(at);
+                }
+            }
+        }
+        None
+    }
+
+    pub(super) fn any_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// The queue can do nothing before a read has come back.
+    pub(super) fn await_read(&mut self, at: QueueSlot) {
+        if let Some(hosted) = self.all[at as usize].as_deref_mut() {
+            if !hosted.reading {
+                hosted.reading = true;
+                self.reading.push(at);
+            }
+        }
+    }
+
+    /// A read has come back: it may have been any queue's.
+    pub(super) fn read_done(&mut self) {
+        for at in std::mem::take(&mut self.reading) {
+            if let Some(hosted) = self.all[at as usize].as_deref_mut() {
+                hosted.reading = false;
+                self.note_work(at);
+            }
+        }
+    }
+
+    /// Frees up to `limit` messages of queues that have gone.
+    pub(super) fn dismantle(&mut self, limit: usize, free: impl FnMut(&crate::queue::Slot)) {
+        if let Some(queue) = self.gone.front_mut() {
+            if queue.dismantle(&mut self.pool, limit, free) {
+                self.gone.pop_front();
+            }
+        }
+    }
+
+    pub(super) fn any_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+}

@@ -1,0 +1,157 @@
+//! Mail between shards, and the life of queues that follows from it: what is put is made, what
+//! is dropped is taken apart, by each queue's owner, when it applies the change.
+
+use super::queues::QueueSlot;
+use super::{Effect, Shard};
+use crate::ids::{QueueId, ShardId};
+use crate::log::Memory;
+use crate::mail::{Notice, PeerMail, Requester};
+use crate::now::Now;
+use crate::queue::{Queue, QueueError, QueueSettings};
+use crate::topology::{self, Change, TopologyRequest};
+
+impl<M: Memory> Shard<M> {
+    /// Takes mail from another shard. Each shard's mail must come in the order it was sent.
+    ///
+    /// # Panics
+    /// If an update is missing, or mail for the topology writer comes to another shard: the
+    /// shards would disagree for ever about what exists.
+    pub fn peer(&mut self, now: Now, mail: PeerMail) {
+        self.clock = now;
+        match mail {
+            PeerMail::Request { from, request } => self.decide(now, from, &request),
+            PeerMail::Update { version, changes } => {
+                self.update(now, version, &changes);
+                let mail = PeerMail::Applied { shard: self.config.shard, version };
+                self.effects.push_back(Effect::Peer { to: ShardId::TOPOLOGY_WRITER, mail });
+            }
+            PeerMail::Applied { shard, version } => {
+                if let Some(writer) = &mut self.writer {
+                    writer.applied(shard, version);
+                }
+                self.drive_topology(now);
+            }
+        }
+    }
+
+    /// Asks the topology writer on behalf of this shard.
+    pub(super) fn ask(&mut self, now: Now, from: Requester, request: TopologyRequest) {
+        if self.writer.is_some() {
+            self.decide(now, from, &request);
+        } else {
+            let mail = PeerMail::Request { from, request };
+            self.effects.push_back(Effect::Peer { to: ShardId::TOPOLOGY_WRITER, mail });
+        }
+    }
+
+    fn decide(&mut self, now: Now, from: Requester, request: &TopologyRequest) {
+        let Some(writer) = &mut self.writer else {
+            panic!("shard {} was asked to decide a topology change", self.config.shard.0);
+        };
+        writer.request(now, &mut self.store.log, from, request);
+        self.drive_topology(now);
+    }
+
+    /// On shard 0: spreads what has become durable, answers what every shard has applied.
+    pub(super) fn drive_topology(&mut self, now: Now) {
+        let durable = self.store.log.durable();
+        while let Some((version, changes)) =
+            self.writer.as_mut().and_then(|writer| writer.next_to_spread(durable))
+        {
+            for shard in (0..self.config.shards).map(ShardId) {
+                if shard != self.config.shard {
+                    let mail = PeerMail::Update { version, changes: changes.clone() };
+                    self.effects.push_back(Effect::Peer { to: shard, mail });
+                }
+            }
+            self.update(now, version, &changes);
+            if let Some(writer) = &mut self.writer {
+                writer.applied(self.config.shard, version);
+            }
+        }
+        while let Some((from, result)) = self.writer.as_mut().and_then(|w| w.next_answer()) {
+            match from {
+                Requester::Channel(channel) => self.notice(Notice::Topology { channel, result }),
+                Requester::Management(ticket) => {
+                    self.effects.push_back(Effect::Answer { ticket, result });
+                }
+                Requester::Deletion { channel, messages } => {
+                    self.notice(Notice::Deleted { channel, messages });
+                }
+                Requester::Nobody => {}
+            }
+        }
+    }
+
+    /// Applies decided changes to this shard's replica and queues.
+    fn update(&mut self, now: Now, version: u64, changes: &[Change]) {
+        assert_eq!(version, self.applied + 1, "a topology update is missing or came twice");
+        self.applied = version;
+        let mut review = false;
+        for change in changes {
+            match change {
+                Change::PutQueue(queue) => self.queue_put(now, queue),
+                Change::DropQueue { id } => self.queue_dropped(*id),
+                Change::DropVhost { .. } | Change::DropUser { .. } => review = true,
+                _ => {}
+            }
+            self.topology.apply(change);
+        }
+        if review {
+            self.effects.push_back(Effect::Review);
+        }
+        if !self.early.is_empty() {
+            for command in std::mem::take(&mut self.early) {
+                self.command(now, command);
+            }
+        }
+    }
+
+    fn queue_put(&mut self, now: Now, queue: &topology::Queue) {
+        self.newest_queue = self.newest_queue.max(queue.id);
+        if queue.owner != self.config.shard || self.queues.find(queue.id).is_some() {
+            return;
+        }
+        let settings = QueueSettings::of(queue);
+        let at = self.queues.add(Queue::new(queue.id, settings, now.unix_ms));
+        self.set_timer(at);
+    }
+
+    fn queue_dropped(&mut self, id: QueueId) {
+        if let Some(at) = self.queues.find(id) {
+            self.close(at);
+            self.queues.remove(id);
+        }
+    }
+
+    /// A queue stops working: whoever waits for it is told (behaviour B14).
+    pub(super) fn close(&mut self, at: QueueSlot) {
+        let Some((hosted, _)) = self.queues.get_mut(at) else { return };
+        let queue = &mut hosted.queue;
+        if queue.is_closed() {
+            return;
+        }
+        queue.close();
+        let id = queue.id();
+        while let Some(get) = queue.next_get() {
+            queue.get_answered();
+            let refused = Notice::Refused { channel: get.channel, error: QueueError::NoQueue };
+            self.effects.push_back(Effect::Notice(refused));
+        }
+        for consumer in queue.take_consumers() {
+            let (channel, key) = (consumer.consume().channel, consumer.consume().consumer);
+            self.links.remove_consumer(consumer.link(), id, key);
+            let gone = Notice::ConsumerGone { channel, consumer: key };
+            self.effects.push_back(Effect::Notice(gone));
+        }
+    }
+
+    /// A queue has outlived its use (auto-delete, `x-expires`): it closes, and goes once the
+    /// topology writer has said so.
+    pub(super) fn retire(&mut self, now: Now, at: QueueSlot) {
+        let Some(hosted) = self.queues.get(at) else { return };
+        let id = hosted.queue.id();
+        self.close(at);
+        self.ask(now, Requester::Nobody, TopologyRequest::DropQueue { id });
+    }
+}

@@ -1,0 +1,48 @@
+//! The two places where a shard keeps messages, behind one door.
+
+use crate::arena::{Arena, ArenaAddress};
+use crate::ids::{QueueId, Seq};
+use crate::log::{Address, Fetch, Log, Memory};
+use crate::now::Now;
+use crate::queue::{Place, Slot};
+
+/// Log and arena. A queue's slot says in which of them its message lies.
+pub(super) struct Store<M: Memory> {
+    pub(super) log: Log<M>,
+    pub(super) arena: Arena,
+}
+
+impl<M: Memory> Store<M> {
+    pub(super) fn fetch(&mut self, slot: &Slot) -> Fetch<'_> {
+        match slot.place() {
+            Place::Log { address, length, .. } => self.log.fetch(Address(address), length),
+            Place::Arena { address } => Fetch::Ready(self.arena.get(ArenaAddress(address))),
+        }
+    }
+
+    /// A queue lets a message go. Only a queue that survives a restart needs a record of it: what
+    /// others have in the log is dead after one by their absence.
+    pub(super) fn free(
+        &mut self,
+        now: Now,
+        queue: QueueId,
+        survives_restart: bool,
+        seq: Seq,
+        slot: &Slot,
+    ) {
+        match slot.place() {
+            Place::Log { address, reference, .. } if survives_restart => {
+                self.log.append_settle(now, queue, seq, Address(address), reference);
+            }
+            Place::Log { .. } | Place::Arena { .. } => self.release(slot),
+        }
+    }
+
+    /// A message of a queue that no longer exists.
+    pub(super) fn release(&mut self, slot: &Slot) {
+        match slot.place() {
+            Place::Log { address, reference, .. } => self.log.release(Address(address), reference),
+            Place::Arena { address } => self.arena.release(ArenaAddress(address)),
+        }
+    }
+}

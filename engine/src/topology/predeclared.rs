@@ -1,0 +1,121 @@
+//! What comes with a vhost without being declared (behaviour A56).
+//!
+//! The predeclared exchanges are implied by `Change::PutVhost` and go with `Change::DropVhost`:
+//! they are neither changes nor records of their own, and stand in no snapshot.
+
+use std::sync::Arc;
+
+use super::{Change, Exchange, ExchangeKind, Permission, Topology, User, Vhost};
+use crate::table::Table;
+
+const EXCHANGES: [(&str, ExchangeKind, bool); 7] = [
+    ("", ExchangeKind::Direct, false),
+    ("amq.direct", ExchangeKind::Direct, false),
+    ("amq.fanout", ExchangeKind::Fanout, false),
+    ("amq.topic", ExchangeKind::Topic, false),
+    ("amq.headers", ExchangeKind::Headers, false),
+    ("amq.match", ExchangeKind::Headers, false),
+    ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+];
+
+/// Whether an exchange of that name is there as long as its vhost is.
+pub(super) fn is_predeclared(exchange: &str) -> bool {
+    EXCHANGES.iter().any(|(name, ..)| *name == exchange)
+}
+
+/// Whether only the broker may create or delete an exchange or queue of that name.
+pub(super) fn is_reserved(name: &str) -> bool {
+    name.starts_with("amq.")
+}
+
+/// Whether `name` has the form that a channel gives a server-named queue (behaviour A70) or the
+/// queue behind a direct reply-to consumer (behaviour B19): a prefix and 22 characters of
+/// URL-safe base64.
+pub(super) fn is_server_named(queue: &str) -> bool {
+    let base64 = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_';
+    let rest = queue
+        .strip_prefix("amq.gen-")
+        .or_else(|| queue.strip_prefix("amq.rabbitmq.reply-to."));
+    rest.is_some_and(|rest| rest.len() == 22 && rest.bytes().all(base64))
+}
+
+/// The exchanges of a new vhost.
+pub(super) fn exchanges(vhost: &Arc<str>) -> impl Iterator<Item = Exchange> + '_ {
+    let arguments = Arc::new(Table::default());
+    EXCHANGES.iter().map(move |&(name, kind, internal)| Exchange {
+        vhost: vhost.clone(),
+        name: name.into(),
+        kind,
+        durable: true,
+        auto_delete: false,
+        internal,
+        arguments: arguments.clone(),
+        alternate_exchange: None,
+    })
+}
+
+impl Topology {
+    /// The changes of an empty data directory: vhost `/` with its predeclared exchanges, user
+    /// guest with tag administrator and all permissions.
+    pub fn first_boot(guest_password_hash: Arc<[u8]>) -> Vec<Change> {
+        let (vhost, user, all): (Arc<str>, Arc<str>, Arc<str>) =
+            ("/".into(), "guest".into(), ".*".into());
+        vec![
+            Change::PutVhost(Vhost {
+                name: vhost.clone(),
+                description: "Default virtual host".into(),
+                tags: Vec::new(),
+                tracing: false,
+            }),
+            Change::PutUser(User {
+                name: user.clone(),
+                password_hash: guest_password_hash,
+                tags: vec!["administrator".into()],
+            }),
+            Change::PutPermission(Permission {
+                vhost,
+                user,
+                configure: all.clone(),
+                write: all.clone(),
+                read: all,
+            }),
+        ]
+    }
+
+    /// Everything, as changes that rebuild it in order (for a booting replica, for export).
+    /// Equal topologies give equal snapshots.
+    pub fn snapshot(&self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let mut users: Vec<&User> = self.users().collect();
+        users.sort_by(|a, b| a.name.cmp(&b.name));
+        changes.extend(users.into_iter().cloned().map(Change::PutUser));
+        let mut vhosts: Vec<&Vhost> = self.vhosts().collect();
+        vhosts.sort_by(|a, b| a.name.cmp(&b.name));
+        for vhost in vhosts {
+            changes.push(Change::PutVhost(vhost.clone()));
+            self.snapshot_vhost(&vhost.name, &mut changes);
+        }
+        changes
+    }
+
+    fn snapshot_vhost(&self, vhost: &str, changes: &mut Vec<Change>) {
+        let mut permissions: Vec<&Permission> = self.permissions(vhost).collect();
+        permissions.sort_by(|a, b| a.user.cmp(&b.user));
+        changes.extend(permissions.into_iter().cloned().map(Change::PutPermission));
+        let own = |exchange: &&Exchange| !is_predeclared(&exchange.name);
+        let mut exchanges: Vec<&Exchange> = self.exchanges(vhost).filter(own).collect();
+        exchanges.sort_by(|a, b| a.name.cmp(&b.name));
+        changes.extend(exchanges.into_iter().cloned().map(Change::PutExchange));
+        let mut queues: Vec<_> = self.queues(vhost).collect();
+        queues.sort_by(|a, b| a.name.cmp(&b.name));
+        changes.extend(queues.into_iter().map(|queue| Change::PutQueue((**queue).clone())));
+        let entries = self.exchange_entries(vhost);
+        let mut bindings: Vec<_> = entries.flat_map(|e| &e.outgoing).map(|b| &b.0).collect();
+        bindings.sort_by_cached_key(|b| {
+            let mut arguments = Vec::new();
+            b.arguments.encode_fields(&mut arguments);
+            (b.source.clone(), b.target.clone(), b.key.clone(), arguments)
+        });
+        changes.extend(bindings.into_iter().map(|b| Change::PutBinding((**b).clone())));
+    }
+}

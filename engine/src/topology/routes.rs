@@ -1,0 +1,84 @@
+//! Where a publish goes.
+
+use super::replica::Destination;
+use crate::ids::{ShardId, Target};
+use crate::routing::{Destinations, Scratch};
+
+/// The queues a publish goes to, each once, grouped by shard in `targets` order. Reused between
+/// publishes so that routing does not allocate.
+#[derive(Debug, Default)]
+pub struct Routes {
+    pub targets: Vec<Target>,
+    /// Lists that `targets` was filled from: one alone has no target twice.
+    lists: usize,
+    pub(super) matching: Scratch,
+    /// Exchanges in the order in which they were reached; doubles as the visited set.
+    pub(super) exchanges: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteError {
+    NoExchange,
+    /// Publishing to an internal exchange (behaviour A59).
+    Internal,
+}
+
+impl Routes {
+    /// `targets`, one slice for each shard.
+    pub fn by_shard(&self) -> impl Iterator<Item = (ShardId, &[Target])> {
+        let slices = self.targets.chunk_by(|a, b| a.shard == b.shard);
+        slices.filter_map(|targets| Some((targets.first()?.shard, targets)))
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.targets.clear();
+        self.exchanges.clear();
+        self.lists = 0;
+    }
+
+    pub(super) fn push(&mut self, target: Target) {
+        self.lists += 1;
+        self.targets.push(target);
+    }
+
+    /// Takes one list of a router. An exchange is put on the way unless it was there before.
+    pub(super) fn take(
+        targets: &mut Vec<Target>,
+        exchanges: &mut Vec<u32>,
+        lists: &mut usize,
+        found: &Destinations<Destination>,
+    ) {
+        *lists += 1;
+        for destination in found.as_slice() {
+            match *destination {
+                Destination::Queue(target) => targets.push(target),
+                Destination::Exchange(exchange) => {
+                    if !exchanges.contains(&exchange) {
+                        exchanges.push(exchange);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Splits the borrow: the parts that a router fills, and those it works with.
+    pub(super) fn parts(&mut self) -> (&mut Vec<Target>, &mut Vec<u32>, &mut usize, &mut Scratch) {
+        (&mut self.targets, &mut self.exchanges, &mut self.lists, &mut self.matching)
+    }
+
+    /// Removes what is there twice and brings together what goes to one shard.
+    pub(super) fn finish(&mut self) {
+        if self.targets.len() < 2 {
+            return;
+        }
+        if self.lists > 1 {
+            self.targets.sort_unstable_by_key(|target| (target.shard, target.queue));
+            self.targets.dedup();
+        } else {
+            let shard = self.targets[0].shard;
+            if self.targets.iter().any(|target| target.shard != shard) {
+                self.targets.sort_unstable_by_key(|target| target.shard);
+            }
+        }
+    }
+}

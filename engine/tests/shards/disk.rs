@@ -1,0 +1,98 @@
+//! A disk made of vectors. What has not been completed when the power goes may be there or not.
+
+use std::collections::BTreeMap;
+
+use haremq_engine::log::{FileId, LogCompletion, LogEffect, Memory, RecoveryRead, SegmentFile};
+
+use crate::random::Random;
+
+/// Buffers full of rubbish, as used ones would be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Vectors;
+
+impl Memory for Vectors {
+    type Buffer = Vec<u8>;
+    fn allocate(&mut self, bytes: usize) -> Vec<u8> {
+        vec![0xee; bytes]
+    }
+}
+
+/// Octets that land whole or not at all.
+const SECTOR_BYTES: usize = 512;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    files: BTreeMap<u32, Vec<u8>>,
+}
+
+impl Disk {
+    pub(crate) fn carry_out(&mut self, effect: &LogEffect<Vec<u8>>) -> LogCompletion<Vec<u8>> {
+        match effect {
+            LogEffect::Write { ticket, file, offset, buffer, length } => {
+                let to = *offset as usize;
+                self.file(*file)[to..to + length].copy_from_slice(&buffer[..*length]);
+                LogCompletion::Written { ticket: *ticket }
+            }
+            LogEffect::Create { ticket, file, bytes } => {
+                self.files.insert(file.0, vec![0; *bytes as usize]);
+                LogCompletion::Created { ticket: *ticket }
+            }
+            LogEffect::Read { ticket, file, offset, length } => {
+                let read = RecoveryRead { file: *file, offset: *offset, length: *length };
+                LogCompletion::Read { ticket: *ticket, buffer: self.read(read).to_vec() }
+            }
+        }
+    }
+
+    /// The power goes while the effect is under way.
+    pub(crate) fn cut_short(&mut self, effect: &LogEffect<Vec<u8>>, random: &mut Random) {
+        match effect {
+            LogEffect::Write { file, offset, buffer, length, .. } => {
+                let sectors = length / SECTOR_BYTES;
+                let landed = random.below(sectors + 1);
+                let in_order = random.one_in(2);
+                for sector in 0..sectors {
+                    if (in_order && sector < landed) || (!in_order && random.one_in(2)) {
+                        let from = sector * SECTOR_BYTES;
+                        let to = *offset as usize + from;
+                        self.file(*file)[to..to + SECTOR_BYTES]
+                            .copy_from_slice(&buffer[from..from + SECTOR_BYTES]);
+                    }
+                }
+            }
+            LogEffect::Create { file, bytes, .. } => {
+                if random.one_in(2) {
+                    self.files.insert(file.0, vec![0; *bytes as usize]);
+                }
+            }
+            LogEffect::Read { .. } => {}
+        }
+    }
+
+    fn file(&mut self, file: FileId) -> &mut Vec<u8> {
+        self.files.get_mut(&file.0).expect("a file is created before it is written")
+    }
+
+    pub(crate) fn read(&self, read: RecoveryRead) -> &[u8] {
+        let file = &self.files[&read.file.0];
+        let from = (read.offset as usize).min(file.len());
+        &file[from..(from + read.length).min(file.len())]
+    }
+
+    pub(crate) fn listing(&self) -> Vec<SegmentFile> {
+        let files = self.files.iter();
+        files
+            .map(|(id, held)| SegmentFile { file: FileId(*id), bytes: held.len() as u64 })
+            .collect()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.files.values().map(Vec::len).sum()
+    }
+
+    /// True if these octets are in some file.
+    pub(crate) fn holds(&self, needle: &[u8]) -> usize {
+        let found = |file: &Vec<u8>| file.windows(needle.len()).filter(|w| *w == needle).count();
+        self.files.values().map(found).sum()
+    }
+}

@@ -1,0 +1,12 @@
+//! Shards on simulated rings and disks: what they promise, step by step and by random schedules.
+
+mod client;
+mod consuming;
+mod definitions;
+mod disk;
+mod durability;
+mod limits;
+mod model;
+mod random;
+mod schedules;
+mod world;

@@ -1,0 +1,295 @@
+//! One to three shards with rings and disks made of vectors, and what a client would see.
+//!
+//! Nothing happens by itself: each write is completed, each piece of mail carried and each
+//! dispatch made when a test (or a seed) says so, and the power goes when it likes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use haremq_engine::ids::{QueueId, Seq, ShardId};
+use haremq_engine::log::{LogConfig, LogEffect};
+use haremq_engine::mail::{Command, Delivery, DeliveryTo, Notice, PeerMail, Publish, Requester};
+use haremq_engine::message::MessageRef;
+use haremq_engine::now::Now;
+use haremq_engine::shard::{Effect, Outlet, Shard, ShardBoot, ShardConfig};
+use haremq_engine::topology::{Change, TopologyRequest};
+
+use crate::disk::{Disk, Vectors};
+use crate::random::Random;
+
+/// A delivery as a client got it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) from: ShardId,
+    pub(crate) to: DeliveryTo,
+    pub(crate) queue: QueueId,
+    pub(crate) seq: Seq,
+    pub(crate) redelivered: bool,
+    pub(crate) body: Vec<u8>,
+    pub(crate) window_bytes: u64,
+}
+
+/// What the clients' side gets, in order.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Notice { from: ShardId, notice: Notice },
+    Delivery(Received),
+}
+
+struct Inbox<'a> {
+    from: ShardId,
+    events: &'a mut VecDeque<Event>,
+}
+
+impl Outlet for Inbox<'_> {
+    fn deliver(&mut self, delivery: Delivery<'_>) {
+        self.events.push_back(Event::Delivery(Received {
+            from: self.from,
+            to: delivery.to,
+            queue: delivery.queue,
+            seq: delivery.seq,
+            redelivered: delivery.redelivered,
+            body: delivery.message.body.to_vec(),
+            window_bytes: delivery.window_bytes(),
+        }));
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) shards: Vec<Shard<Vectors>>,
+    pub(crate) disks: Vec<Disk>,
+    under_way: Vec<VecDeque<LogEffect<Vec<u8>>>>,
+    /// From each shard to each other one.
+    rings: Vec<VecDeque<PeerMail>>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) now: Now,
+    pub(crate) random: Random,
+    config: ShardConfig,
+}
+
+/// Segments so small that sealing and recycling happen every few messages.
+pub(crate) fn tiny() -> ShardConfig {
+    ShardConfig {
+        shard: ShardId(0),
+        shards: 1,
+        log: LogConfig {
+            shard: ShardId(0),
+            segment_bytes: 64 * 1024,
+            buffer_bytes: 16 * 1024,
+            writes_in_flight_max: 3,
+            cache_bytes: 64 * 1024,
+            settle_delay_us: 500,
+        },
+        window_bytes: 1 << 30,
+        dispatch_batch: 256,
+        guest_password_hash: Arc::from([7_u8; 36]),
+    }
+}
+
+impl World {
+    pub(crate) fn new(shards: u16, seed: u64) -> Self {
+        World::with(ShardConfig { shards, ..tiny() }, seed)
+    }
+
+    pub(crate) fn with(config: ShardConfig, seed: u64) -> Self {
+        let count = usize::from(config.shards);
+        let mut world = World {
+            shards: Vec::new(),
+            disks: vec![Disk::default(); count],
+            under_way: Vec::new(),
+            rings: Vec::new(),
+            events: VecDeque::new(),
+            now: Now { unix_ms: 1_700_000_000_000, monotonic_us: 1_000_000 },
+            random: Random::new(seed),
+            config,
+        };
+        world.boot();
+        world
+    }
+
+    fn count(&self) -> usize {
+        usize::from(self.config.shards)
+    }
+
+    /// Starts all shards from what is on their disks.
+    pub(crate) fn boot(&mut self) {
+        let count = self.count();
+        self.under_way = (0..count).map(|_| VecDeque::new()).collect();
+        self.rings = (0..count * count).map(|_| VecDeque::new()).collect();
+        self.events.clear();
+        let mut boots: Vec<ShardBoot<Vectors>> = Vec::new();
+        for (shard, disk) in (0..).map(ShardId).zip(&self.disks) {
+            let log = LogConfig { shard, ..self.config.log.clone() };
+            let config = ShardConfig { shard, log, ..self.config.clone() };
+            let mut boot = ShardBoot::new(config, Vectors, disk.listing());
+            while let Some(read) = boot.next_read() {
+                boot.supply(disk.read(read)).expect("an undamaged log");
+            }
+            boots.push(boot);
+        }
+        let definitions: Arc<[Change]> = boots[0].definitions().expect("known definitions");
+        let finish = |boot: ShardBoot<Vectors>| boot.finish(self.now, &definitions).expect("a log");
+        self.shards = boots.into_iter().map(finish).collect();
+    }
+
+    /// The power goes, and comes back.
+    pub(crate) fn crash(&mut self) {
+        for shard in 0..self.count() {
+            for effect in std::mem::take(&mut self.under_way[shard]) {
+                self.disks[shard].cut_short(&effect, &mut self.random);
+            }
+        }
+        self.now.unix_ms += 5_000;
+        self.now.monotonic_us = 17;
+        self.boot();
+    }
+
+    /// Everything is made durable before the power goes.
+    pub(crate) fn restart_cleanly(&mut self) {
+        for shard in 0..self.count() {
+            self.shards[shard].stop(self.now);
+        }
+        self.settle_down();
+        assert!(self.shards.iter().all(Shard::is_quiet), "a stopped shard is not quiet");
+        self.crash();
+    }
+
+    /// Takes what a shard wants done.
+    pub(crate) fn poll(&mut self, shard: usize) -> bool {
+        let mut any = false;
+        while let Some(effect) = self.shards[shard].poll_effect(self.now) {
+            any = true;
+            let from = ShardId(shard as u16);
+            match effect {
+                Effect::Log(effect) => self.under_way[shard].push_back(effect),
+                Effect::Notice(notice) => self.events.push_back(Event::Notice { from, notice }),
+                Effect::Peer { to, mail } => {
+                    let ring = shard * self.count() + usize::from(to.0);
+                    self.rings[ring].push_back(mail);
+                }
+                Effect::Answer { .. } | Effect::Review => {}
+            }
+        }
+        any
+    }
+
+    /// Completes one of a shard's disk operations, not necessarily the oldest.
+    pub(crate) fn complete(&mut self, shard: usize, which: usize) -> bool {
+        let Some(effect) = self.under_way[shard].remove(which) else { return false };
+        let completion = self.disks[shard].carry_out(&effect);
+        self.shards[shard].complete(self.now, completion).expect("an undamaged log");
+        true
+    }
+
+    pub(crate) fn under_way(&self, shard: usize) -> usize {
+        self.under_way[shard].len()
+    }
+
+    /// Carries one piece of mail along one ring.
+    pub(crate) fn carry(&mut self, from: usize, to: usize) -> bool {
+        let ring = from * self.count() + to;
+        let Some(mail) = self.rings[ring].pop_front() else { return false };
+        self.shards[to].peer(self.now, mail);
+        true
+    }
+
+    pub(crate) fn dispatch(&mut self, shard: usize) -> bool {
+        let mut inbox = Inbox { from: ShardId(shard as u16), events: &mut self.events };
+        self.shards[shard].dispatch(self.now, &mut inbox)
+    }
+
+    /// One thing that might happen next, as the seed has it.
+    pub(crate) fn step(&mut self) {
+        let count = self.count();
+        let shard = self.random.below(count);
+        match self.random.below(5) {
+            0 => {
+                self.poll(shard);
+            }
+            1 => {
+                let under_way = self.under_way[shard].len();
+                if under_way > 0 {
+                    let which = self.random.below(under_way);
+                    self.complete(shard, which);
+                }
+            }
+            2 => {
+                let to = self.random.below(count);
+                self.carry(shard, to);
+            }
+            3 => {
+                self.dispatch(shard);
+            }
+            _ => {
+                self.pass_ms(0, 1 + self.random.clone().below(300) as u64);
+            }
+        }
+    }
+
+    /// Time passes, and shards whose time has come are ticked.
+    pub(crate) fn pass_ms(&mut self, ms: u64, us: u64) {
+        self.now.unix_ms += ms;
+        self.now.monotonic_us += ms * 1000 + us;
+        for shard in &mut self.shards {
+            if shard.deadline_us().is_some_and(|due| due <= self.now.monotonic_us) {
+                shard.tick(self.now);
+            }
+        }
+    }
+
+    /// Does all there is to do, except for what waits for time to pass.
+    pub(crate) fn settle_down(&mut self) {
+        let count = self.count();
+        let mut busy = true;
+        while std::mem::take(&mut busy) {
+            for shard in 0..count {
+                busy |= self.poll(shard);
+                while self.complete(shard, 0) {
+                    busy = true;
+                }
+                for to in 0..count {
+                    while self.carry(shard, to) {
+                        busy = true;
+                    }
+                }
+                busy |= self.dispatch(shard);
+                busy |= self.poll(shard);
+            }
+        }
+    }
+
+    pub(crate) fn request(&mut self, from: Requester, request: TopologyRequest) {
+        let origin = match from {
+            Requester::Channel(channel) => usize::from(channel.connection.shard().0),
+            _ => 0,
+        };
+        let mail = PeerMail::Request { from, request };
+        if origin == 0 {
+            self.shards[0].peer(self.now, mail);
+        } else {
+            let ring = origin * self.count();
+            self.rings[ring].push_back(mail);
+        }
+    }
+
+    pub(crate) fn command(&mut self, shard: ShardId, command: Command) {
+        self.shards[usize::from(shard.0)].command(self.now, command);
+    }
+
+    pub(crate) fn publish(&mut self, shard: ShardId, publish: &Publish<'_>) {
+        self.shards[usize::from(shard.0)].publish(self.now, publish);
+    }
+}
+
+/// A plain message.
+pub(crate) fn message(body: &[u8], persistent: bool) -> MessageRef<'_> {
+    MessageRef {
+        exchange: b"",
+        routing_key: b"a.queue",
+        properties: if persistent { &[0x10, 0, 2] } else { &[0x10, 0, 1] },
+        body,
+        persistent,
+        priority: 0,
+        expiration_ms: None,
+    }
+}
