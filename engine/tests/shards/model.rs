@@ -234,7 +234,8 @@ impl Model {
         let held = |queue: &QueueModel| {
             let transient = |message: &&Message| {
                 let gone = matches!(message.state, State::Gone(_));
-                !gone && !(message.persistent && queue.durable)
+                let safe = message.persistent && queue.durable;
+                !gone && !safe
             };
             queue.messages.iter().filter(transient).count() as u64
         };
