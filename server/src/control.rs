@@ -149,6 +149,8 @@ pub struct ShardReport {
     pub disk_bytes: u64,
     /// Octets of messages kept in memory.
     pub memory_bytes: u64,
+    /// Why publishers are being held back, as connection.blocked says it. `None`: they are not.
+    pub blocked: Option<&'static str>,
 }
 
 /// Facts that do not change while the broker runs.

@@ -2,7 +2,9 @@
 //! management port. See ARCHITECTURE.md for who may import whom.
 
 pub mod amqp;
+pub mod config;
 pub mod control;
+pub mod ctl;
 pub mod management;
 pub mod ring;
 pub mod runtime;

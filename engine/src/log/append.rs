@@ -77,39 +77,38 @@ impl<M: Memory> Log<M> {
         if !self.batch.merge_settle(queue, seq, segment, address) {
             let (at, _) = self.claim(now, SETTLE_BYTES, 0);
             self.batch.write_settle(at, Settle { queue, first: seq, segment, count: 1 });
-            self.end = self.batch.end();
+            self.note_end();
         }
         self.settles_since_us.get_or_insert(now.monotonic_us);
         let holder = self.segments.tail().number;
         if let Some(held) = self.segments.get_mut(segment) {
             held.note_holder(holder);
         }
-        self.let_go(address, reference, self.end);
+        self.let_go(address, reference);
         self.end()
     }
 
     /// Frees a reference without a record: its queue's id is gone for ever, which says it all.
     pub fn release(&mut self, address: Address, reference: u32) {
-        self.let_go(address, reference, 0);
+        self.let_go(address, reference);
     }
 
-    /// A reference is dead, which is durable at `settled`.
-    fn let_go(&mut self, address: Address, reference: u32, settled: u64) {
+    fn let_go(&mut self, address: Address, reference: u32) {
         let number = self.geometry.segment_of_address(address);
         let Some(segment) = self.segments.get_mut(number) else { return };
-        if !segment.kill(reference, settled) {
+        if !segment.kill(reference) {
             return;
         }
-        if segment.is_idle() {
-            self.reclaim.idle(segment, settled == 0);
+        if segment.is_done() {
+            self.reclaim.done(number);
         }
         if let Some(pinned) = self.multiparts.release(address) {
             self.assemblies.drop(address);
             for number in pinned {
                 let Some(segment) = self.segments.get_mut(number) else { continue };
-                segment.unpin(settled);
-                if segment.is_idle() {
-                    self.reclaim.idle(segment, settled == 0);
+                segment.unpin();
+                if segment.is_done() {
+                    self.reclaim.done(number);
                 }
             }
         }
@@ -172,11 +171,18 @@ impl<M: Memory> Log<M> {
         placed
     }
 
+    /// A record has been written into the batch.
+    #[inline]
+    pub(super) fn note_end(&mut self) {
+        self.end = self.batch.end();
+        self.is_unmarked = true;
+    }
+
     /// Numbers the references of the record written at `at`.
     #[inline]
     fn place(&mut self, at: usize, length: usize, references: u32) -> Placed {
         self.urgent = true;
-        self.end = self.batch.end();
+        self.note_end();
         Placed {
             address: self.batch.address(at),
             length: length as u32,
@@ -284,10 +290,7 @@ impl<M: Memory> Log<M> {
     fn seal_segment(&mut self, now: Now, end: u64, need: usize) {
         let tail = self.segments.tail_mut();
         tail.sealed_end = Some(end);
-        if tail.is_idle() {
-            self.reclaim.idle(tail, false);
-        }
-        self.reclaim.segment_sealed();
+        self.reclaim.sealed(tail);
         let number = tail.number + 1;
         assert!(self.geometry.holds(number), "the log has reached its last segment");
         let file = self.files.take();

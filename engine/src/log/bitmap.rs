@@ -48,7 +48,7 @@ impl Bitmap {
     /// Takes out everything from `end` on.
     pub(super) fn cut(&mut self, end: u32) {
         self.words.truncate((end as usize).div_ceil(64));
-        if end % 64 != 0 && self.words.len() == (end as usize).div_ceil(64) {
+        if !end.is_multiple_of(64) && self.words.len() == (end as usize).div_ceil(64) {
             if let Some(word) = self.words.last_mut() {
                 *word &= (1 << (end % 64)) - 1;
             }

@@ -42,7 +42,7 @@ impl Geometry {
     /// `None` for a size that no log can have.
     pub(super) fn new(segment_bytes: u64) -> Option<Self> {
         let fits = segment_bytes >= SEGMENT_BYTES_MIN
-            && segment_bytes % PAGE_BYTES as u64 == 0
+            && segment_bytes.is_multiple_of(PAGE_BYTES as u64)
             && segment_bytes < POSITION_MAX;
         fits.then_some(Geometry { segment_bytes })
     }

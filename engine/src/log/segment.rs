@@ -17,8 +17,6 @@ pub(super) struct Segment {
     dead: Bitmap,
     /// Live messages that have parts here and their record elsewhere or here.
     pins: u32,
-    /// Position at which the last death is durable.
-    settled_end: u64,
     /// Later segments with settles of this one, or with its Liveness record; ascending. Settles
     /// before the latest Liveness record do not count.
     holders: Vec<u32>,
@@ -36,7 +34,6 @@ impl Segment {
             live: 0,
             dead: Bitmap::default(),
             pins: 0,
-            settled_end: 0,
             holders: Vec::new(),
             liveness: None,
         }
@@ -63,15 +60,12 @@ impl Segment {
         self.references += count;
     }
 
-    /// True if the reference was alive. `settled`: where that is durable; 0 if it needs no record.
+    /// True if the reference was alive.
     #[inline]
-    pub(super) fn kill(&mut self, reference: u32, settled: u64) -> bool {
-        if reference >= self.references || !self.dead.set(reference) {
-            return false;
-        }
-        self.live -= 1;
-        self.settled_end = self.settled_end.max(settled);
-        true
+    pub(super) fn kill(&mut self, reference: u32) -> bool {
+        let died = reference < self.references && self.dead.set(reference);
+        self.live -= u32::from(died);
+        died
     }
 
     #[inline]
@@ -90,24 +84,15 @@ impl Segment {
         self.pins += 1;
     }
 
-    /// `settled`: where the death of the pinning message is durable.
-    pub(super) fn unpin(&mut self, settled: u64) {
-        debug_assert!(self.pins > 0);
+    pub(super) fn unpin(&mut self) {
+        debug_assert!(self.pins > 0, "segment {} is not pinned", self.number);
         self.pins = self.pins.saturating_sub(1);
-        self.settled_end = self.settled_end.max(settled);
     }
 
-    /// Nothing in it is wanted any more, as far as memory knows.
+    /// It takes no more records, and nothing in it is wanted.
     #[inline]
-    pub(super) fn is_idle(&self) -> bool {
-        self.live == 0 && self.pins == 0
-    }
-
-    /// Nothing in it is wanted any more, and a crash would not change that.
-    pub(super) fn is_reclaimable(&self, durable: u64) -> bool {
-        self.is_idle()
-            && self.settled_end <= durable
-            && self.sealed_end.is_some_and(|end| end <= durable)
+    pub(super) fn is_done(&self) -> bool {
+        self.live == 0 && self.pins == 0 && self.sealed_end.is_some()
     }
 
     /// Segment `holder` now has a settle of this one.
@@ -150,15 +135,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_is_reclaimable_only_when_its_last_death_is_durable() {
+    fn a_segment_is_done_when_it_is_sealed_and_every_reference_is_dead() {
         let mut segment = Segment::new(1, FileId(1));
         segment.add_live(2);
+        assert!(segment.kill(0));
         segment.sealed_end = Some(100);
-        assert!(segment.kill(0, 200) && segment.kill(1, 300));
-        assert!(!segment.kill(1, 900), "a second death is none");
-        assert!(segment.is_idle());
-        assert!(!segment.is_reclaimable(299));
-        assert!(segment.is_reclaimable(300));
+        assert!(!segment.is_done());
+        assert!(!segment.kill(0), "a second death is none");
+        assert!(!segment.kill(2), "there is no such reference");
+        assert!(segment.kill(1) && segment.is_done());
     }
 
     #[test]
@@ -166,9 +151,9 @@ mod tests {
         let mut segment = Segment::new(1, FileId(1));
         segment.sealed_end = Some(100);
         segment.pin();
-        assert!(!segment.is_reclaimable(1000));
-        segment.unpin(200);
-        assert!(segment.is_reclaimable(1000));
+        assert!(!segment.is_done());
+        segment.unpin();
+        assert!(segment.is_done());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::geometry::Geometry;
 use super::parts::{Assemblies, Multiparts};
 use super::readback::Readback;
 use super::reclaim::Reclaim;
+use super::record::{self, DEFINITION_HEAD_BYTES, RECORD_HEADER_BYTES};
 use super::segment::Segment;
 use super::segments::Segments;
 use super::{FileId, IoFailure, LogCompletion, LogConfig, LogEffect, LogError, Memory, Position};
@@ -50,6 +51,10 @@ pub struct Log<M: Memory> {
     pub(super) urgent: bool,
     /// Since when the open batch holds settles.
     pub(super) settles_since_us: Option<u64>,
+    /// [`Log::stop`] has been called.
+    stopping: bool,
+    /// The latest records are covered by no durable mark.
+    pub(super) is_unmarked: bool,
     failed: bool,
 }
 
@@ -110,6 +115,8 @@ impl<M: Memory> Log<M> {
             end: start,
             urgent: false,
             settles_since_us: None,
+            stopping: false,
+            is_unmarked: matches!(tail, Tail::Within { .. }),
             failed: false,
             config,
             geometry,
@@ -127,15 +134,26 @@ impl<M: Memory> Log<M> {
         Position(self.commit.durable())
     }
 
-    /// End of what has been appended. All of it is durable once [`Log::durable`] is not less.
+    /// End of what has been appended, or after [`Log::stop`] is to be. All of it is durable once
+    /// [`Log::durable`] is not less.
     #[inline]
     pub fn end(&self) -> Position {
+        if self.stopping && self.is_unmarked {
+            return Position(self.end.max(self.commit.durable() + 1));
+        }
         Position(self.end)
     }
 
     /// Make everything appended so far durable without waiting for `settle_delay_us`.
     pub fn flush(&mut self) {
         self.urgent |= !self.batch.is_empty();
+    }
+
+    /// Clean stop: make everything durable without delay, and then write a closing mark, so that
+    /// damage to the very last records is found at the next start and not taken for a torn end.
+    /// The log goes on as before.
+    pub fn stop(&mut self) {
+        self.stopping = true;
     }
 
     /// The next thing to do, if there is one. Ask until there is none.
@@ -146,10 +164,24 @@ impl<M: Memory> Log<M> {
         if self.reclaim.is_due() {
             self.reclaim(now);
         }
+        if self.stopping {
+            self.flush();
+            self.append_closing_mark(now);
+        }
         if let Some(read) = self.reads.pop_front() {
             return Some(read);
         }
         self.next_creation(now).or_else(|| self.next_write(now))
+    }
+
+    fn append_closing_mark(&mut self, now: Now) {
+        if self.is_unmarked && self.commit.is_quiet() && self.batch.is_empty() {
+            let (_, octets) = self.claim(now, RECORD_HEADER_BYTES, 0);
+            record::write_mark(octets);
+            self.end = self.batch.end();
+            self.urgent = true;
+            self.is_unmarked = false;
+        }
     }
 
     fn next_creation(&mut self, now: Now) -> Option<LogEffect<M::Buffer>> {
@@ -194,7 +226,6 @@ impl<M: Memory> Log<M> {
             LogCompletion::Written { ticket } => {
                 if self.commit.written(ticket) == Some(true) {
                     self.stamp.durable = self.commit.durable();
-                    self.reclaim.durable_advanced();
                 }
                 Ok(())
             }
@@ -245,6 +276,6 @@ impl<M: Memory> Log<M> {
 
     /// Length that a definition's payload must not exceed.
     pub fn definition_bytes_max(&self) -> usize {
-        self.geometry.record_bytes_max() - super::record::DEFINITION_HEAD_BYTES
+        self.geometry.record_bytes_max() - DEFINITION_HEAD_BYTES
     }
 }

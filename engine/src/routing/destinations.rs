@@ -58,13 +58,15 @@ impl<D: Copy + Eq + Hash> Destinations<D> {
         }
         let at = self.list.len();
         self.list.push(destination);
-        if self.list.len() > INDEX_ABOVE {
-            let index = &mut self.more.get_or_insert_default().index;
-            if index.is_empty() {
-                index.extend(self.list.iter().enumerate().map(|(at, &d)| (d, at)));
-            } else {
-                index.insert(destination, at);
+        match &mut self.more {
+            Some(more) if !more.index.is_empty() => {
+                more.index.insert(destination, at);
             }
+            _ if at >= INDEX_ABOVE => {
+                let index = &mut self.more.get_or_insert_default().index;
+                index.extend(self.list.iter().enumerate().map(|(at, &d)| (d, at)));
+            }
+            _ => {}
         }
     }
 
@@ -112,7 +114,21 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn an_index_that_outlives_the_length_that_made_it_is_kept_up() {
+        let mut set = Destinations::default();
+        (0..20).for_each(|d| set.insert(d));
+        (10..20).for_each(|d| set.remove(d));
+        (20..25).for_each(|d| set.insert(d));
+        (20..25).for_each(|d| set.remove(d));
+        assert_eq!(set.as_slice().len(), 10);
+        (0..10).for_each(|d| set.remove(d));
+        assert!(set.is_empty() && set.more.is_none());
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
         #[test]
         fn holds_each_destination_until_its_last_binding_goes(
             steps in prop::collection::vec((any::<bool>(), 0u8..40), 0..300)

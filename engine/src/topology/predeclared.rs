@@ -28,11 +28,15 @@ pub(super) fn is_reserved(name: &str) -> bool {
     name.starts_with("amq.")
 }
 
-/// Whether `name` has the form that a channel gives a server-named queue: `amq.gen-` and 22
-/// characters of URL-safe base64 (behaviour A70).
+/// Whether `name` has the form that a channel gives a server-named queue (behaviour A70) or the
+/// queue behind a direct reply-to consumer (behaviour B19): a prefix and 22 characters of
+/// URL-safe base64.
 pub(super) fn is_server_named(queue: &str) -> bool {
     let base64 = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_';
-    queue.strip_prefix("amq.gen-").is_some_and(|rest| rest.len() == 22 && rest.bytes().all(base64))
+    let rest = queue
+        .strip_prefix("amq.gen-")
+        .or_else(|| queue.strip_prefix("amq.rabbitmq.reply-to."));
+    rest.is_some_and(|rest| rest.len() == 22 && rest.bytes().all(base64))
 }
 
 /// The exchanges of a new vhost.

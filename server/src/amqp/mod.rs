@@ -6,5 +6,19 @@
 #![forbid(unsafe_code)]
 
 mod broker;
+mod channel;
+mod codec;
+mod connection;
+mod error;
+mod method;
+mod output;
+mod reply;
+mod session;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod topology_words;
 
 pub use broker::{Broker, Login};
+pub use connection::Connection;
+pub use settings::ConnectionSettings;

@@ -1,1 +1,40 @@
-//! (see ARCHITECTURE.md)
+//! The runtime: the only place that knows glommio, and with it sockets, files, timers, cores and
+//! the clock.
+//!
+//! [`run`] is the broker, from the checks before the start to the clean stop. The main thread
+//! starts one thread per shard and the management thread, moves them from stage to stage
+//! ([`start`]) and otherwise sleeps. Each shard's thread runs one executor ([`boot`]) whose tasks
+//! share one [`shard::ShardRuntime`] and take turns with the one [`host::Host`] in it.
+//!
+//! Invariants: nothing of a shard is touched by another thread except its mailbox and its rings;
+//! no borrow of a host lives across an await; an error of the log ends the process before
+//! anything else is confirmed.
+
+mod abort;
+mod acceptor;
+mod boot;
+mod budget;
+mod cell;
+mod clock;
+mod connection;
+mod desk;
+mod error;
+mod host;
+mod mail;
+mod mailbox;
+mod management;
+mod memory;
+mod preflight;
+mod random;
+mod requests;
+mod reset;
+mod segments;
+mod shard;
+mod shards;
+mod stage;
+mod start;
+mod ticker;
+mod world;
+
+pub use error::StartError;
+pub use start::run;

@@ -40,6 +40,7 @@ pub(super) const KIND_SETTLE: u8 = 4;
 pub(super) const KIND_LIVENESS: u8 = 5;
 pub(super) const KIND_ROSTER: u8 = 6;
 pub(super) const KIND_RECYCLED: u8 = 7;
+pub(super) const KIND_MARK: u8 = 8;
 
 /// A reader that does not know the kind must not go on.
 const FLAG_MUST_UNDERSTAND: u8 = 0x80;
@@ -70,6 +71,11 @@ impl RecordHeader {
     }
 }
 
+/// Writes a Mark record, which is but a header.
+pub(super) fn write_mark(out: &mut [u8]) {
+    out.copy_from_slice(RecordHeader::of(KIND_MARK, 0, RECORD_HEADER_BYTES).as_bytes());
+}
+
 /// A record that is not what its header says, though its block's checksum is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed(pub &'static str);
@@ -84,6 +90,8 @@ pub(super) enum Record<'a> {
     Liveness(LivenessView<'a>),
     Roster(RosterView<'a>),
     Recycled(Recycled),
+    /// Nothing: it is there for its block's durable mark.
+    Mark,
     /// Of a later version, and may be passed over.
     Skipped,
     /// Of a later version, and may not be passed over.
@@ -101,6 +109,7 @@ impl<'a> Record<'a> {
             KIND_LIVENESS => Record::Liveness(LivenessView::read(octets)?),
             KIND_ROSTER => Record::Roster(RosterView::read(octets)?),
             KIND_RECYCLED => Record::Recycled(Recycled::read(octets)?),
+            KIND_MARK => Record::Mark,
             0 => return Err(Malformed("a record of kind 0")),
             _ if header.flags & FLAG_MUST_UNDERSTAND == 0 => Record::Skipped,
             _ => Record::Unknown,

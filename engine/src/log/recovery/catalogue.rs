@@ -164,7 +164,7 @@ fn follows(header: &FileHeader, geometry: Geometry) -> bool {
         Some(previous) => {
             end > geometry.start(previous)
                 && end <= geometry.start(segment)
-                && end % PAGE_BYTES as u64 == 0
+                && end.is_multiple_of(PAGE_BYTES as u64)
         }
     }
 }

@@ -86,7 +86,7 @@ impl Plan {
 fn is_end(entry: &RosterEntry, geometry: Geometry) -> bool {
     let start = geometry.start(entry.segment) + PAGE_BYTES as u64;
     let limit = geometry.start(entry.segment) + geometry.segment_bytes;
-    (start..=limit).contains(&entry.end) && entry.end % PAGE_BYTES as u64 == 0
+    (start..=limit).contains(&entry.end) && entry.end.is_multiple_of(PAGE_BYTES as u64)
 }
 
 /// The entry's segment, if it is where it should be.

@@ -16,7 +16,7 @@ use crate::log::format::{FileHeader, BLOCK_HEADER_BYTES, SEGMENT_REFERENCES_MAX}
 use crate::log::geometry::Geometry;
 use crate::log::parts::Multiparts;
 use crate::log::record::{
-    DefinitionView, LivenessView, Malformed, MessageView, PartView, Payload, Record,
+    DefinitionView, LivenessView, Malformed, MessageView, PartEntry, PartView, Payload, Record,
     REFERENCE_BYTES,
 };
 use crate::log::segment::Segment;
@@ -34,13 +34,38 @@ pub(super) struct Planned {
     pub is_sealed: bool,
 }
 
-/// The first octets of a message in parts, until its record comes.
+/// The parts of a message, until its record comes.
 #[derive(Debug, Default)]
 struct PendingParts {
-    first: Option<Address>,
-    /// Octets that hold references.
+    /// Address and record length of each.
+    seen: Vec<(Address, u32)>,
+    /// Octets of content in them.
+    bytes: u64,
+    /// Octets of content that hold references.
     wanted: usize,
+    /// As much of the content as that.
     content: Vec<u8>,
+}
+
+impl PendingParts {
+    fn add(&mut self, address: Address, length: u32, part: PartView<'_>) {
+        if part.index == 0 {
+            self.seen.clear();
+            self.content.clear();
+            self.bytes = 0;
+            self.wanted = part.references as usize * REFERENCE_BYTES;
+        }
+        self.seen.push((address, length));
+        self.bytes += part.content.len() as u64;
+        let missing = self.wanted.saturating_sub(self.content.len());
+        self.content.extend_from_slice(&part.content[..missing.min(part.content.len())]);
+    }
+
+    /// True if these are the parts that the message's record names.
+    fn are_those_of(&self, message: &MessageView<'_>, entries: &[PartEntry]) -> bool {
+        let named = entries.iter().map(|entry| (entry.address(), entry.length()));
+        named.eq(self.seen.iter().copied()) && message.content_bytes() == Some(self.bytes)
+    }
 }
 
 #[derive(Debug)]
@@ -162,7 +187,7 @@ impl Found {
             let address = Address::new(position, offset);
             match record {
                 Record::Message(message) => self.message(address, length, message, visit)?,
-                Record::Part(part) => self.part(address, part),
+                Record::Part(part) => self.parts.add(address, length, part),
                 Record::Definition(definition) => {
                     self.definition(address, length, definition, visit)?;
                 }
@@ -175,7 +200,7 @@ impl Found {
                     visit(Recovered::Settled { queue, first, last });
                 }
                 Record::Liveness(liveness) => self.liveness(address, length, liveness),
-                Record::Roster(_) | Record::Recycled(_) | Record::Skipped => {}
+                Record::Roster(_) | Record::Recycled(_) | Record::Mark | Record::Skipped => {}
                 Record::Unknown => return Ok(false),
             }
         }
@@ -220,18 +245,6 @@ impl Found {
         Ok(())
     }
 
-    fn part(&mut self, address: Address, part: PartView<'_>) {
-        let parts = &mut self.parts;
-        if part.index == 0 {
-            parts.first = Some(address);
-            parts.wanted = part.references as usize * REFERENCE_BYTES;
-            parts.content.clear();
-        }
-        let missing = parts.wanted.saturating_sub(parts.content.len());
-        let taken = &part.content[..missing.min(part.content.len())];
-        parts.content.extend_from_slice(taken);
-    }
-
     fn message(
         &mut self,
         address: Address,
@@ -248,8 +261,8 @@ impl Found {
             }
             Payload::Parts(entries) => {
                 let parts = std::mem::take(&mut self.parts);
-                if parts.first != entries.first().map(|entry| entry.address()) {
-                    // Parts are given back only when every reference is dead.
+                if !parts.are_those_of(&message, entries) {
+                    // Segments of parts are given back only when every reference is dead.
                     return Ok(());
                 }
                 let content = message.references_in(&parts.content)?;

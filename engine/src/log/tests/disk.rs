@@ -53,13 +53,13 @@ impl Disk {
     fn write(&mut self, file: FileId, offset: u64, octets: &[u8]) {
         let held = self.files.get_mut(&file.0).expect("a file is created before it is written");
         let offset = offset as usize;
-        assert!(offset % 4096 == 0 && octets.len() % 4096 == 0, "writes are whole pages");
+        assert!(is_aligned(offset) && is_aligned(octets.len()), "writes are whole pages");
         held[offset..offset + octets.len()].copy_from_slice(octets);
     }
 
     pub(super) fn read(&self, file: FileId, offset: u64, length: usize) -> &[u8] {
         let held = &self.files[&file.0];
-        assert!(offset % 4096 == 0 && length % 4096 == 0, "reads are whole pages");
+        assert!(is_aligned(offset as usize) && is_aligned(length), "reads are whole pages");
         let offset = (offset as usize).min(held.len());
         &held[offset..(offset + length).min(held.len())]
     }
@@ -111,6 +111,10 @@ impl Disk {
         };
         self.files.iter().map(listed).collect()
     }
+}
+
+fn is_aligned(octets: usize) -> bool {
+    octets.is_multiple_of(4096)
 }
 
 pub(super) fn ticket(effect: &Effect) -> u64 {

@@ -196,6 +196,19 @@ impl World {
         }
     }
 
+    /// Polls, makes files and reads at once, and gives the writes that are under way.
+    pub(super) fn poll_writes(&mut self) -> Vec<Effect> {
+        loop {
+            self.poll();
+            let is_other = |effect: &Effect| !matches!(effect, LogEffect::Write { .. });
+            let Some(index) = self.under_way.iter().position(is_other) else { break };
+            let effect = self.under_way.remove(index).expect("within the queue");
+            let completion = self.disk.carry_out(&effect);
+            self.complete(completion).expect("a sound disk");
+        }
+        std::mem::take(&mut self.under_way).into()
+    }
+
     pub(super) fn complete(&mut self, completion: Completion) -> Result<(), LogError> {
         let before = self.log.durable();
         let result = self.log.complete(self.now, completion);

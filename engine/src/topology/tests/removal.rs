@@ -312,10 +312,13 @@ fn an_exchange_of_another_type_in_its_place_keeps_its_bindings() {
     world.must(exchange("x", "direct").declare());
     world.must(bind("x", to_queue("q"), "a.*"));
     world.must(bind("x", to_exchange("x"), "b"));
+    world.must(bind("amq.fanout", to_exchange("x"), ""));
     let mut other = world.topology.exchange(VHOST, "x").expect("declared").clone();
     other.kind = ExchangeKind::Topic;
     world.topology.apply(&Change::PutExchange(other));
     assert_eq!(world.routed("x", "a.b"), ["q"]);
+    assert_eq!(world.topology.bindings_to(VHOST, &to_exchange("x")).len(), 2);
+    assert_eq!(world.routed("amq.fanout", "a.b"), ["q"]);
     world.must(delete_exchange("x", false));
     assert_eq!(world.topology.bindings(VHOST).len(), 1, "the implicit one");
 }

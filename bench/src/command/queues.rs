@@ -1,0 +1,168 @@
+//! `queues`: declare many durable queues, one after another as a client library does, and delete them.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::args::QueuesArgs;
+use crate::command::Ending;
+use crate::error::Result;
+use crate::interrupt;
+use crate::procstat::ProcessReading;
+use crate::report::{json, text};
+use crate::session::{Identity, Session};
+use crate::uri::AmqpUri;
+use crate::wire::table::Table;
+
+/// Given to the broker to settle before its memory is read.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// What to declare.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct QueuesPlan {
+    /// Broker and vhost.
+    pub(crate) uri: AmqpUri,
+    /// Process of the broker.
+    pub(crate) broker_pid: Option<i32>,
+    /// Queues.
+    pub(crate) queues: u32,
+    /// Start of their names.
+    pub(crate) prefix: String,
+    /// Print a line each thousand.
+    pub(crate) progress: bool,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct QueuesOutcome {
+    /// What the broker says that it is.
+    pub(crate) identity: Identity,
+    /// Declared.
+    pub(crate) queues: u64,
+    /// Seconds that it took.
+    pub(crate) declare_s: f64,
+    /// CPU microseconds of the broker per queue.
+    pub(crate) cpu_us_per_queue: Option<f64>,
+    /// Resident octets of the broker per queue.
+    pub(crate) memory_octets_per_queue: Option<f64>,
+}
+
+impl QueuesPlan {
+    /// The name of a queue.
+    pub(crate) fn name(&self, number: u32) -> String {
+        format!("{}-{number}", self.prefix)
+    }
+
+    /// Declares them.
+    pub(crate) fn declare(&self) -> Result<QueuesOutcome> {
+        let read = || self.broker_pid.map(ProcessReading::take).transpose();
+        let mut session = Session::with_channel(&self.uri, "haremq-perf")?;
+        let before = read()?;
+        let begun = Instant::now();
+        let mut queues = 0;
+        for number in 0..self.queues {
+            session.declare_queue(&self.name(number), true, &Table::default())?;
+            queues += 1;
+            if self.progress && queues % 1000 == 0 {
+                eprintln!("{queues} queues in {:.1} s", begun.elapsed().as_secs_f64());
+            }
+            if interrupt::requested() {
+                break;
+            }
+        }
+        let declare_s = begun.elapsed().as_secs_f64();
+        thread::sleep(SETTLE);
+        let after = read()?;
+        let each = |total: f64| total / queues.max(1) as f64;
+        let both = before.zip(after);
+        let outcome = QueuesOutcome {
+            identity: session.identity().clone(),
+            queues,
+            declare_s,
+            cpu_us_per_queue: both
+                .map(|(before, after)| each((after.cpu_us - before.cpu_us) as f64)),
+            memory_octets_per_queue: both
+                .map(|(before, after)| each(after.rss_octets as f64 - before.rss_octets as f64)),
+        };
+        session.close()?;
+        Ok(outcome)
+    }
+
+    /// Checks that all are there and empty; an error names what the broker says of the first that is not.
+    pub(crate) fn check(&self, session: &mut Session) -> Result<()> {
+        (0..self.queues)
+            .try_for_each(|number| session.inspect_queue(&self.name(number)).map(|_| ()))
+    }
+
+    /// Deletes them.
+    pub(crate) fn delete(&self) -> Result<f64> {
+        let mut session = Session::with_channel(&self.uri, "haremq-perf")?;
+        let begun = Instant::now();
+        for number in 0..self.queues {
+            session.delete_queue(&self.name(number))?;
+        }
+        let delete_s = begun.elapsed().as_secs_f64();
+        session.close()?;
+        Ok(delete_s)
+    }
+}
+
+/// The subcommand.
+pub(crate) fn queues(args: &QueuesArgs) -> Result<Ending> {
+    let plan = QueuesPlan {
+        uri: args.target.uri.clone(),
+        broker_pid: args.target.pid()?,
+        queues: args.queues,
+        prefix: args.prefix.clone(),
+        progress: args.output.shows_progress(),
+    };
+    if args.existing {
+        let begun = Instant::now();
+        let mut session = Session::with_channel(&plan.uri, "haremq-perf")?;
+        plan.check(&mut session)?;
+        println!(
+            "all {} queues are there, checked in {:.2} s",
+            text::count(u64::from(plan.queues)),
+            begun.elapsed().as_secs_f64()
+        );
+        session.close()?;
+    } else {
+        declare(&plan, args)?;
+    }
+    if !args.keep {
+        println!("deleted     in {:.2} s", plan.delete()?);
+    }
+    Ok(Ending::Clean)
+}
+
+fn declare(plan: &QueuesPlan, args: &QueuesArgs) -> Result<()> {
+    let outcome = match plan.declare() {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            // Some may be there already; the error is what matters.
+            let _ = plan.delete();
+            return Err(error);
+        }
+    };
+    let per_s = outcome.queues as f64 / outcome.declare_s.max(1e-9);
+    println!("broker      {} {}", outcome.identity.product, outcome.identity.version);
+    println!(
+        "declared    {} durable queues in {:.2} s = {per_s:.0}/s",
+        text::count(outcome.queues),
+        outcome.declare_s
+    );
+    if let (Some(cpu_us), Some(memory)) =
+        (outcome.cpu_us_per_queue, outcome.memory_octets_per_queue)
+    {
+        println!(
+            "broker      {} of CPU and {} of memory per queue",
+            text::duration_us(cpu_us),
+            text::octets(memory)
+        );
+    }
+    match &args.output.json {
+        Some(path) => json::write(path, "queues", plan, &outcome),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,215 @@
+//! A message whose frames come in pieces.
+//!
+//! Most messages lie whole in the read buffer and never come here. Memory grows with the octets
+//! that have arrived, never with a size that was declared; the buffers are kept for the next
+//! message unless they grew large.
+
+use crate::amqp::codec::frame::Header;
+use crate::amqp::codec::reader::ShortStr;
+use crate::amqp::error::ProtocolError;
+use crate::amqp::method::basic::Publish;
+use crate::amqp::method::BASIC;
+
+/// A body buffer that grew beyond this is not kept.
+const KEEP_CAPACITY_OCTETS: usize = 1024 * 1024;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Idle,
+    Header,
+    Body,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Assembly {
+    stage: Stage,
+    mandatory: bool,
+    immediate: bool,
+    exchange: Vec<u8>,
+    key: Vec<u8>,
+    properties: Vec<u8>,
+    body: Vec<u8>,
+    body_size: u64,
+}
+
+/// Whether a frame has completed the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Assembled {
+    Partly,
+    /// The body is what has been gathered.
+    Whole,
+    /// The body is that one frame; nothing was gathered.
+    InOneFrame,
+}
+
+impl Assembly {
+    /// A method where content is due (behaviour A42).
+    pub(crate) fn expects_method(&self) -> Result<(), ProtocolError> {
+        match self.stage {
+            Stage::Idle => Ok(()),
+            Stage::Header => Err(ProtocolError::ExpectedHeader),
+            Stage::Body => Err(ProtocolError::ExpectedBody),
+        }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.stage == Stage::Idle
+    }
+
+    pub(crate) fn start(&mut self, publish: &Publish<'_>) {
+        self.stage = Stage::Header;
+        self.mandatory = publish.mandatory;
+        self.immediate = publish.immediate;
+        refill(&mut self.exchange, publish.exchange.0);
+        refill(&mut self.key, publish.key.0);
+    }
+
+    /// `size_max`: see behaviour A45. What is too large is refused before its body has come; the
+    /// body then meets a closing channel.
+    pub(crate) fn header(
+        &mut self,
+        header: &Header<'_>,
+        size_max: u64,
+    ) -> Result<Assembled, ProtocolError> {
+        match self.stage {
+            Stage::Idle => return Err(ProtocolError::ExpectedMethod),
+            Stage::Body => return Err(ProtocolError::ExpectedBody),
+            Stage::Header => {}
+        }
+        if header.class != BASIC {
+            return Err(ProtocolError::HeaderOfClass { class: header.class });
+        }
+        if header.weight != 0 {
+            return Err(ProtocolError::ExpectedHeader);
+        }
+        if header.body_size > size_max {
+            return Err(ProtocolError::MessageTooLarge { size: header.body_size, limit: size_max });
+        }
+        refill(&mut self.properties, header.properties);
+        self.body.clear();
+        self.body_size = header.body_size;
+        if header.body_size == 0 {
+            self.stage = Stage::Idle;
+            return Ok(Assembled::Whole);
+        }
+        self.stage = Stage::Body;
+        Ok(Assembled::Partly)
+    }
+
+    pub(crate) fn body(&mut self, piece: &[u8]) -> Result<Assembled, ProtocolError> {
+        match self.stage {
+            Stage::Idle => return Err(ProtocolError::ExpectedMethod),
+            Stage::Header => return Err(ProtocolError::ExpectedHeader),
+            Stage::Body => {}
+        }
+        let gathered = self.body.len() as u64 + piece.len() as u64;
+        if gathered > self.body_size {
+            return Err(ProtocolError::BodyTooLong);
+        }
+        if gathered < self.body_size {
+            self.body.extend_from_slice(piece);
+            return Ok(Assembled::Partly);
+        }
+        self.stage = Stage::Idle;
+        if self.body.is_empty() {
+            return Ok(Assembled::InOneFrame);
+        }
+        self.body.extend_from_slice(piece);
+        Ok(Assembled::Whole)
+    }
+
+    pub(crate) fn publish(&self) -> Publish<'_> {
+        Publish {
+            exchange: ShortStr(&self.exchange),
+            key: ShortStr(&self.key),
+            mandatory: self.mandatory,
+            immediate: self.immediate,
+        }
+    }
+
+    pub(crate) fn properties(&self) -> &[u8] {
+        &self.properties
+    }
+
+    pub(crate) fn gathered(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// After the message has been handed on.
+    pub(crate) fn done(&mut self) {
+        if self.body.capacity() > KEEP_CAPACITY_OCTETS {
+            self.body = Vec::new();
+        }
+    }
+}
+
+fn refill(buffer: &mut Vec<u8>, octets: &[u8]) {
+    buffer.clear();
+    buffer.extend_from_slice(octets);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publish() -> Publish<'static> {
+        Publish { exchange: ShortStr(b"x"), key: ShortStr(b"k"), mandatory: true, immediate: false }
+    }
+
+    fn header(body_size: u64) -> Header<'static> {
+        Header { class: 60, weight: 0, body_size, properties: &[0, 0] }
+    }
+
+    #[test]
+    fn pieces_make_a_body() {
+        let mut assembly = Assembly::default();
+        assembly.start(&publish());
+        assert_eq!(assembly.header(&header(5), 10), Ok(Assembled::Partly));
+        assert_eq!(assembly.body(b"ab"), Ok(Assembled::Partly));
+        assert_eq!(assembly.body(b""), Ok(Assembled::Partly));
+        assert_eq!(assembly.body(b"cde"), Ok(Assembled::Whole));
+        assert_eq!(assembly.gathered(), b"abcde");
+        assert_eq!(assembly.publish(), publish());
+        assert!(assembly.is_idle());
+    }
+
+    #[test]
+    fn a_body_in_one_frame_is_not_gathered() {
+        let mut assembly = Assembly::default();
+        assembly.start(&publish());
+        assert_eq!(assembly.header(&header(2), 10), Ok(Assembled::Partly));
+        assert_eq!(assembly.body(b"ab"), Ok(Assembled::InOneFrame));
+        assert_eq!(assembly.body.capacity(), 0);
+    }
+
+    #[test]
+    fn no_memory_is_taken_for_a_declared_size() {
+        let mut assembly = Assembly::default();
+        assembly.start(&publish());
+        assert_eq!(assembly.header(&header(u64::MAX), u64::MAX), Ok(Assembled::Partly));
+        assert_eq!(assembly.body(b"ab"), Ok(Assembled::Partly));
+        assert!(assembly.body.capacity() < 64);
+    }
+
+    #[test]
+    fn frames_out_of_place_are_refused() {
+        let mut assembly = Assembly::default();
+        assert_eq!(assembly.header(&header(1), 9), Err(ProtocolError::ExpectedMethod));
+        assert_eq!(assembly.body(b"a"), Err(ProtocolError::ExpectedMethod));
+        assembly.start(&publish());
+        assert_eq!(assembly.expects_method(), Err(ProtocolError::ExpectedHeader));
+        assert_eq!(assembly.body(b"a"), Err(ProtocolError::ExpectedHeader));
+        let other = Header { class: 50, ..header(1) };
+        assert_eq!(assembly.header(&other, 9), Err(ProtocolError::HeaderOfClass { class: 50 }));
+        assert_eq!(
+            assembly.header(&header(10), 9),
+            Err(ProtocolError::MessageTooLarge { size: 10, limit: 9 })
+        );
+        assert_eq!(assembly.header(&header(2), 9), Ok(Assembled::Partly));
+        assert_eq!(assembly.expects_method(), Err(ProtocolError::ExpectedBody));
+        assert_eq!(assembly.header(&header(2), 9), Err(ProtocolError::ExpectedBody));
+        assert_eq!(assembly.body(b"abc"), Err(ProtocolError::BodyTooLong));
+    }
+}

@@ -1,0 +1,119 @@
+//! Deliveries on their way to the client: basic.deliver and basic.get-ok (behaviour A96, A97).
+//!
+//! Hot path: one look-up, one append to the output buffer, no allocation.
+
+use haremq_engine::ids::{ConsumerKey, ShardId};
+use haremq_engine::mail::{Delivery, DeliveryTo};
+
+use super::awaited::Awaited;
+use super::unacked::Unacked;
+use super::Channel;
+use crate::amqp::codec::frame::{FRAME_END, METHOD};
+use crate::amqp::codec::writer;
+use crate::amqp::method::{basic, BASIC};
+use crate::amqp::session::Session;
+
+impl Channel {
+    /// A delivery for this channel; what finds nobody goes back to its queue.
+    #[inline]
+    pub(crate) fn deliver(
+        &mut self,
+        from: ShardId,
+        delivery: &Delivery<'_>,
+        session: &mut Session,
+    ) {
+        match delivery.to {
+            DeliveryTo::Consumer { consumer, no_ack } => {
+                self.deliver_to_consumer(from, consumer, no_ack, delivery, session);
+            }
+            DeliveryTo::Get { channel, no_ack, remaining } => {
+                let asked = match &self.awaiting {
+                    Some(awaiting) => {
+                        channel == self.key
+                            && matches!(&awaiting.what,
+                                Awaited::Got { queue, .. } if *queue == delivery.queue)
+                    }
+                    None => false,
+                };
+                if !asked {
+                    session.orphans.push(Self::orphan(from, delivery, None, no_ack));
+                    return;
+                }
+                self.awaiting = None;
+                self.answer_get(from, no_ack, remaining, delivery, session);
+            }
+        }
+    }
+
+    #[inline]
+    fn deliver_to_consumer(
+        &mut self,
+        from: ShardId,
+        key: ConsumerKey,
+        no_ack: bool,
+        delivery: &Delivery<'_>,
+        session: &mut Session,
+    ) {
+        let Some(consumer) = self.consumers.get_mut(key.serial) else {
+            session.orphans.push(Self::orphan(from, delivery, Some(key), no_ack));
+            return;
+        };
+        let tag = self.next_tag;
+        self.next_tag += 1;
+        let payload_max = session.payload_max;
+        let out = session.output.frames();
+        let message = &delivery.message;
+        let (exchange, key) = (short(message.exchange), short(message.routing_key));
+        let consumer_tag = short(consumer.tag.as_bytes());
+        let size = 4 + 1 + consumer_tag.len() + 8 + 1 + 1 + exchange.len() + 1 + key.len();
+        out.reserve(size + 8 + 20 + message.properties.len() + message.body.len() + 8);
+        out.extend_from_slice(&writer::frame_header(METHOD, self.key.channel, size as u32));
+        out.extend_from_slice(&[0, BASIC as u8, 0, 60, consumer_tag.len() as u8]);
+        out.extend_from_slice(consumer_tag);
+        out.extend_from_slice(&tag.to_be_bytes());
+        out.extend_from_slice(&[u8::from(delivery.redelivered), exchange.len() as u8]);
+        out.extend_from_slice(exchange);
+        out.push(key.len() as u8);
+        out.extend_from_slice(key);
+        out.push(FRAME_END);
+        writer::content(out, self.key.channel, message.properties, message.body, payload_max);
+        session.output.mark_delivery(from, delivery.window_bytes());
+        if no_ack {
+            return;
+        }
+        if let Some(granted @ 1..) = &mut consumer.granted {
+            *granted -= 1;
+            self.limit.grant_ended(1);
+        }
+        let DeliveryTo::Consumer { consumer: key, .. } = delivery.to else { return };
+        self.unacked.push(Unacked::new(tag, delivery.queue, delivery.seq, Some(key.serial), from));
+    }
+
+    fn answer_get(
+        &mut self,
+        from: ShardId,
+        no_ack: bool,
+        remaining: u64,
+        delivery: &Delivery<'_>,
+        session: &mut Session,
+    ) {
+        let tag = self.next_tag;
+        self.next_tag += 1;
+        let payload_max = session.payload_max;
+        let out = session.output.frames();
+        let message = &delivery.message;
+        let (exchange, key) = (short(message.exchange), short(message.routing_key));
+        let redelivered = delivery.redelivered;
+        basic::get_ok(out, self.key.channel, tag, redelivered, exchange, key, remaining);
+        writer::content(out, self.key.channel, message.properties, message.body, payload_max);
+        if !no_ack {
+            self.unacked.push(Unacked::new(tag, delivery.queue, delivery.seq, None, from));
+        }
+    }
+}
+
+/// What fits a short string; names that came over the wire always do.
+#[inline]
+fn short(octets: &[u8]) -> &[u8] {
+    &octets[..octets.len().min(usize::from(u8::MAX))]
+}

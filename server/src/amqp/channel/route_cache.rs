@@ -1,0 +1,97 @@
+//! Where the last publish went, so that the next one to the same place need not ask again.
+//!
+//! One entry: publishers mostly send to one place. Valid while the topology has not changed,
+//! permissions included. A route that may depend on headers is not kept.
+
+use std::ops::Range;
+
+use haremq_engine::ids::{QueueId, ShardId};
+use haremq_engine::topology::Routes;
+
+#[derive(Debug, Default)]
+pub(super) struct RouteCache {
+    /// Version of the topology; `None`: what is here is for one message only.
+    version: Option<u64>,
+    exchange: Vec<u8>,
+    key: Vec<u8>,
+    queues: Vec<QueueId>,
+    /// The parts of `queues`, one for each shard.
+    shards: Vec<(ShardId, Range<usize>)>,
+}
+
+impl RouteCache {
+    #[inline]
+    pub(super) fn holds(&self, version: u64, exchange: &[u8], key: &[u8]) -> bool {
+        self.version == Some(version) && self.key == key && self.exchange == exchange
+    }
+
+    /// Takes over a route; to be found again if `version` is given.
+    pub(super) fn fill(
+        &mut self,
+        version: Option<u64>,
+        exchange: &[u8],
+        key: &[u8],
+        routes: &Routes,
+    ) {
+        self.version = version;
+        if version.is_some() {
+            self.exchange.clear();
+            self.exchange.extend_from_slice(exchange);
+            self.key.clear();
+            self.key.extend_from_slice(key);
+        }
+        self.queues.clear();
+        self.shards.clear();
+        for (shard, targets) in routes.by_shard() {
+            let start = self.queues.len();
+            self.queues.extend(targets.iter().map(|target| target.queue));
+            self.shards.push((shard, start..self.queues.len()));
+        }
+    }
+
+    /// The present route leads nowhere.
+    pub(super) fn clear(&mut self) {
+        self.version = None;
+        self.queues.clear();
+        self.shards.clear();
+    }
+
+    /// Shards that the present route leads to.
+    #[inline]
+    pub(super) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// The present route: for each shard its queues.
+    #[inline]
+    pub(super) fn parts(&self) -> impl Iterator<Item = (ShardId, &[QueueId])> {
+        self.shards
+            .iter()
+            .map(|(shard, range)| (*shard, self.queues.get(range.clone()).unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use haremq_engine::ids::Target;
+
+    use super::*;
+
+    #[test]
+    fn a_route_is_found_under_its_version_exchange_and_key_only() {
+        let target = |shard, queue| Target { shard: ShardId(shard), queue: QueueId(queue) };
+        let mut routes = Routes::default();
+        routes.targets = vec![target(0, 1), target(0, 2), target(3, 9)];
+        let mut cache = RouteCache::default();
+        assert!(!cache.holds(0, b"", b""));
+        cache.fill(Some(4), b"x", b"k", &routes);
+        assert!(cache.holds(4, b"x", b"k"));
+        assert!(!cache.holds(5, b"x", b"k"));
+        assert!(!cache.holds(4, b"k", b"x"));
+        let parts: Vec<_> = cache.parts().map(|(shard, queues)| (shard.0, queues.len())).collect();
+        assert_eq!(parts, [(0, 2), (3, 1)]);
+        cache.fill(None, b"x", b"k", &routes);
+        assert!(!cache.holds(4, b"x", b"k"));
+        assert_eq!(cache.shards(), 2);
+    }
+}

@@ -1,0 +1,89 @@
+//! Opening and closing channels (behaviour A29-A37).
+
+use super::Connection;
+use crate::amqp::broker::Broker;
+use crate::amqp::channel::{Channel, Context};
+use crate::amqp::codec::frame::{Content, Frame};
+use crate::amqp::error::{Exception, ProtocolError};
+use crate::amqp::method::channel::{self, ChannelMethod};
+use crate::amqp::method::{Method, MethodId};
+
+impl Connection {
+    /// A frame on a channel that is not open: channel.open, or an error (behaviour A31).
+    pub(super) fn frame_of_unopened<B: Broker>(
+        &mut self,
+        frame: &Frame<'_>,
+        broker: &mut B,
+    ) -> Result<(), Exception> {
+        let Content::Method { class, method, arguments } = frame.content() else {
+            return Err(ProtocolError::ExpectedMethod.by(MethodId::NONE));
+        };
+        let id = MethodId::new(class, method);
+        match self.decode(id, arguments, broker)? {
+            None => Ok(()),
+            Some(Method::Channel(ChannelMethod::Open)) => {
+                self.open_channel(frame.channel).map_err(|error| error.by(MethodId::NONE))
+            }
+            Some(_) => Err(ProtocolError::ExpectedChannelOpen.by(id)),
+        }
+    }
+
+    /// The limit is on the number of open channels, not on their numbers (behaviour A32).
+    fn open_channel(&mut self, number: u16) -> Result<(), ProtocolError> {
+        let open = self.channels.values().filter(|channel| !channel.is_closing()).count();
+        if self.channel_max > 0 && open >= usize::from(self.channel_max) {
+            let channel_max = self.channel_max;
+            return Err(ProtocolError::TooManyChannels { open, channel_max });
+        }
+        let incarnation = self.session.next_incarnation();
+        let opened = Channel::new(self.session.id, number, incarnation);
+        self.channels.insert(number, Box::new(opened));
+        channel::open_ok(self.session.output.frames(), number);
+        Ok(())
+    }
+
+    /// channel.close from the client.
+    pub(super) fn close_channel<B: Broker>(&mut self, number: u16, broker: &mut B) {
+        if let Some(mut gone) = self.channels.remove(&number) {
+            gone.release(&mut Context { session: &mut self.session, broker });
+            channel::close_ok(self.session.output.frames(), number);
+        }
+    }
+
+    /// After our channel.close: both sides may close at once, all else is dropped (behaviour
+    /// A36).
+    pub(super) fn frame_of_closing<B: Broker>(
+        &mut self,
+        number: u16,
+        content: &Content<'_>,
+        broker: &mut B,
+    ) -> Result<(), Exception> {
+        let &Content::Method { class, method, arguments } = content else {
+            return Ok(());
+        };
+        match self.decode(MethodId::new(class, method), arguments, broker)? {
+            Some(Method::Channel(ChannelMethod::CloseOk)) => {
+                self.channels.remove(&number);
+            }
+            Some(Method::Channel(ChannelMethod::Close(_))) => {
+                channel::close_ok(self.session.output.frames(), number);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Behaviour A37.
+    pub(super) fn flow(
+        &mut self,
+        number: u16,
+        active: bool,
+        id: MethodId,
+    ) -> Result<(), Exception> {
+        if !active {
+            return Err(ProtocolError::NotImplemented { what: "active=false" }.by(id));
+        }
+        channel::flow_ok(self.session.output.frames(), number, true);
+        Ok(())
+    }
+}

@@ -1,0 +1,250 @@
+//! From the protocol header to connection.open-ok (behaviour A1-A26).
+
+use std::sync::Arc;
+
+use haremq_engine::access::verify_password;
+use haremq_engine::table::{Table, Value};
+
+use super::phase::Phase;
+use super::Connection;
+use crate::amqp::broker::{Broker, Login};
+use crate::amqp::codec::frame::FRAME_OVERHEAD_OCTETS;
+use crate::amqp::error::ProtocolError;
+use crate::amqp::method::connection::{self, Open, StartOk, TuneOk};
+
+/// Octets of a protocol header.
+pub(super) const HEADER_OCTETS: usize = 8;
+const HEADER_0_9_1: [u8; HEADER_OCTETS] = *b"AMQP\x00\x00\x09\x01";
+/// Headers of 0-9 and 0-8 clients, and the version that connection.start names to them as
+/// RabbitMQ does (behaviour A2). All are spoken to in 0-9-1.
+const OLDER_HEADERS: [([u8; HEADER_OCTETS], (u8, u8)); 3] = [
+    (*b"AMQP\x01\x01\x00\x09", (0, 9)),
+    (*b"AMQP\x01\x01\x09\x01", (8, 0)),
+    (*b"AMQP\x01\x01\x08\x00", (8, 0)),
+];
+const MECHANISMS: &str = "PLAIN AMQPLAIN";
+/// Whole frames, as long as the client is not let in.
+const HANDSHAKE_FRAME_MAX: u32 = 8192;
+/// The smallest frame_max that a client may ask for (behaviour A15).
+const FRAME_MIN: u32 = 4096;
+
+/// Largest payload before connection.open-ok.
+pub(super) const HANDSHAKE_PAYLOAD_MAX: u32 = HANDSHAKE_FRAME_MAX - FRAME_OVERHEAD_OCTETS as u32;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mechanism {
+    Plain,
+    AmqPlain,
+}
+
+impl Mechanism {
+    fn name(self) -> &'static str {
+        match self {
+            Mechanism::Plain => "PLAIN",
+            Mechanism::AmqPlain => "AMQPLAIN",
+        }
+    }
+}
+
+impl Connection {
+    /// The first eight octets. What is not AMQP is told what would be, and closed.
+    pub(super) fn protocol_header(&mut self, header: &[u8; HEADER_OCTETS]) {
+        let older = OLDER_HEADERS.iter().find(|(known, _)| known == header).map(|known| known.1);
+        let current = (*header == HEADER_0_9_1).then_some((0, 9));
+        let Some(version) = current.or(older) else {
+            self.session.output.frames().extend_from_slice(&HEADER_0_9_1);
+            self.reason = Some("bad protocol header".to_owned());
+            self.phase = Phase::Finished;
+            return;
+        };
+        let properties = server_properties(&self.session.settings);
+        connection::start(self.session.output.frames(), version, &properties, MECHANISMS);
+        self.phase = Phase::Starting;
+    }
+
+    pub(super) fn start_ok<B: Broker>(
+        &mut self,
+        args: &StartOk<'_>,
+        broker: &B,
+    ) -> Result<(), ProtocolError> {
+        let octets = args.client_properties.0;
+        let properties =
+            Table::decode(octets).map_err(|error| ProtocolError::malformed_table(error, octets))?;
+        let capable = |name: &str| match properties.get("capabilities") {
+            Some(Value::Table(capabilities)) => capabilities.get(name) == Some(&Value::Bool(true)),
+            _ => false,
+        };
+        self.session.cancel_notify = capable("consumer_cancel_notify");
+        self.session.blocked_notify = capable("connection.blocked");
+        self.tells_login_failure = capable("authentication_failure_close");
+        self.client_properties = properties;
+        let (mechanism, credentials) = match args.mechanism {
+            "PLAIN" => (Mechanism::Plain, plain(args.response.0)),
+            "AMQPLAIN" => (Mechanism::AmqPlain, amqplain(args.response.0)),
+            other => {
+                return Err(ProtocolError::UnknownMechanism { mechanism: other.to_owned() });
+            }
+        };
+        self.mechanism = mechanism.name();
+        let (user, password) = credentials.ok_or_else(|| ProtocolError::CannotDecode {
+            // The response holds a password: it is not shown.
+            octets: Box::default(),
+        })?;
+        let Some(login) = self.log_in(&user, &password, broker) else {
+            return Err(ProtocolError::LoginRefused { mechanism: mechanism.name() });
+        };
+        self.session.user = login.user;
+        self.session.tags = login.tags;
+        let settings = &self.session.settings;
+        let (channels, frame, heartbeat) =
+            (settings.channel_max, settings.frame_max, settings.heartbeat_s);
+        connection::tune(self.session.output.frames(), channels, frame, heartbeat);
+        self.phase = Phase::Tuning;
+        Ok(())
+    }
+
+    /// Checks a password; a user who does not exist or may not come from here takes as long.
+    fn log_in<B: Broker>(&self, name: &str, password: &[u8], broker: &B) -> Option<Login> {
+        let user = broker.topology().user(name).filter(|user| !user.password_hash.is_empty());
+        let right = verify_password(user.map(|user| &user.password_hash[..]), password);
+        let user = user.filter(|_| right)?;
+        let local_only = self.session.settings.loopback_users.iter().any(|local| local == name);
+        if local_only && !self.peer.ip().to_canonical().is_loopback() {
+            return None;
+        }
+        Some(Login { user: user.name.clone(), tags: user.tags.clone() })
+    }
+
+    pub(super) fn tune_ok(&mut self, args: &TuneOk) -> Result<(), ProtocolError> {
+        let settings = &self.session.settings;
+        let channels = (u32::from(args.channel_max), u32::from(settings.channel_max));
+        within("channel_max", channels.0, 1, channels.1)?;
+        within("frame_max", args.frame_max, FRAME_MIN, settings.frame_max)?;
+        self.channel_max = args.channel_max;
+        self.frame_max = args.frame_max;
+        self.heartbeat_s = args.heartbeat_s;
+        self.phase = Phase::Opening;
+        Ok(())
+    }
+
+    pub(super) fn open<B: Broker>(
+        &mut self,
+        args: &Open<'_>,
+        broker: &B,
+    ) -> Result<(), ProtocolError> {
+        let vhost: Arc<str> = args.vhost.into();
+        let topology = broker.topology();
+        if topology.vhost(&vhost).is_none() {
+            return Err(ProtocolError::NoVhost { vhost });
+        }
+        let user = self.session.user.clone();
+        if topology.access(&vhost, &user).is_none() {
+            return Err(ProtocolError::VhostRefused { vhost, user });
+        }
+        self.session.vhost = vhost;
+        self.session.payload_max = match self.frame_max {
+            0 => u32::MAX,
+            octets => octets - FRAME_OVERHEAD_OCTETS as u32,
+        };
+        self.payload_max = self.session.payload_max;
+        self.topology_version = topology.version();
+        connection::open_ok(self.session.output.frames());
+        self.phase = Phase::Running;
+        self.heartbeat.start(self.heartbeat_s, self.session.output.end(), broker.now());
+        Ok(())
+    }
+}
+
+/// A negotiated value; 0 stands for "no limit" on both sides (behaviour A13-A15).
+fn within(what: &'static str, value: u32, least: u32, most: u32) -> Result<(), ProtocolError> {
+    if value != 0 && value < least {
+        return Err(ProtocolError::TunedTooLow { what, value, limit: least });
+    }
+    if most != 0 && (value == 0 || value > most) {
+        return Err(ProtocolError::TunedTooHigh { what, value, limit: most });
+    }
+    Ok(())
+}
+
+/// `NUL user NUL password`.
+fn plain(response: &[u8]) -> Option<(String, Vec<u8>)> {
+    let mut parts = response.split(|octet| *octet == 0);
+    let (nothing, user, password) = (parts.next()?, parts.next()?, parts.next()?);
+    if !nothing.is_empty() || parts.next().is_some() {
+        return None;
+    }
+    Some((String::from_utf8(user.to_vec()).ok()?, password.to_vec()))
+}
+
+/// Fields LOGIN and PASSWORD of a table that has no length prefix.
+fn amqplain(response: &[u8]) -> Option<(String, Vec<u8>)> {
+    let table = Table::decode(response).ok()?;
+    match (table.get("LOGIN"), table.get("PASSWORD")) {
+        (Some(login), Some(Value::Bytes(password))) => {
+            Some((login.as_str()?.to_owned(), password.to_vec()))
+        }
+        _ => None,
+    }
+}
+
+/// Behaviour A4, A5. Clients decide by product and version what they may use.
+fn server_properties(settings: &crate::amqp::ConnectionSettings) -> Vec<u8> {
+    const CAPABILITIES: [&str; 9] = [
+        "publisher_confirms",
+        "exchange_exchange_bindings",
+        "basic.nack",
+        "consumer_cancel_notify",
+        "connection.blocked",
+        "consumer_priorities",
+        "authentication_failure_close",
+        "per_consumer_qos",
+        "direct_reply_to",
+    ];
+    let capabilities = CAPABILITIES.map(|name| (name.into(), Value::Bool(true))).into();
+    let platform = format!("HareMQ {}", settings.version);
+    let texts = [
+        ("cluster_name", settings.cluster_name.as_str()),
+        ("copyright", "Copyright the HareMQ authors"),
+        ("information", "Licensed under Apache-2.0. Compatible with RabbitMQ 3.10"),
+        ("platform", &platform),
+        ("product", "RabbitMQ"),
+        ("version", "3.10.8"),
+    ];
+    let mut fields = vec![("capabilities".into(), Value::Table(Table(capabilities)))];
+    fields.extend(texts.map(|(name, text)| (name.into(), Value::text(text))));
+    let mut octets = Vec::new();
+    Table(fields).encode(&mut octets);
+    octets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_responses_have_exactly_two_parts() {
+        assert_eq!(plain(b"\0guest\0pw"), Some(("guest".into(), b"pw".to_vec())));
+        assert_eq!(plain(b"\0guest\0"), Some(("guest".into(), Vec::new())));
+        for bad in [&b"garbage"[..], b"", b"\0guest", b"x\0guest\0pw", b"\0guest\0pw\0more"] {
+            assert_eq!(plain(bad), None);
+        }
+    }
+
+    #[test]
+    fn amqplain_responses_are_tables_without_length() {
+        let mut response = Vec::new();
+        Table(vec![("LOGIN".into(), Value::text("guest")), ("PASSWORD".into(), Value::text("pw"))])
+            .encode(&mut response);
+        assert_eq!(amqplain(&response[4..]), Some(("guest".into(), b"pw".to_vec())));
+        assert_eq!(amqplain(b"LOGIN"), None);
+    }
+
+    #[test]
+    fn zero_means_no_limit_and_is_higher_than_any() {
+        assert!(within("channel_max", 0, 1, 2047).is_err());
+        assert!(within("channel_max", 0, 1, 0).is_ok());
+        assert!(within("channel_max", 2048, 1, 2047).is_err());
+        assert!(within("frame_max", 1000, 4096, 131_072).is_err());
+        assert!(within("frame_max", 131_072, 4096, 131_072).is_ok());
+    }
+}

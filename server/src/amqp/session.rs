@@ -1,0 +1,172 @@
+//! What all channels of a connection share: who is logged in where, what may be done, the output.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::Engine;
+use haremq_engine::access::{Access, Right};
+use haremq_engine::ids::{ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
+use haremq_engine::mail::{Command, Outcome};
+use haremq_engine::topology::{Queue, TopologyError};
+
+use super::broker::Broker;
+use super::error::ProtocolError;
+use super::output::Output;
+use super::settings::ConnectionSettings;
+
+/// A delivery that found nobody; it goes back to its queue at the end of the turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Orphan {
+    /// The shard it came from.
+    pub(crate) shard: ShardId,
+    pub(crate) queue: QueueId,
+    pub(crate) seq: Seq,
+    pub(crate) consumer: Option<ConsumerKey>,
+    /// The owner has settled it already.
+    pub(crate) no_ack: bool,
+    /// What it took of the delivery window.
+    pub(crate) octets: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) settings: Rc<ConnectionSettings>,
+    pub(crate) id: ConnectionId,
+    pub(crate) user: Arc<str>,
+    pub(crate) tags: Vec<Arc<str>>,
+    pub(crate) vhost: Arc<str>,
+    pub(crate) output: Output,
+    /// Largest payload of a frame, as negotiated.
+    pub(crate) payload_max: u32,
+    /// Client capabilities.
+    pub(crate) cancel_notify: bool,
+    pub(crate) blocked_notify: bool,
+    /// Channels with confirms to be sent at the end of the turn.
+    pub(crate) confirming: Vec<u16>,
+    pub(crate) orphans: Vec<Orphan>,
+    /// Shards that hold consumers of this connection.
+    pub(crate) consumed_from: Vec<ShardId>,
+    /// It has asked for a queue that dies with it.
+    pub(crate) owns_queues: bool,
+    access: Option<Arc<Access>>,
+    /// Version of the topology that `access` was taken from.
+    access_version: Option<u64>,
+    next_consumer: u32,
+    next_incarnation: u32,
+}
+
+impl Session {
+    pub(crate) fn new(settings: Rc<ConnectionSettings>, id: ConnectionId) -> Self {
+        Session {
+            settings,
+            id,
+            user: Arc::from(""),
+            tags: Vec::new(),
+            vhost: Arc::from(""),
+            output: Output::default(),
+            payload_max: 0,
+            cancel_notify: false,
+            blocked_notify: false,
+            confirming: Vec::new(),
+            orphans: Vec::new(),
+            consumed_from: Vec::new(),
+            owns_queues: false,
+            access: None,
+            access_version: None,
+            next_consumer: 0,
+            next_incarnation: 0,
+        }
+    }
+
+    /// Never 0, so that 0 can stand for "no consumer" in compact records.
+    pub(crate) fn next_consumer(&mut self) -> u32 {
+        self.next_consumer += 1;
+        self.next_consumer
+    }
+
+    pub(crate) fn next_incarnation(&mut self) -> u32 {
+        self.next_incarnation += 1;
+        self.next_incarnation
+    }
+
+    pub(crate) fn consumes_from(&mut self, shard: ShardId) {
+        if !self.consumed_from.contains(&shard) {
+            self.consumed_from.push(shard);
+        }
+    }
+
+    /// Whether the user may do that to a queue or exchange (behaviour A115-A117). An empty
+    /// exchange name is the default exchange.
+    pub(crate) fn permit<B: Broker>(
+        &mut self,
+        broker: &B,
+        right: Right,
+        what: &'static str,
+        name: &str,
+    ) -> Result<(), ProtocolError> {
+        let topology = broker.topology();
+        if self.access_version != Some(topology.version()) {
+            self.access = topology.access(&self.vhost, &self.user);
+            self.access_version = Some(topology.version());
+        }
+        let name = if name.is_empty() { "amq.default" } else { name };
+        match &self.access {
+            Some(access) if access.allows(right, name) => Ok(()),
+            _ => Err(ProtocolError::AccessRefused {
+                what,
+                name: name.into(),
+                vhost: self.vhost.clone(),
+                user: self.user.clone(),
+            }),
+        }
+    }
+
+    /// A queue that this connection may use: it exists, and is not another one's exclusive
+    /// (behaviour A67).
+    pub(crate) fn usable_queue<B: Broker>(
+        &self,
+        broker: &B,
+        name: &str,
+    ) -> Result<Arc<Queue>, ProtocolError> {
+        let vhost = &self.vhost;
+        let queue = broker
+            .topology()
+            .queue(vhost, name)
+            .ok_or_else(|| TopologyError::NoQueue { vhost: vhost.clone(), name: name.into() })?;
+        match queue.exclusive_to {
+            Some(owner) if owner != self.id => {
+                Err(TopologyError::Locked { vhost: vhost.clone(), name: name.into() }.into())
+            }
+            _ => Ok(queue.clone()),
+        }
+    }
+
+    /// Sends deliveries back that came too late.
+    pub(crate) fn return_orphans<B: Broker>(&mut self, broker: &mut B) {
+        for orphan in std::mem::take(&mut self.orphans) {
+            let window = Command::Window { connection: self.id, bytes: orphan.octets };
+            broker.command(orphan.shard, window);
+            if !orphan.no_ack {
+                broker.command(
+                    orphan.shard,
+                    Command::Settle {
+                        queue: orphan.queue,
+                        seq: orphan.seq,
+                        consumer: orphan.consumer,
+                        outcome: Outcome::Requeue,
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// `amq.gen-` and the like: the prefix and 22 url-safe characters that nobody can guess
+/// (behaviour A70, A88).
+pub(crate) fn generated_name<B: Broker>(prefix: &str, broker: &mut B) -> String {
+    let mut name = String::with_capacity(prefix.len() + 22);
+    name.push_str(prefix);
+    URL_SAFE_NO_PAD.encode_string(broker.random(), &mut name);
+    name
+}

@@ -1,0 +1,21 @@
+//! Conversations with real frames, in memory: clients on one side, a stand-in for the shards on
+//! the other, the connections under test between them.
+
+mod confirm;
+mod consume;
+mod declare;
+mod encoding;
+mod framing;
+mod handshake;
+mod hostile;
+mod lifetime;
+mod permissions;
+mod phases;
+mod prefetch;
+mod publish;
+mod reply_to;
+mod settle;
+mod stand_in;
+mod tx;
+mod wire;
+mod world;

@@ -1,0 +1,184 @@
+//! Every permission against every method, as recorded from RabbitMQ 3.10.
+
+use haremq_engine::table::Value;
+use haremq_engine::topology::TopologyRequest;
+
+use super::wire::{args, method, publish};
+use super::world::{bind_queue, consume, declare_exchange, declare_queue, get, World};
+
+const QUEUE: &str = "queue";
+const EXCHANGE: &str = "exchange";
+
+/// The methods of the recording, with the resource that refuses each when the user has: nothing,
+/// configure, write, read. `None`: it is allowed.
+#[allow(clippy::type_complexity)]
+fn recording() -> Vec<(&'static str, Vec<u8>, [Option<(&'static str, &'static str)>; 4])> {
+    let dlx = [("x-dead-letter-exchange", Value::text("px"))];
+    let ae = [("alternate-exchange", Value::text("px"))];
+    let e2e = args().u16(0).short("py").short("px").short("k").u8(0).table(&[]);
+    let refused = |what, name| Some((what, name));
+    vec![
+        (
+            "queue.declare new",
+            method(1, 50, 10, declare_queue("pnew", 0, &[])),
+            [refused(QUEUE, "pnew"), None, refused(QUEUE, "pnew"), refused(QUEUE, "pnew")],
+        ),
+        (
+            "queue.declare passive",
+            method(1, 50, 10, declare_queue("pq", 1, &[])),
+            [None, None, None, None],
+        ),
+        (
+            "queue.declare dlx=px",
+            method(1, 50, 10, declare_queue("pdl", 0, &dlx)),
+            [refused(QUEUE, "pdl"); 4],
+        ),
+        (
+            "queue.bind",
+            method(1, 50, 20, bind_queue("pq", "px", "k")),
+            [
+                refused(QUEUE, "pq"),
+                refused(QUEUE, "pq"),
+                refused(EXCHANGE, "px"),
+                refused(QUEUE, "pq"),
+            ],
+        ),
+        (
+            "exchange.bind px->py",
+            method(1, 40, 30, e2e),
+            [
+                refused(EXCHANGE, "py"),
+                refused(EXCHANGE, "py"),
+                refused(EXCHANGE, "px"),
+                refused(EXCHANGE, "py"),
+            ],
+        ),
+        (
+            "exchange.declare ae=px",
+            method(1, 40, 10, declare_exchange("pae", "direct", 0, &ae)),
+            [refused(EXCHANGE, "pae"); 4],
+        ),
+        (
+            "queue.purge",
+            method(1, 50, 30, args().u16(0).short("pq").u8(0)),
+            [refused(QUEUE, "pq"), refused(QUEUE, "pq"), refused(QUEUE, "pq"), None],
+        ),
+        (
+            "basic.get",
+            method(1, 60, 70, get("pq", true)),
+            [refused(QUEUE, "pq"), refused(QUEUE, "pq"), refused(QUEUE, "pq"), None],
+        ),
+        (
+            "basic.consume",
+            method(1, 60, 20, consume("pq", "", 0)),
+            [refused(QUEUE, "pq"), refused(QUEUE, "pq"), refused(QUEUE, "pq"), None],
+        ),
+        (
+            "queue.delete",
+            method(1, 50, 40, args().u16(0).short("pq2x").u8(0)),
+            [refused(QUEUE, "pq2x"), None, refused(QUEUE, "pq2x"), refused(QUEUE, "pq2x")],
+        ),
+        (
+            "publish default",
+            publish(1, "", "pq", b"x"),
+            [
+                refused(EXCHANGE, "amq.default"),
+                refused(EXCHANGE, "amq.default"),
+                None,
+                refused(EXCHANGE, "amq.default"),
+            ],
+        ),
+        (
+            "publish px",
+            publish(1, "px", "k", b"x"),
+            [refused(EXCHANGE, "px"), refused(EXCHANGE, "px"), None, refused(EXCHANGE, "px")],
+        ),
+    ]
+}
+
+/// A broker with the queues and exchanges of the recording and user pu with these permissions.
+fn world(configure: &str, write: &str, read: &str) -> World {
+    let mut world = World::new();
+    let guest = world.open();
+    world.declare(guest, "pq");
+    world.declare(guest, "pq2x");
+    for name in ["px", "py"] {
+        world.ask(guest, 40, 10, declare_exchange(name, "direct", 0, &[]));
+    }
+    let password_hash = haremq_engine::access::hash_password([9; 4], b"pw").into();
+    let user =
+        TopologyRequest::PutUser { name: "pu".into(), password_hash, tags: None, replace: false };
+    world.broker.decide(&user).expect("a user");
+    grant(&mut world, configure, write, read);
+    world
+}
+
+fn grant(world: &mut World, configure: &str, write: &str, read: &str) {
+    let permission = TopologyRequest::SetPermission {
+        vhost: "/".into(),
+        user: "pu".into(),
+        configure: configure.into(),
+        write: write.into(),
+        read: read.into(),
+    };
+    world.broker.decide(&permission).expect("a permission");
+}
+
+fn log_in(world: &mut World) -> usize {
+    let client = world.log_in("pu", "pw", &[], (2047, 131_072, 0), "/");
+    world.open_channel(client, 1);
+    client
+}
+
+#[test]
+fn each_permission_allows_what_it_allowed_when_recorded() {
+    let users = [("", "", ""), (".*", "", ""), ("", ".*", ""), ("", "", ".*")];
+    for (index, (configure, write, read)) in users.into_iter().enumerate() {
+        for (name, octets, refusals) in recording() {
+            let mut world = world(configure, write, read);
+            let client = log_in(&mut world);
+            let said = world.show(client, &octets);
+            match refusals[index] {
+                Some((what, resource)) => {
+                    let text = format!(
+                        "chan.close 403 ACCESS_REFUSED - access to {what} '{resource}' in vhost \
+                         '/' refused for user 'pu'"
+                    );
+                    let first = said.first().map(String::as_str).unwrap_or_default();
+                    assert!(first.starts_with(&text), "{name} as {index}: {said:?}");
+                }
+                None => {
+                    let closed = said.iter().any(|said| said.contains("close"));
+                    assert!(!closed, "{name} as {index}: {said:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_queue_with_dead_letters_needs_all_three() {
+    let dlx = [("x-dead-letter-exchange", Value::text("px"))];
+    for (configure, write, read, allowed) in
+        [("pdl", "px", "pdl", true), ("pdl", "", "pdl", false), ("pdl", "px", "", false)]
+    {
+        let mut world = world(configure, write, read);
+        let client = log_in(&mut world);
+        let said = world.send(client, &method(1, 50, 10, declare_queue("pdl", 0, &dlx)));
+        assert_eq!(said[0].id() == (50, 11), allowed, "{configure} {write} {read}");
+    }
+}
+
+#[test]
+fn a_permission_that_is_taken_away_is_gone_at_once_for_cached_routes_too() {
+    let mut world = world("", ".*", "");
+    let client = log_in(&mut world);
+    assert_eq!(world.send(client, &publish(1, "px", "k", b"x")), []);
+    assert_eq!(world.send(client, &publish(1, "px", "k", b"x")), []);
+    grant(&mut world, "", "", "");
+    assert_eq!(
+        world.show(client, &publish(1, "px", "k", b"x")),
+        ["chan.close 403 ACCESS_REFUSED - access to exchange 'px' in vhost '/' refused for user \
+          'pu' failing=(60,40)"]
+    );
+}

@@ -1,0 +1,124 @@
+//! The TOML file. Its keys are the flags' names; every complaint names file and line.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
+
+use super::settings::{address, shard_count};
+use super::{ConfigError, LogLevel, Pin};
+
+/// The file's values, judged.
+#[derive(Debug, Default)]
+pub(super) struct FileKeys {
+    pub(super) listen: Vec<SocketAddr>,
+    pub(super) management: Option<SocketAddr>,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) shards: Option<u16>,
+    pub(super) pin: Option<Pin>,
+    pub(super) log_level: Option<LogLevel>,
+}
+
+/// As written, with the place of each value.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Written {
+    listen: Option<Spanned<Addresses>>,
+    management: Option<Spanned<String>>,
+    data_dir: Option<PathBuf>,
+    shards: Option<Spanned<i64>>,
+    pin: Option<Spanned<String>>,
+    log_level: Option<Spanned<String>>,
+}
+
+/// One address, or a list of them.
+enum Addresses {
+    One(String),
+    Many(Vec<Spanned<String>>),
+}
+
+impl FileKeys {
+    pub(super) fn read(path: &Path) -> Result<FileKeys, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let complain = |span: Option<Range<usize>>, what: String| ConfigError::File {
+            path: path.to_owned(),
+            line: line_of(&text, span.map_or(0, |span| span.start)),
+            what,
+        };
+        let written: Written = toml::from_str(&text)
+            .map_err(|error| complain(error.span(), one_line(error.message())))?;
+        let judge = |value: &Spanned<String>| {
+            address(value.get_ref()).map_err(|what| quoted(complain, value, what))
+        };
+
+        let mut keys = FileKeys { data_dir: written.data_dir, ..FileKeys::default() };
+        if let Some(listen) = written.listen {
+            let span = listen.span();
+            keys.listen = match listen.into_inner() {
+                Addresses::One(text) => vec![judge(&Spanned::new(span, text))?],
+                Addresses::Many(list) if list.is_empty() => {
+                    return Err(complain(Some(span), "listen: must name at least one".into()))
+                }
+                Addresses::Many(list) => list.iter().map(judge).collect::<Result<_, _>>()?,
+            };
+        }
+        keys.management = written.management.as_ref().map(judge).transpose()?;
+        if let Some(shards) = written.shards {
+            let judged = shard_count(&shards.get_ref().to_string());
+            keys.shards = Some(judged.map_err(|what| quoted(complain, &shards, what))?);
+        }
+        if let Some(pin) = written.pin {
+            let judged = pin.get_ref().parse();
+            keys.pin = Some(judged.map_err(|what| quoted(complain, &pin, what))?);
+        }
+        if let Some(level) = written.log_level {
+            let judged = level.get_ref().parse();
+            keys.log_level = Some(judged.map_err(|what| quoted(complain, &level, what))?);
+        }
+        Ok(keys)
+    }
+}
+
+fn quoted<T: fmt::Display>(
+    complain: impl Fn(Option<Range<usize>>, String) -> ConfigError,
+    value: &Spanned<T>,
+    what: String,
+) -> ConfigError {
+    complain(Some(value.span()), format!("{}: {what}", value.get_ref()))
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|octet| **octet == b'\n').count()
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().collect::<Vec<_>>().join("; ")
+}
+
+impl<'de> Deserialize<'de> for Addresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AddressesVisitor;
+        impl<'de> Visitor<'de> for AddressesVisitor {
+            type Value = Addresses;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address and port, or a list of them")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Addresses, E> {
+                Ok(Addresses::One(text.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Addresses, A::Error> {
+                let mut found = Vec::new();
+                while let Some(address) = list.next_element::<Spanned<String>>()? {
+                    found.push(address);
+                }
+                Ok(Addresses::Many(found))
+            }
+        }
+        deserializer.deserialize_any(AddressesVisitor)
+    }
+}

@@ -1,0 +1,42 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+/// HareMQ, a message broker for AMQP 0-9-1 clients.
+///
+/// Values are taken as text here and judged in one place, [`super::Settings::resolve`], so that
+/// a flag and the same key in a file are refused in the same words.
+#[derive(Clone, Debug, Default, clap::Parser)]
+#[command(
+    name = "haremq",
+    version,
+    about = "HareMQ, a message broker for AMQP 0-9-1 clients",
+    long_about = None,
+    after_help = "A flag wins over the same key in the configuration file, the file over the default.\n\
+                  SIGINT or SIGTERM stops the broker cleanly; a second one stops it at once."
+)]
+pub struct Flags {
+    /// Address and port to take AMQP connections on; may be given several times [default: 127.0.0.1:5672]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Vec<String>,
+    /// Address and port of the management HTTP interface [default: 127.0.0.1:15672]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub management: Option<String>,
+    /// Directory for everything that must survive a restart [default: ./haremq-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Number of shards, each a thread with a log of its own; may grow from one start to the next
+    /// but not shrink [default: what the data directory has, else one per usable core]
+    #[arg(long, value_name = "N")]
+    pub shards: Option<String>,
+    /// Tie each shard to a core: on, off, or auto, which does not, because cores shared with
+    /// other programs make a pinned shard slower [default: auto]
+    #[arg(long, value_name = "auto|on|off")]
+    pub pin: Option<String>,
+    /// What to report on standard error: error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// TOML file with the same keys as these flags, without the dashes in front [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}

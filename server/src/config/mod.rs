@@ -1,0 +1,12 @@
+//! What the operator may set: flags, a TOML file with the same keys, and defaults, in this order
+//! of precedence. Pure but for reading the file; used by `main` alone, before any shard exists.
+//! Must not import `runtime`, `ring`, `amqp` or `management`.
+
+mod error;
+mod file;
+mod flags;
+mod settings;
+
+pub use error::ConfigError;
+pub use flags::Flags;
+pub use settings::{LogLevel, Pin, Settings, SHARDS_MAX};

@@ -1,0 +1,234 @@
+//! The settings that result from flags, file and defaults.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::file::FileKeys;
+use super::{ConfigError, Flags};
+
+/// More shards than this have no use on any machine this was thought out for.
+pub const SHARDS_MAX: u16 = 256;
+
+pub(super) const LISTEN_DEFAULT: &str = "127.0.0.1:5672";
+pub(super) const MANAGEMENT_DEFAULT: &str = "127.0.0.1:15672";
+pub(super) const DATA_DIR_DEFAULT: &str = "./haremq-data";
+
+/// Whether each shard's thread is tied to one core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// The broker decides. It never pins: whether the cores are its own cannot be seen from
+    /// inside, and a pinned shard that shares its core with a client loses half its throughput,
+    /// while an unpinned one on an idle machine is left where it is by the scheduler.
+    Auto,
+    On,
+    Off,
+}
+
+impl FromStr for Pin {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Pin::Auto),
+            "on" => Ok(Pin::On),
+            "off" => Ok(Pin::Off),
+            _ => Err("must be one of auto, on, off".into()),
+        }
+    }
+}
+
+/// How much the broker says on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl FromStr for LogLevel {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "error" => Ok(LogLevel::Error),
+            "warn" | "warning" => Ok(LogLevel::Warn),
+            "info" => Ok(LogLevel::Info),
+            "debug" => Ok(LogLevel::Debug),
+            "trace" => Ok(LogLevel::Trace),
+            _ => Err("must be one of error, warn, info, debug, trace".into()),
+        }
+    }
+}
+
+/// What the broker runs with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// AMQP listeners; at least one. Port 0 means a free one.
+    pub listen: Vec<SocketAddr>,
+    /// The management HTTP listener.
+    pub management: SocketAddr,
+    pub data_dir: PathBuf,
+    /// `None`: as many as the data directory has, or one per usable core for a new one.
+    pub shards: Option<u16>,
+    pub pin: Pin,
+    pub log_level: LogLevel,
+    /// The file the settings came from, if one was named.
+    pub config_file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Flags win over the file they name, the file over the defaults.
+    pub fn resolve(flags: Flags) -> Result<Settings, ConfigError> {
+        let file = match &flags.config {
+            Some(path) => FileKeys::read(path)?,
+            None => FileKeys::default(),
+        };
+        let listen = if !flags.listen.is_empty() {
+            let parse = |text: &String| flag("--listen", text, address(text));
+            flags.listen.iter().map(parse).collect::<Result<_, _>>()?
+        } else if !file.listen.is_empty() {
+            file.listen
+        } else {
+            vec![address(LISTEN_DEFAULT).expect("the default parses")]
+        };
+        let management = match &flags.management {
+            Some(text) => flag("--management", text, address(text))?,
+            None => file
+                .management
+                .unwrap_or_else(|| address(MANAGEMENT_DEFAULT).expect("the default parses")),
+        };
+        let shards = match &flags.shards {
+            Some(text) => Some(flag("--shards", text, shard_count(text))?),
+            None => file.shards,
+        };
+        let pin = match &flags.pin {
+            Some(text) => flag("--pin", text, text.parse())?,
+            None => file.pin.unwrap_or(Pin::Auto),
+        };
+        let log_level = match &flags.log_level {
+            Some(text) => flag("--log-level", text, text.parse())?,
+            None => file.log_level.unwrap_or(LogLevel::Info),
+        };
+        let data_dir = flags.data_dir.or(file.data_dir).unwrap_or_else(|| DATA_DIR_DEFAULT.into());
+        let config_file = flags.config;
+        Ok(Settings { listen, management, data_dir, shards, pin, log_level, config_file })
+    }
+}
+
+fn flag<T>(flag: &'static str, value: &str, parsed: Result<T, String>) -> Result<T, ConfigError> {
+    parsed.map_err(|what| ConfigError::Flag { flag, value: value.to_owned(), what })
+}
+
+/// Numbers only: a name could mean several addresses, and different ones tomorrow.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "must be an IP address and a port, like 127.0.0.1:5672, 0.0.0.0:5672 or [::]:5672".into()
+    })
+}
+
+pub(super) fn shard_count(text: &str) -> Result<u16, String> {
+    match text.parse::<u16>() {
+        Ok(count) if (1..=SHARDS_MAX).contains(&count) => Ok(count),
+        _ => Err(format!("must be a number from 1 to {SHARDS_MAX}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn flags(arguments: &[&str]) -> Flags {
+        Flags::parse_from(std::iter::once(&"haremq").chain(arguments))
+    }
+
+    fn file(name: &str, text: &str) -> PathBuf {
+        let directory = std::env::temp_dir().join("haremq-config-tests");
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join(format!("{}-{name}.toml", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn defaults_apply_when_nothing_is_said() {
+        let settings = Settings::resolve(flags(&[])).unwrap();
+        assert_eq!(settings.listen, ["127.0.0.1:5672".parse().unwrap()]);
+        assert_eq!(settings.management, "127.0.0.1:15672".parse().unwrap());
+        assert_eq!(settings.data_dir, PathBuf::from("./haremq-data"));
+        assert_eq!(settings.shards, None);
+        assert_eq!(settings.pin, Pin::Auto);
+        assert_eq!(settings.log_level, LogLevel::Info);
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let path = file(
+            "precedence",
+            "listen = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\nshards = 3\npin = \"off\"\n\
+             management = \"127.0.0.1:3\"\ndata-dir = \"/x\"\nlog-level = \"debug\"\n",
+        );
+        let path = path.to_str().unwrap();
+        let settings =
+            Settings::resolve(flags(&["--config", path, "--shards", "2", "--pin", "on"])).unwrap();
+        assert_eq!(
+            settings.listen,
+            ["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]
+        );
+        assert_eq!(settings.shards, Some(2));
+        assert_eq!(settings.pin, Pin::On);
+        assert_eq!(settings.management, "127.0.0.1:3".parse().unwrap());
+        assert_eq!(settings.data_dir, PathBuf::from("/x"));
+        assert_eq!(settings.log_level, LogLevel::Debug);
+        assert!(settings.config_file.is_some());
+    }
+
+    #[test]
+    fn an_error_in_the_file_names_its_line() {
+        for (name, text, line, what) in [
+            ("unknown", "# a comment\nshards = 1\nlistem = 1\n", 3, "listem"),
+            ("address", "shards = 1\nlisten = [\n \"127.0.0.1:1\",\n \"here\"]\n", 4, "IP address"),
+            ("empty", "listen = []", 1, "at least one"),
+            ("zero", "\nshards = 0\n", 2, "1 to 256"),
+            ("type", "\n\nshards = \"2\"\n", 3, "invalid type"),
+            ("pin", "pin = \"yes\"", 1, "auto, on, off"),
+            ("level", "log-level = \"loud\"", 1, "error, warn"),
+            ("syntax", "shards = \n", 1, ""),
+        ] {
+            let path = file(name, text);
+            let error =
+                Settings::resolve(flags(&["--config", path.to_str().unwrap()])).unwrap_err();
+            let shown = error.to_string();
+            assert!(shown.contains(&format!("{}:{line}: ", path.display())), "{name}: {shown}");
+            assert!(shown.contains(what), "{name}: {shown}");
+            assert_eq!(shown.lines().count(), 1, "{name}: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_bad_flag_value_is_named_with_its_flag() {
+        for (arguments, flag) in [
+            (["--listen", "localhost"], "--listen localhost"),
+            (["--shards", "999"], "--shards 999"),
+            (["--pin", "maybe"], "--pin maybe"),
+            (["--log-level", "loud"], "--log-level loud"),
+        ] {
+            let error = Settings::resolve(flags(&arguments)).unwrap_err().to_string();
+            assert!(error.starts_with(flag), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_single_listener_may_be_written_without_brackets() {
+        let path = file("single", "listen = \"[::1]:7\"\n");
+        let settings = Settings::resolve(flags(&["--config", path.to_str().unwrap()])).unwrap();
+        assert_eq!(settings.listen, ["[::1]:7".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_that_names_it() {
+        let error = Settings::resolve(flags(&["--config", "/nonexistent/haremq.toml"]));
+        assert!(error.unwrap_err().to_string().contains("/nonexistent/haremq.toml"));
+    }
+}

@@ -1,0 +1,51 @@
+//! Virtual hosts: add, delete.
+
+use serde_json::{json, Map, Value};
+
+use super::{Context, Failure, Reply};
+use crate::ctl::client::Ask;
+use crate::ctl::exit::Exit;
+
+pub(super) fn add(context: &mut Context<'_, '_>) -> Result<Reply, Failure> {
+    let vhost = context.word(0);
+    if vhost.is_empty() {
+        return Err(Failure::Validation {
+            exit: Exit::Data,
+            reason: "Bad argument: vhost cannot be an empty string".to_owned(),
+        });
+    }
+    match context.line.text("default-queue-type") {
+        None | Some("classic") => {}
+        Some(other) => {
+            let reason = format!("queue type '{other}' is not supported, only classic is");
+            return Err(Failure::validation(reason));
+        }
+    }
+    context.announce(&format!("Adding vhost \"{vhost}\" ..."));
+    let mut body = Map::new();
+    for option in ["description", "tags"] {
+        if let Some(text) = context.line.text(option) {
+            body.insert(option.to_owned(), json!(text));
+        }
+    }
+    let answer = context.ask(&Ask::put(&["vhosts", vhost], Value::Object(body)))?;
+    if answer.is_success() {
+        Ok(Reply::Done)
+    } else {
+        Err(Failure::unexpected(&answer))
+    }
+}
+
+pub(super) fn delete(context: &mut Context<'_, '_>) -> Result<Reply, Failure> {
+    let vhost = context.word(0);
+    context.announce(&format!("Deleting vhost \"{vhost}\" ..."));
+    let answer = context.ask(&Ask::delete(&["vhosts", vhost], ""))?;
+    match answer.status {
+        404 => Err(Failure::Plain {
+            exit: Exit::Data,
+            text: format!("Virtual host '{vhost}' does not exist"),
+        }),
+        _ if answer.is_success() => Ok(Reply::Done),
+        _ => Err(Failure::unexpected(&answer)),
+    }
+}

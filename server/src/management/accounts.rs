@@ -1,0 +1,81 @@
+//! Users, permissions and vhosts, kept between requests.
+//!
+//! Each request is authenticated, and asking a shard for a copy of everything to check one
+//! password would make every request cost a shard time. Users, permissions and vhosts change only
+//! by requests of this port, so a copy stays true until this port changes something. The request
+//! that changes something runs as a task of its own: a client that hangs up half-way must not
+//! leave an outdated copy behind.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use haremq_engine::topology::{Change, Topology, TopologyError, TopologyOutcome, TopologyRequest};
+
+use super::errors::ApiError;
+use super::shards::Shards;
+use super::Shared;
+use crate::control::Stopping;
+
+/// The copy, if there is one, and how often it has been made invalid.
+#[derive(Default)]
+pub(super) struct AccountCache {
+    state: Mutex<CacheState>,
+}
+
+#[derive(Default)]
+struct CacheState {
+    current: Option<Arc<Topology>>,
+    generation: u64,
+}
+
+impl AccountCache {
+    /// A replica that holds vhosts, users and permissions, and nothing else.
+    pub(super) async fn get(&self, shards: &Shards) -> Result<Arc<Topology>, Stopping> {
+        let generation = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(current) = &state.current {
+                return Ok(Arc::clone(current));
+            }
+            state.generation
+        };
+        let definitions = shards.definitions().await?;
+        let mut topology = Topology::new();
+        for vhost in definitions.vhosts {
+            topology.apply(&Change::PutVhost(vhost));
+        }
+        for user in definitions.users {
+            topology.apply(&Change::PutUser(user));
+        }
+        for permission in definitions.permissions {
+            topology.apply(&Change::PutPermission(permission));
+        }
+        let topology = Arc::new(topology);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.generation == generation {
+            state.current = Some(Arc::clone(&topology));
+        }
+        Ok(topology)
+    }
+
+    fn invalidate(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.current = None;
+        state.generation += 1;
+    }
+}
+
+/// Sends one change of vhosts, users or permissions, and forgets the copy.
+pub(super) async fn change(
+    app: &Shared,
+    request: TopologyRequest,
+) -> Result<Result<TopologyOutcome, TopologyError>, ApiError> {
+    let app = Arc::clone(app);
+    let task = tokio::spawn(async move {
+        let result = app.shards.topology(request).await;
+        app.accounts.invalidate();
+        result
+    });
+    match task.await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(ApiError::Stopping),
+    }
+}

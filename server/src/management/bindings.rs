@@ -1,0 +1,274 @@
+//! `bindings`: list, of a vhost, of a queue, of an exchange, between two, bind, unbind.
+//!
+//! One binding is addressed by its properties key: the routing key, and if there are arguments a
+//! `~` and a hash of them. `~` alone is the empty key. The hash is stable, but not RabbitMQ's.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderName, StatusCode};
+use axum::routing::get;
+use axum::{Json, Router};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::Engine;
+use haremq_engine::access::Right;
+use haremq_engine::table::Table;
+use haremq_engine::topology::{Binding, BindingTarget, TopologyRequest};
+use percent_encoding::{utf8_percent_encode, AsciiSet, NON_ALPHANUMERIC};
+use serde_json::{json, Value};
+
+use super::auth::Identity;
+use super::errors::ApiError;
+use super::exchanges::{for_rights, from_path};
+use super::extract::{check_name, Body, Names, Query};
+use super::json::TableStyle;
+use super::listing::ListQuery;
+use super::{json as body_json, Shared};
+
+/// What a routing key keeps in a properties key.
+const KEY_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
+/// What a properties key keeps in a path.
+const PATH_ESCAPES: &AsciiSet = &KEY_ESCAPES.remove(b'~');
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/bindings", get(list))
+        .route("/bindings/{vhost}", get(of_vhost))
+        .route("/queues/{vhost}/{queue}/bindings", get(of_queue))
+        .route("/exchanges/{vhost}/{exchange}/bindings/source", get(from_exchange))
+        .route("/exchanges/{vhost}/{exchange}/bindings/destination", get(to_exchange))
+        .route("/bindings/{vhost}/e/{source}/{kind}/{destination}", get(between).post(bind))
+        .route("/bindings/{vhost}/e/{source}/{kind}/{destination}/{props}", get(one).delete(unbind))
+}
+
+fn target_parts(target: &BindingTarget) -> (&'static str, &str) {
+    match target {
+        BindingTarget::Queue(name) => ("queue", name),
+        BindingTarget::Exchange(name) => ("exchange", name),
+    }
+}
+
+fn describe(binding: &Binding, style: TableStyle) -> Value {
+    let (kind, destination) = target_parts(&binding.target);
+    json!({
+        "source": &*binding.source,
+        "vhost": &*binding.vhost,
+        "destination": destination,
+        "destination_type": kind,
+        "routing_key": &*binding.key,
+        "arguments": style.show(&binding.arguments),
+        "properties_key": properties_key(&binding.key, &binding.arguments),
+    })
+}
+
+/// See the head of this module.
+fn properties_key(key: &str, arguments: &Table) -> String {
+    let encoded = utf8_percent_encode(key, KEY_ESCAPES).to_string();
+    if arguments.0.is_empty() {
+        return if encoded.is_empty() { "~".to_owned() } else { encoded };
+    }
+    // FNV-1a: small, well defined, and the same in every build.
+    let mut octets = Vec::new();
+    arguments.encode(&mut octets);
+    let hash = octets.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
+        (hash ^ u64::from(*octet)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{encoded}~{}", URL_SAFE_NO_PAD.encode(hash.to_be_bytes()))
+}
+
+async fn matching(
+    app: &Shared,
+    query: &ListQuery,
+    wanted: impl Fn(&Binding) -> bool,
+) -> Result<Json<Value>, ApiError> {
+    let mut bindings = app.shards.definitions().await?.bindings;
+    bindings.retain(|binding| wanted(binding));
+    bindings.sort_by(|a, b| {
+        let place = |one: &'_ Binding| {
+            let (vhost, source) = (Arc::clone(&one.vhost), Arc::clone(&one.source));
+            (vhost, source, one.target.clone(), Arc::clone(&one.key))
+        };
+        place(a).cmp(&place(b))
+    });
+    let style = query.table_style();
+    query.answer(bindings.iter().map(|binding| describe(binding, style)).collect())
+}
+
+async fn list(
+    identity: Identity,
+    State(app): State<Shared>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    matching(&app, &query, |binding| identity.sees_vhost(&binding.vhost)).await
+}
+
+async fn of_vhost(
+    identity: Identity,
+    State(app): State<Shared>,
+    Names(vhost): Names<String>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    identity.require_vhost(&vhost)?;
+    matching(&app, &query, |binding| *binding.vhost == *vhost).await
+}
+
+async fn of_queue(
+    identity: Identity,
+    State(app): State<Shared>,
+    Names((vhost, queue)): Names<(String, String)>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    identity.require_vhost(&vhost)?;
+    matching(&app, &query, |binding| {
+        *binding.vhost == *vhost && target_parts(&binding.target) == ("queue", &queue)
+    })
+    .await
+}
+
+async fn from_exchange(
+    identity: Identity,
+    State(app): State<Shared>,
+    Names((vhost, exchange)): Names<(String, String)>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    identity.require_vhost(&vhost)?;
+    let exchange = from_path(&exchange);
+    matching(&app, &query, |binding| *binding.vhost == *vhost && *binding.source == *exchange).await
+}
+
+async fn to_exchange(
+    identity: Identity,
+    State(app): State<Shared>,
+    Names((vhost, exchange)): Names<(String, String)>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    identity.require_vhost(&vhost)?;
+    let exchange = from_path(&exchange);
+    matching(&app, &query, |binding| {
+        *binding.vhost == *vhost && target_parts(&binding.target) == ("exchange", exchange)
+    })
+    .await
+}
+
+/// Source and destination of a path.
+struct Ends {
+    vhost: Arc<str>,
+    source: Arc<str>,
+    target: BindingTarget,
+}
+
+impl Ends {
+    fn new(vhost: &str, source: &str, kind: &str, destination: &str) -> Result<Self, ApiError> {
+        let target = match kind {
+            "q" => BindingTarget::Queue(Arc::from(destination)),
+            "e" => BindingTarget::Exchange(Arc::from(from_path(destination))),
+            _ => return Err(ApiError::NotFound),
+        };
+        Ok(Ends { vhost: Arc::from(vhost), source: Arc::from(from_path(source)), target })
+    }
+
+    fn are_of(&self, binding: &Binding) -> bool {
+        binding.vhost == self.vhost
+            && binding.source == self.source
+            && binding.target == self.target
+    }
+
+    /// Write on the destination first, then read on the source (behaviour A117).
+    fn require_rights(&self, identity: &Identity) -> Result<(), ApiError> {
+        let (_, destination) = target_parts(&self.target);
+        identity.require_right(&self.vhost, Right::Write, for_rights(destination))?;
+        identity.require_right(&self.vhost, Right::Read, for_rights(&self.source))
+    }
+
+    async fn find(&self, app: &Shared, props: &str) -> Result<Binding, ApiError> {
+        let bindings = app.shards.definitions().await?.bindings;
+        bindings
+            .into_iter()
+            .filter(|binding| self.are_of(binding))
+            .find(|binding| {
+                let key = properties_key(&binding.key, &binding.arguments);
+                // The path was decoded once; a client may also have sent the key as it is.
+                let plain = binding.arguments.0.is_empty() && *binding.key == *props;
+                key == props || plain
+            })
+            .ok_or(ApiError::NotFound)
+    }
+}
+
+async fn between(
+    identity: Identity,
+    State(app): State<Shared>,
+    Names((vhost, source, kind, destination)): Names<(String, String, String, String)>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    identity.require_vhost(&vhost)?;
+    let ends = Ends::new(&vhost, &source, &kind, &destination)?;
+    matching(&app, &query, |binding| ends.are_of(binding)).await
+}
+
+type BindingPath = (String, String, String, String, String);
+
+async fn one(
+    identity: Identity,
+    State(app): State<Shared>,
+    Names((vhost, source, kind, destination, props)): Names<BindingPath>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    identity.require_vhost(&vhost)?;
+    let ends = Ends::new(&vhost, &source, &kind, &destination)?;
+    let binding = ends.find(&app, &props).await?;
+    Ok(query.answer_one(describe(&binding, query.table_style())))
+}
+
+async fn bind(
+    identity: Identity,
+    State(app): State<Shared>,
+    Names((vhost, source, kind, destination)): Names<(String, String, String, String)>,
+    Body(body): Body,
+) -> Result<(StatusCode, [(HeaderName, String); 1]), ApiError> {
+    identity.require_vhost(&vhost)?;
+    let ends = Ends::new(&vhost, &source, &kind, &destination)?;
+    let body = body_json::body(&body)?;
+    let key = body_json::text(&body, "routing_key")?.unwrap_or_default();
+    check_name("routing key", key)?;
+    let arguments = body_json::arguments(&body)?;
+    ends.require_rights(&identity)?;
+    let props = properties_key(key, &arguments);
+    let request = TopologyRequest::Bind {
+        vhost: ends.vhost,
+        source: ends.source,
+        target: ends.target,
+        key: Arc::from(key),
+        arguments: Arc::new(arguments),
+        connection: None,
+    };
+    app.shards.topology(request).await??;
+    let location = format!(
+        "{}/{}",
+        utf8_percent_encode(&destination, PATH_ESCAPES),
+        utf8_percent_encode(&props, PATH_ESCAPES)
+    );
+    Ok((StatusCode::CREATED, [(LOCATION, location)]))
+}
+
+async fn unbind(
+    identity: Identity,
+    State(app): State<Shared>,
+    Names((vhost, source, kind, destination, props)): Names<BindingPath>,
+) -> Result<StatusCode, ApiError> {
+    identity.require_vhost(&vhost)?;
+    let ends = Ends::new(&vhost, &source, &kind, &destination)?;
+    let binding = ends.find(&app, &props).await?;
+    ends.require_rights(&identity)?;
+    let request = TopologyRequest::Unbind {
+        vhost: ends.vhost,
+        source: ends.source,
+        target: ends.target,
+        key: binding.key,
+        arguments: binding.arguments,
+        connection: None,
+    };
+    app.shards.topology(request).await??;
+    Ok(StatusCode::NO_CONTENT)
+}

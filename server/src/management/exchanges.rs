@@ -1,0 +1,167 @@
+//! `exchanges`: list, of a vhost, one, declare, delete. `amq.default` names the default exchange.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use haremq_engine::access::Right;
+use haremq_engine::topology::{Exchange, TopologyOutcome, TopologyRequest};
+use serde::Deserialize;
+use serde_json::{json, Value};
+
+use super::auth::Identity;
+use super::errors::ApiError;
+use super::extract::{check_name, Body, Names, Query};
+use super::json::TableStyle;
+use super::listing::ListQuery;
+use super::{json as body_json, Shared};
+
+/// What the default exchange, whose name is empty, is called in paths and permissions.
+pub(super) const DEFAULT: &str = "amq.default";
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/exchanges", get(list))
+        .route("/exchanges/{vhost}", get(of_vhost))
+        .route("/exchanges/{vhost}/{exchange}", get(one).put(put).delete(delete))
+}
+
+/// The exchange's own name for a name in a path.
+pub(super) fn from_path(name: &str) -> &str {
+    if name == DEFAULT {
+        ""
+    } else {
+        name
+    }
+}
+
+/// The name that permissions see.
+pub(super) fn for_rights(name: &str) -> &str {
+    if name.is_empty() {
+        DEFAULT
+    } else {
+        name
+    }
+}
+
+fn describe(exchange: &Exchange, style: TableStyle) -> Value {
+    json!({
+        "name": &*exchange.name,
+        "vhost": &*exchange.vhost,
+        "type": exchange.kind.name(),
+        "durable": exchange.durable,
+        "auto_delete": exchange.auto_delete,
+        "internal": exchange.internal,
+        "arguments": style.show(&exchange.arguments),
+    })
+}
+
+async fn matching(
+    app: &Shared,
+    query: &ListQuery,
+    wanted: impl Fn(&Exchange) -> bool,
+) -> Result<Json<Value>, ApiError> {
+    let mut exchanges = app.shards.definitions().await?.exchanges;
+    exchanges.retain(|exchange| wanted(exchange));
+    exchanges.sort_by(|a, b| (&a.vhost, &a.name).cmp(&(&b.vhost, &b.name)));
+    let style = query.table_style();
+    query.answer(exchanges.iter().map(|exchange| describe(exchange, style)).collect())
+}
+
+async fn list(
+    identity: Identity,
+    State(app): State<Shared>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    matching(&app, &query, |exchange| identity.sees_vhost(&exchange.vhost)).await
+}
+
+async fn of_vhost(
+    identity: Identity,
+    State(app): State<Shared>,
+    Names(vhost): Names<String>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    identity.require_vhost(&vhost)?;
+    matching(&app, &query, |exchange| *exchange.vhost == *vhost).await
+}
+
+async fn find(app: &Shared, vhost: &str, name: &str) -> Result<Exchange, ApiError> {
+    let exchanges = app.shards.definitions().await?.exchanges;
+    exchanges
+        .into_iter()
+        .find(|exchange| *exchange.vhost == *vhost && *exchange.name == *name)
+        .ok_or(ApiError::NotFound)
+}
+
+async fn one(
+    identity: Identity,
+    State(app): State<Shared>,
+    Names((vhost, name)): Names<(String, String)>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    identity.require_vhost(&vhost)?;
+    let exchange = find(&app, &vhost, from_path(&name)).await?;
+    Ok(query.answer_one(describe(&exchange, query.table_style())))
+}
+
+async fn put(
+    identity: Identity,
+    State(app): State<Shared>,
+    Names((vhost, name)): Names<(String, String)>,
+    Body(body): Body,
+) -> Result<StatusCode, ApiError> {
+    if identity.accounts().vhost(&vhost).is_none() {
+        return Err(ApiError::NotFoundBecause("vhost_not_found".to_owned()));
+    }
+    check_name("exchange", &name)?;
+    let body = body_json::body(&body)?;
+    let name = from_path(&name);
+    identity.require_right(&vhost, Right::Configure, for_rights(name))?;
+    let arguments = body_json::arguments(&body)?;
+    if let Some(alternate) = arguments.get("alternate-exchange").and_then(|value| value.as_str()) {
+        identity.require_right(&vhost, Right::Read, name)?;
+        identity.require_right(&vhost, Right::Write, for_rights(alternate))?;
+    }
+    let request = TopologyRequest::DeclareExchange {
+        vhost: Arc::from(vhost),
+        name: Arc::from(name),
+        kind: Arc::from(body_json::text(&body, "type")?.unwrap_or("direct")),
+        durable: body_json::flag(&body, "durable")?,
+        auto_delete: body_json::flag(&body, "auto_delete")?,
+        internal: body_json::flag(&body, "internal")?,
+        arguments: Arc::new(arguments),
+    };
+    match app.shards.topology(request).await?? {
+        TopologyOutcome::Created(true) => Ok(StatusCode::CREATED),
+        _ => Ok(StatusCode::NO_CONTENT),
+    }
+}
+
+/// Query of a deletion.
+#[derive(Debug, Deserialize)]
+struct DeleteQuery {
+    #[serde(rename = "if-unused")]
+    if_unused: Option<String>,
+}
+
+async fn delete(
+    identity: Identity,
+    State(app): State<Shared>,
+    Names((vhost, name)): Names<(String, String)>,
+    Query(query): Query<DeleteQuery>,
+) -> Result<StatusCode, ApiError> {
+    identity.require_vhost(&vhost)?;
+    let name = from_path(&name);
+    find(&app, &vhost, name).await?;
+    identity.require_right(&vhost, Right::Configure, for_rights(name))?;
+    let request = TopologyRequest::DeleteExchange {
+        vhost: Arc::from(vhost),
+        name: Arc::from(name),
+        if_unused: query.if_unused.as_deref() == Some("true"),
+    };
+    app.shards.topology(request).await??;
+    Ok(StatusCode::NO_CONTENT)
+}

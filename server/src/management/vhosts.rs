@@ -1,0 +1,106 @@
+//! `vhosts`: list, one, create or describe, delete (behaviour B65).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use haremq_engine::topology::{TopologyOutcome, TopologyRequest, Vhost};
+use serde_json::{json, Value};
+
+use super::auth::Identity;
+use super::errors::ApiError;
+use super::extract::{check_name, Body, Names, Query};
+use super::listing::ListQuery;
+use super::{accounts, json as body_json, overview, Shared};
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/vhosts", get(list))
+        .route("/vhosts/{vhost}", get(one).put(put).delete(delete))
+}
+
+async fn list(identity: Identity, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
+    let mut vhosts: Vec<&Vhost> = identity.accounts().vhosts().collect();
+    vhosts.retain(|vhost| identity.sees_vhost_name(&vhost.name));
+    vhosts.sort_by(|a, b| a.name.cmp(&b.name));
+    query.answer(vhosts.into_iter().map(describe).collect())
+}
+
+async fn one(
+    identity: Identity,
+    Names(name): Names<String>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    identity.require_administrator()?;
+    let vhost = identity.accounts().vhost(&name).ok_or(ApiError::NotFound)?;
+    Ok(query.answer_one(describe(vhost)))
+}
+
+fn describe(vhost: &Vhost) -> Value {
+    let tags = overview::tags(&vhost.tags);
+    json!({
+        "name": &*vhost.name,
+        "description": &*vhost.description,
+        "tags": tags,
+        "metadata": {"description": &*vhost.description, "tags": tags},
+        "tracing": vhost.tracing,
+    })
+}
+
+async fn put(
+    identity: Identity,
+    State(app): State<Shared>,
+    Names(name): Names<String>,
+    Body(body): Body,
+) -> Result<StatusCode, ApiError> {
+    identity.require_administrator()?;
+    check_name("vhost", &name)?;
+    let body = body_json::body(&body)?;
+    if body_json::flag(&body, "tracing")? {
+        return Err(ApiError::bad_request("tracing is not supported"));
+    }
+    let name: Arc<str> = Arc::from(name);
+    let current = identity.accounts().vhost(&name);
+    let description = body_json::text(&body, "description")?.map(Arc::from);
+    let tags = body_json::tags(&body)?;
+    let request = TopologyRequest::AddVhost {
+        name: Arc::clone(&name),
+        description: description
+            .or_else(|| current.map(|vhost| Arc::clone(&vhost.description)))
+            .unwrap_or_else(|| Arc::from("")),
+        tags: tags.or_else(|| current.map(|vhost| vhost.tags.clone())).unwrap_or_default(),
+    };
+    let created = accounts::change(&app, request).await?? == TopologyOutcome::Created(true);
+    if created && !identity.is_operator() {
+        // As RabbitMQ: whoever makes a vhost may use it.
+        let all: Arc<str> = Arc::from(".*");
+        let request = TopologyRequest::SetPermission {
+            vhost: name,
+            user: Arc::clone(&identity.name),
+            configure: Arc::clone(&all),
+            write: Arc::clone(&all),
+            read: all,
+        };
+        accounts::change(&app, request).await??;
+    }
+    Ok(if created { StatusCode::CREATED } else { StatusCode::NO_CONTENT })
+}
+
+async fn delete(
+    identity: Identity,
+    State(app): State<Shared>,
+    Names(name): Names<String>,
+) -> Result<StatusCode, ApiError> {
+    identity.require_administrator()?;
+    if identity.accounts().vhost(&name).is_none() {
+        return Err(ApiError::NotFound);
+    }
+    let request = TopologyRequest::DeleteVhost { name: Arc::from(name) };
+    match accounts::change(&app, request).await? {
+        Err(haremq_engine::topology::TopologyError::NoVhost { .. }) => Err(ApiError::NotFound),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(StatusCode::NO_CONTENT),
+    }
+}

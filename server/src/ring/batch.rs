@@ -1,0 +1,310 @@
+//! What crosses a ring at once: everything one shard had for another in one turn, in order.
+
+use haremq_engine::ids::{ChannelKey, QueueId, Seq};
+use haremq_engine::mail::{Command, Delivery, DeliveryTo, Notice, PeerMail, Publish};
+use haremq_engine::message::MessageRef;
+
+/// One item of a batch, as it is read. Borrowed kinds borrow from the batch.
+#[derive(Debug)]
+pub enum Mail<'a> {
+    Publish(Publish<'a>),
+    Delivery(Delivery<'a>),
+    Command(Command),
+    Notice(Notice),
+    Peer(PeerMail),
+}
+
+/// The order of kinds; the items themselves lie in one vector per kind, so that the two hot ones
+/// are as small as they can be.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Publish,
+    Delivery,
+    Command,
+    Notice,
+    Peer,
+}
+
+/// A message whose octets lie in the batch, one string behind the other.
+#[derive(Clone, Copy, Debug)]
+struct PackedMessage {
+    start: usize,
+    exchange_length: u32,
+    routing_key_length: u32,
+    properties_length: u32,
+    body_length: u32,
+    expiration_ms: Option<u64>,
+    persistent: bool,
+    priority: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PackedPublish {
+    message: PackedMessage,
+    queues_start: u32,
+    queues_length: u32,
+    confirm: Option<(ChannelKey, u64)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PackedDelivery {
+    message: PackedMessage,
+    to: DeliveryTo,
+    queue: QueueId,
+    seq: Seq,
+    redelivered: bool,
+}
+
+/// A batch being filled, on its way, or being read.
+#[derive(Debug, Default)]
+pub struct RingBatch {
+    kinds: Vec<Kind>,
+    octets: Vec<u8>,
+    queues: Vec<QueueId>,
+    publishes: Vec<PackedPublish>,
+    deliveries: Vec<PackedDelivery>,
+    commands: Vec<Command>,
+    notices: Vec<Notice>,
+    peers: Vec<PeerMail>,
+}
+
+/// Octets of memory that a batch keeps when it is emptied for reuse.
+const KEPT_OCTETS: usize = 1 << 20;
+
+impl RingBatch {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    /// Items in it.
+    pub fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// Octets of messages in it.
+    pub fn octets(&self) -> usize {
+        self.octets.len()
+    }
+
+    pub fn publish(&mut self, publish: &Publish<'_>) {
+        let message = pack(&mut self.octets, &publish.message);
+        let queues_start = length(self.queues.len());
+        self.queues.extend_from_slice(publish.queues);
+        self.publishes.push(PackedPublish {
+            message,
+            queues_start,
+            queues_length: length(publish.queues.len()),
+            confirm: publish.confirm,
+        });
+        self.kinds.push(Kind::Publish);
+    }
+
+    pub fn deliver(&mut self, delivery: &Delivery<'_>) {
+        let message = pack(&mut self.octets, &delivery.message);
+        let Delivery { to, queue, seq, redelivered, message: _ } = *delivery;
+        self.deliveries.push(PackedDelivery { message, to, queue, seq, redelivered });
+        self.kinds.push(Kind::Delivery);
+    }
+
+    pub fn command(&mut self, command: Command) {
+        self.commands.push(command);
+        self.kinds.push(Kind::Command);
+    }
+
+    pub fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+        self.kinds.push(Kind::Notice);
+    }
+
+    pub fn peer(&mut self, mail: PeerMail) {
+        self.peers.push(mail);
+        self.kinds.push(Kind::Peer);
+    }
+
+    /// Hands every item to `visit`, in the order they were put in, and leaves the batch empty.
+    pub fn drain(&mut self, mut visit: impl FnMut(Mail<'_>)) {
+        let mut publishes = self.publishes.drain(..);
+        let mut deliveries = self.deliveries.drain(..);
+        let mut commands = self.commands.drain(..);
+        let mut notices = self.notices.drain(..);
+        let mut peers = self.peers.drain(..);
+        for kind in self.kinds.drain(..) {
+            let mail = match kind {
+                Kind::Publish => publishes.next().map(|packed| {
+                    let start = packed.queues_start as usize;
+                    Mail::Publish(Publish {
+                        message: unpack(&self.octets, &packed.message),
+                        queues: &self.queues[start..start + packed.queues_length as usize],
+                        confirm: packed.confirm,
+                    })
+                }),
+                Kind::Delivery => deliveries.next().map(|packed| {
+                    let PackedDelivery { message, to, queue, seq, redelivered } = packed;
+                    let message = unpack(&self.octets, &message);
+                    Mail::Delivery(Delivery { to, queue, seq, redelivered, message })
+                }),
+                Kind::Command => commands.next().map(Mail::Command),
+                Kind::Notice => notices.next().map(Mail::Notice),
+                Kind::Peer => peers.next().map(Mail::Peer),
+            };
+            visit(mail.expect("a batch has an item for each kind it lists"));
+        }
+        self.octets.clear();
+        self.queues.clear();
+    }
+
+    /// Gives up memory that one huge message made it take.
+    pub(super) fn shrink(&mut self) {
+        self.octets.shrink_to(KEPT_OCTETS);
+    }
+}
+
+fn length(octets: usize) -> u32 {
+    u32::try_from(octets).expect("no part of a message is over 4 GiB")
+}
+
+fn pack(octets: &mut Vec<u8>, message: &MessageRef<'_>) -> PackedMessage {
+    let start = octets.len();
+    let MessageRef { exchange, routing_key, properties, body, .. } = *message;
+    octets.reserve(exchange.len() + routing_key.len() + properties.len() + body.len());
+    octets.extend_from_slice(exchange);
+    octets.extend_from_slice(routing_key);
+    octets.extend_from_slice(properties);
+    octets.extend_from_slice(body);
+    PackedMessage {
+        start,
+        exchange_length: length(exchange.len()),
+        routing_key_length: length(routing_key.len()),
+        properties_length: length(properties.len()),
+        body_length: length(body.len()),
+        expiration_ms: message.expiration_ms,
+        persistent: message.persistent,
+        priority: message.priority,
+    }
+}
+
+fn unpack<'a>(octets: &'a [u8], packed: &PackedMessage) -> MessageRef<'a> {
+    let rest = &octets[packed.start..];
+    let (exchange, rest) = rest.split_at(packed.exchange_length as usize);
+    let (routing_key, rest) = rest.split_at(packed.routing_key_length as usize);
+    let (properties, rest) = rest.split_at(packed.properties_length as usize);
+    MessageRef {
+        exchange,
+        routing_key,
+        properties,
+        body: &rest[..packed.body_length as usize],
+        persistent: packed.persistent,
+        priority: packed.priority,
+        expiration_ms: packed.expiration_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use haremq_engine::ids::{ConnectionId, ConsumerKey, ShardId};
+    use haremq_engine::mail::Outcome;
+
+    fn message<'a>(exchange: &'a [u8], key: &'a [u8], body: &'a [u8]) -> MessageRef<'a> {
+        MessageRef {
+            exchange,
+            routing_key: key,
+            properties: b"\x10\x00\x02",
+            body,
+            persistent: true,
+            priority: 7,
+            expiration_ms: Some(60_000),
+        }
+    }
+
+    #[test]
+    fn mail_comes_out_as_it_went_in_and_in_order() {
+        let connection = ConnectionId::new(ShardId(3), 9);
+        let channel = ChannelKey { connection, channel: 1, incarnation: 4 };
+        let consumer = ConsumerKey { connection, channel: 1, serial: 2 };
+        let mut batch = RingBatch::new();
+        for round in 0..2 {
+            batch.publish(&Publish {
+                message: message(b"orders", b"a.b", b"first"),
+                queues: &[QueueId(1), QueueId(2)],
+                confirm: Some((channel, 8)),
+            });
+            batch.command(Command::Settle {
+                queue: QueueId(5),
+                seq: Seq(6),
+                consumer: Some(consumer),
+                outcome: Outcome::Requeue,
+            });
+            batch.deliver(&Delivery {
+                to: DeliveryTo::Consumer { consumer, no_ack: false },
+                queue: QueueId(7),
+                seq: Seq(8),
+                redelivered: true,
+                message: message(b"", b"q", b""),
+            });
+            batch.notice(Notice::Empty { channel });
+            batch.publish(&Publish {
+                message: message(b"", b"", b"second"),
+                queues: &[QueueId(3)],
+                confirm: None,
+            });
+            assert_eq!(batch.len(), 5);
+
+            let mut seen = Vec::new();
+            batch.drain(|mail| {
+                seen.push(match mail {
+                    Mail::Publish(publish) => {
+                        assert_eq!(publish.message.properties, b"\x10\x00\x02");
+                        assert_eq!(publish.message.priority, 7);
+                        assert_eq!(publish.message.expiration_ms, Some(60_000));
+                        format!(
+                            "publish {:?} {:?} {:?} {:?}",
+                            String::from_utf8_lossy(publish.message.exchange),
+                            String::from_utf8_lossy(publish.message.body),
+                            publish.queues,
+                            publish.confirm.map(|(_, number)| number),
+                        )
+                    }
+                    Mail::Delivery(delivery) => format!(
+                        "delivery {:?} {} {}",
+                        delivery.seq, delivery.redelivered, delivery.message.persistent
+                    ),
+                    Mail::Command(Command::Settle { seq, .. }) => format!("settle {seq:?}"),
+                    Mail::Notice(Notice::Empty { channel }) => format!("empty {}", channel.channel),
+                    other => format!("{other:?}"),
+                });
+            });
+            assert_eq!(
+                seen,
+                [
+                    "publish \"orders\" \"first\" [QueueId(1), QueueId(2)] Some(8)",
+                    "settle Seq(6)",
+                    "delivery Seq(8) true true",
+                    "empty 1",
+                    "publish \"\" \"second\" [QueueId(3)] None",
+                ],
+                "round {round}"
+            );
+            assert!(batch.is_empty());
+            assert_eq!(batch.octets(), 0);
+        }
+    }
+
+    #[test]
+    fn a_reused_batch_does_not_keep_the_memory_of_one_huge_message() {
+        let mut batch = RingBatch::new();
+        let body = vec![0; 8 << 20];
+        batch.publish(&Publish {
+            message: message(b"", b"", &body),
+            queues: &[QueueId(1)],
+            confirm: None,
+        });
+        batch.drain(|_| ());
+        batch.shrink();
+        assert!(batch.octets.capacity() <= KEPT_OCTETS);
+    }
+}

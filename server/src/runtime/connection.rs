@@ -1,0 +1,245 @@
+//! The task of one client's socket: both directions, one after the other.
+//!
+//! Reads go into the shard's one read buffer, which is free again when the call is over; what is
+//! left of an incomplete frame, or of input that must wait, is carried over in a vector of the
+//! connection's own. An idle connection holds no buffer at all.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use futures_lite::{AsyncRead, AsyncWrite};
+use glommio::net::TcpStream;
+use haremq_engine::ids::{ConnectionId, ShardId};
+use haremq_engine::mail::Command;
+use haremq_engine::topology::TopologyRequest;
+
+use super::budget::Budget;
+use super::cell::ConnectionCell;
+use super::reset;
+use super::shard::ShardRuntime;
+use crate::amqp::Connection;
+
+/// Input kept for a connection that does not take it now, beyond which its socket is not read.
+const CARRY_MAX: usize = 256 << 10;
+/// Memory that an empty carry may keep.
+const CARRY_KEPT: usize = 4 << 10;
+
+/// Why `poll` came back.
+enum Step {
+    /// The reactor is to have a look; go on afterwards.
+    Pause,
+    /// All has been said.
+    Finished,
+    /// The socket is closed or broken, or the connection must not go on.
+    Gone,
+}
+
+struct Socket {
+    runtime: Rc<ShardRuntime>,
+    cell: Rc<ConnectionCell>,
+    stream: TcpStream,
+    /// Octets read and not yet consumed.
+    carry: Vec<u8>,
+    /// `carry` was refused for another reason than being incomplete.
+    stalled: bool,
+}
+
+/// Serves an accepted socket until its end. The shard's load counts it already.
+pub(super) fn serve(runtime: &Rc<ShardRuntime>, socket: std::net::TcpStream) {
+    let addresses = socket.peer_addr().and_then(|peer| Ok((peer, socket.local_addr()?)));
+    // Nagle's algorithm would hold back the end of every turn.
+    let prepared = socket.set_nodelay(true).and(addresses);
+    let (peer, local) = match prepared {
+        Ok(addresses) if !runtime.is_stopping() => addresses,
+        _ => return runtime.connection_ended(),
+    };
+    let id = runtime.next_connection();
+    let cell = {
+        let mut host = runtime.host.borrow_mut();
+        host.begin();
+        let settings = runtime.settings.clone();
+        let now = host.world.now;
+        let shard = host.world.shard();
+        let connection = Connection::new(settings, id, shard, peer, local, now);
+        let cell = Rc::new(ConnectionCell::new(id, connection));
+        host.world.connections.insert(id, cell.clone());
+        cell
+    };
+    let stream = TcpStream::from(socket2::Socket::from(socket));
+    let runtime = runtime.clone();
+    let socket = Socket { runtime, cell, stream, carry: Vec::new(), stalled: false };
+    glommio::spawn_local(socket.run()).detach();
+}
+
+impl Socket {
+    async fn run(mut self) {
+        let end = loop {
+            match poll_fn(|cx| self.poll(cx)).await {
+                Step::Pause => Budget::pause().await,
+                end => break end,
+            }
+        };
+        let reset = self.cell.with(|connection| connection.should_reset()).unwrap_or(false);
+        self.disconnected();
+        if reset {
+            reset::reset(&self.stream);
+        } else if matches!(end, Step::Finished) {
+            // Say that this is the end, and take what lies in the receive buffer: closing over
+            // unread octets would be a reset, which can overtake our last words.
+            let _ = self.stream.shutdown(Shutdown::Write).await;
+            poll_fn(|cx| self.discard(cx)).await;
+        }
+        drop(self.stream);
+        self.runtime.connection_ended();
+    }
+
+    /// As much as can be done without waiting.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        self.cell.register(cx);
+        self.runtime.budget.enter();
+        loop {
+            let wrote = match self.write(cx) {
+                Ok(wrote) => wrote,
+                Err(_) => return Poll::Ready(Step::Gone),
+            };
+            if self.cell.is_broken() || self.runtime.is_cut_off() {
+                return Poll::Ready(Step::Gone);
+            }
+            let over = |connection: &mut Connection| {
+                connection.is_finished() && connection.output().is_empty()
+            };
+            if self.cell.with(over).unwrap_or(true) {
+                return Poll::Ready(Step::Finished);
+            }
+            let took = match self.take_input(cx) {
+                Ok(took) => took,
+                Err(_) => return Poll::Ready(Step::Gone),
+            };
+            if !wrote && !took {
+                return Poll::Pending;
+            }
+            if self.runtime.budget.is_spent() {
+                return Poll::Ready(Step::Pause);
+            }
+        }
+    }
+
+    /// One write of all output there is. True if anything left.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let Socket { cell, stream, runtime, .. } = self;
+        let attempt = cell.with(|connection| match connection.output() {
+            [] => None,
+            output => Some(Pin::new(stream).poll_write(cx, output)),
+        });
+        match attempt.flatten() {
+            None | Some(Poll::Pending) => Ok(false),
+            Some(Poll::Ready(Ok(0))) => Err(io::ErrorKind::WriteZero.into()),
+            Some(Poll::Ready(Ok(octets))) => {
+                runtime.turn(Some(cell.id), |host| {
+                    let mut view = host.view();
+                    cell.with(|connection| connection.wrote(octets, &mut view));
+                    host.world.touch(cell);
+                });
+                Ok(true)
+            }
+            Some(Poll::Ready(Err(error))) => Err(error),
+        }
+    }
+
+    /// Feeds the connection, from what was kept or from the socket. True if it got something it
+    /// may have used.
+    fn take_input(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if !self.cell.with(|connection| connection.wants_input()).unwrap_or(false) {
+            return Ok(false);
+        }
+        if self.stalled {
+            let carry = std::mem::take(&mut self.carry);
+            self.receive(&carry);
+            // Nothing was consumed: the vector goes back as it is instead of being copied.
+            if self.carry.len() == carry.len() {
+                self.carry = carry;
+            }
+            return Ok(true);
+        }
+        if self.carry.len() >= CARRY_MAX {
+            return Ok(false);
+        }
+        {
+            let mut host = self.runtime.host.borrow_mut();
+            if !host.has_room() {
+                host.await_room(&self.cell);
+                return Ok(false);
+            }
+        }
+        let mut buffer = self.runtime.take_read_buffer();
+        let kept = self.carry.len();
+        let outcome = match Pin::new(&mut self.stream).poll_read(cx, &mut buffer[kept..]) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(0)) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Poll::Ready(Ok(octets)) => {
+                buffer[..kept].copy_from_slice(&self.carry);
+                self.carry.clear();
+                self.receive(&buffer[..kept + octets]);
+                Ok(true)
+            }
+            Poll::Ready(Err(error)) => Err(error),
+        };
+        self.runtime.return_read_buffer(buffer);
+        outcome
+    }
+
+    /// Hands octets to the connection and keeps what it leaves. `carry` is empty before.
+    fn receive(&mut self, octets: &[u8]) {
+        let cell = &self.cell;
+        let consumed = self.runtime.turn(Some(cell.id), |host| {
+            let mut view = host.view();
+            let consumed = cell.with(|connection| connection.receive(octets, &mut view));
+            host.world.touch(cell);
+            consumed
+        });
+        let rest = &octets[consumed.unwrap_or(octets.len()).min(octets.len())..];
+        if rest.is_empty() && self.carry.capacity() > CARRY_KEPT {
+            self.carry = Vec::new();
+        }
+        self.carry.extend_from_slice(rest);
+        let wants = self.cell.with(|connection| connection.wants_input()).unwrap_or(false);
+        self.stalled = !rest.is_empty() && !wants;
+    }
+
+    /// The shard forgets the connection.
+    fn disconnected(&mut self) {
+        let cell = &self.cell;
+        self.runtime.turn(Some(cell.id), |host| {
+            let mut view = host.view();
+            if cell.with(|connection| connection.disconnected(&mut view)).is_none() {
+                forget(host, cell.id, self.runtime.shards());
+            }
+            host.world.remove(cell.id);
+        });
+    }
+
+    fn discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut buffer = self.runtime.take_read_buffer();
+        let _ = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
+        self.runtime.return_read_buffer(buffer);
+        Poll::Ready(())
+    }
+}
+
+/// For a connection whose own state cannot be trusted any more: its consumers and exclusive
+/// queues go. What it had not settled stays unsettled until the next start.
+fn forget(host: &mut super::host::Host, connection: ConnectionId, shards: u16) {
+    for shard in (0..shards).map(ShardId) {
+        let command = Command::Forget { connection };
+        if shard == host.world.shard() {
+            host.command(command);
+        } else {
+            host.world.port.batch(shard).command(command);
+        }
+    }
+    host.request(TopologyRequest::DropConnection { connection });
+}

@@ -1,0 +1,295 @@
+//! The host of one shard: owns the engine's shard and everything it meets, and runs its turns.
+//!
+//! Lives in one cell on the shard's thread ([`super::shard::ShardRuntime`]); never borrowed across
+//! an await. A turn is: input (by the caller), then effects, deliveries, effects and the ends of
+//! the turns of the connections that were touched, until nothing is left to do or the turn has
+//! been long enough; then the rings are flushed and the tasks that have something to write woken.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use glommio::io::DmaBuffer;
+use haremq_engine::ids::{ConnectionId, ShardId};
+use haremq_engine::log::{LogCompletion, LogEffect, LogError};
+use haremq_engine::mail::{Command, Notice, PeerMail, Requester};
+use haremq_engine::shard::Effect;
+use haremq_engine::topology::TopologyRequest;
+
+use super::abort;
+use super::cell::ConnectionCell;
+use super::clock::Clock;
+use super::desk::Desk;
+use super::world::{EngineShard, View, World};
+use crate::ring::{Mail, Port, RingBatch};
+
+/// A turn that has lasted this long leaves the rest to the next one.
+const TURN_MAX: Duration = Duration::from_micros(300);
+/// How often connections are asked whether a deadline of theirs has passed. They count in
+/// seconds (heartbeats, handshakes).
+const DEADLINE_SCAN_US: u64 = 200_000;
+
+pub(super) struct Host {
+    pub(super) shard: EngineShard,
+    pub(super) world: World,
+    pub(super) desk: Desk,
+    clock: Clock,
+    /// Asked for by the log, to be carried out by tasks.
+    log_effects: Vec<LogEffect<DmaBuffer>>,
+    /// To be woken at the end of the turn.
+    roused: Vec<Rc<ConnectionCell>>,
+    /// Would read if there were room.
+    starved: Vec<Rc<ConnectionCell>>,
+    /// The last turn ended before its work did.
+    unfinished: bool,
+    next_scan_us: u64,
+}
+
+impl Host {
+    pub(super) fn new(shard: EngineShard, port: Port, clock: Clock) -> Self {
+        Host {
+            desk: Desk::new(port.shard()),
+            world: World::new(clock.now(), port),
+            shard,
+            clock,
+            log_effects: Vec::new(),
+            roused: Vec::new(),
+            starved: Vec::new(),
+            unfinished: false,
+            next_scan_us: 0,
+        }
+    }
+
+    /// The broker for a call into a connection.
+    pub(super) fn view(&mut self) -> View<'_> {
+        View { shard: &mut self.shard, world: &mut self.world }
+    }
+
+    /// Before any input of a turn: sets the clock.
+    pub(super) fn begin(&mut self) {
+        self.world.now = self.clock.now();
+    }
+
+    /// After the input: see the module. `current` is the connection whose task runs the turn and
+    /// which need not be woken.
+    pub(super) fn turn(&mut self, current: Option<ConnectionId>) {
+        let started = Instant::now();
+        self.unfinished = loop {
+            self.world.stirred = false;
+            self.effects();
+            let more = self.dispatch();
+            self.effects();
+            self.end_turns();
+            if !more && !self.world.stirred && !self.world.has_touched() {
+                break false;
+            }
+            if started.elapsed() >= TURN_MAX {
+                // What a connection has encoded may leave all the same.
+                self.effects();
+                break true;
+            }
+        };
+        self.world.port.flush();
+        if self.unfinished {
+            self.world.port.bell().ring();
+        }
+        self.feed_starved();
+        for cell in self.roused.drain(..) {
+            cell.roused.set(false);
+            if current != Some(cell.id) {
+                cell.wake();
+            }
+        }
+    }
+
+    /// Whether there is work for a turn though nothing arrives.
+    pub(super) fn has_work(&self) -> bool {
+        self.unfinished || self.world.port.has_work()
+    }
+
+    /// What tasks have to be spawned for.
+    pub(super) fn take_log_effects(&mut self) -> Vec<LogEffect<DmaBuffer>> {
+        std::mem::take(&mut self.log_effects)
+    }
+
+    /// A task has carried out a log effect. An error is final.
+    pub(super) fn complete(
+        &mut self,
+        completion: LogCompletion<DmaBuffer>,
+    ) -> Result<(), LogError> {
+        abort::on_panic(|| self.shard.complete(self.world.now, completion))
+    }
+
+    /// False while connections should not be read from.
+    pub(super) fn has_room(&self) -> bool {
+        self.shard.has_room() && !self.world.port.is_congested()
+    }
+
+    /// Has the connection woken when there is room again.
+    pub(super) fn await_room(&mut self, cell: &Rc<ConnectionCell>) {
+        if !cell.starved.replace(true) {
+            self.starved.push(cell.clone());
+        }
+    }
+
+    fn feed_starved(&mut self) {
+        if !self.starved.is_empty() && self.has_room() {
+            for cell in self.starved.drain(..) {
+                cell.starved.set(false);
+                cell.wake();
+            }
+        }
+    }
+
+    /// Whether [`Host::tick`] has anything to do. Sets the clock.
+    pub(super) fn is_due(&mut self) -> bool {
+        self.begin();
+        let now_us = self.world.now.monotonic_us;
+        let shard_due = self.shard.deadline_us().is_some_and(|due| due <= now_us);
+        let scan_due = !self.world.connections.is_empty() && now_us >= self.next_scan_us;
+        shard_due || scan_due || self.has_work() || !self.starved.is_empty()
+    }
+
+    /// How long until the shard wants a tick, if it wants one.
+    pub(super) fn until_due(&mut self) -> Option<Duration> {
+        self.begin();
+        let due = self.shard.deadline_us()?;
+        Some(Duration::from_micros(due.saturating_sub(self.world.now.monotonic_us)))
+    }
+
+    /// Begins to make everything durable.
+    pub(super) fn stop(&mut self) {
+        self.world.stirred = true;
+        abort::on_panic(|| self.shard.stop(self.world.now));
+    }
+
+    /// Nothing is left to be written, sent or received.
+    pub(super) fn is_quiet(&self) -> bool {
+        let port = &self.world.port;
+        self.shard.is_quiet() && port.is_flushed() && !port.has_work()
+    }
+
+    /// A change of the topology that management asks for. On shard 0 only.
+    pub(super) fn topology_request(&mut self, ticket: u64, request: TopologyRequest) {
+        self.world.stirred = true;
+        abort::on_panic(|| self.shard.request(self.world.now, ticket, request));
+    }
+
+    /// Time passes.
+    pub(super) fn tick(&mut self) {
+        let now = self.world.now;
+        if self.shard.deadline_us().is_some_and(|due| due <= now.monotonic_us) {
+            abort::on_panic(|| self.shard.tick(now));
+        }
+        if now.monotonic_us >= self.next_scan_us {
+            self.next_scan_us = now.monotonic_us + DEADLINE_SCAN_US;
+            let due = |cell: &&Rc<ConnectionCell>| {
+                let deadline = cell.with(|connection| connection.deadline_us()).flatten();
+                deadline.is_some_and(|due| due <= now.monotonic_us)
+            };
+            let due: Vec<_> = self.world.connections.values().filter(due).cloned().collect();
+            for cell in due {
+                let mut view = View { shard: &mut self.shard, world: &mut self.world };
+                cell.with(|connection| connection.tick(&mut view));
+                self.world.touch(&cell);
+            }
+        }
+    }
+
+    /// Takes in everything that one peer had to say.
+    pub(super) fn receive_batch(&mut self, from: ShardId, batch: &mut RingBatch) {
+        batch.drain(|mail| match mail {
+            Mail::Publish(publish) => {
+                abort::on_panic(|| self.shard.publish(self.world.now, &publish));
+            }
+            Mail::Delivery(delivery) => {
+                if let Some(command) = self.world.deliver(from, &delivery) {
+                    self.world.port.batch(from).command(command);
+                }
+            }
+            Mail::Command(command) => self.command(command),
+            Mail::Notice(notice) => self.notice(notice),
+            Mail::Peer(mail) => self.peer(mail),
+        });
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        self.world.stirred = true;
+        abort::on_panic(|| self.shard.command(self.world.now, command));
+    }
+
+    pub(super) fn peer(&mut self, mail: PeerMail) {
+        self.world.stirred = true;
+        abort::on_panic(|| self.shard.peer(self.world.now, mail));
+    }
+
+    /// To the topology writer, in nobody's name.
+    pub(super) fn request(&mut self, request: TopologyRequest) {
+        let mail = PeerMail::Request { from: Requester::Nobody, request };
+        if self.world.shard() == ShardId::TOPOLOGY_WRITER {
+            self.peer(mail);
+        } else {
+            self.world.port.batch(ShardId::TOPOLOGY_WRITER).peer(mail);
+        }
+    }
+
+    fn effects(&mut self) {
+        while let Some(effect) = abort::on_panic(|| self.shard.poll_effect(self.world.now)) {
+            match effect {
+                Effect::Log(effect) => self.log_effects.push(effect),
+                Effect::Notice(notice) => self.notice(notice),
+                Effect::Peer { to, mail } if to == self.world.shard() => self.peer(mail),
+                Effect::Peer { to, mail } => self.world.port.batch(to).peer(mail),
+                Effect::Answer { ticket, result } => self.desk.answer(ticket, result),
+                Effect::Review => self.review(),
+            }
+        }
+    }
+
+    /// Brings a notice to its connection, here or elsewhere. One for a connection that has gone
+    /// is dropped: nobody is left who asked.
+    fn notice(&mut self, notice: Notice) {
+        let connection = notice.channel().connection;
+        if connection.shard() != self.world.shard() {
+            self.world.port.batch(connection.shard()).notice(notice);
+        } else if Desk::is_addressed(connection) {
+            self.desk.notice(notice);
+        } else if let Some(cell) = self.world.find(connection).cloned() {
+            let mut view = self.view();
+            cell.with(|connection| connection.notice(notice, &mut view));
+            self.world.touch(&cell);
+        }
+    }
+
+    /// Lets every connection look whether it may stay.
+    fn review(&mut self) {
+        let cells: Vec<_> = self.world.connections.values().cloned().collect();
+        for cell in cells {
+            let mut view = self.view();
+            cell.with(|connection| connection.review(&mut view));
+            self.world.touch(&cell);
+        }
+    }
+
+    /// True if there is more to dispatch at once.
+    fn dispatch(&mut self) -> bool {
+        let Host { shard, world, .. } = self;
+        let more = abort::on_panic(|| shard.dispatch(world.now, world));
+        for command in self.world.take_orphans() {
+            self.command(command);
+        }
+        more
+    }
+
+    fn end_turns(&mut self) {
+        let mut touched = self.world.take_touched();
+        for cell in touched.drain(..) {
+            cell.touched.set(false);
+            let mut view = self.view();
+            cell.with(|connection| connection.end_of_turn(&mut view));
+            if !cell.roused.replace(true) {
+                self.roused.push(cell);
+            }
+        }
+        self.world.recycle_touched(touched);
+    }
+}

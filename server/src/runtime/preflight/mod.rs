@@ -1,0 +1,12 @@
+//! What is looked at before any shard starts, so that a broker that cannot work says why in one
+//! sentence. Runs on the main thread.
+
+mod data_dir;
+mod limits;
+mod listeners;
+mod uring;
+
+pub(super) use data_dir::DataDir;
+pub(super) use limits::{raise_limits, usable_cores};
+pub(super) use listeners::{Bound, Listening, AMQP, MANAGEMENT};
+pub(super) use uring::check_uring;

@@ -1,0 +1,289 @@
+//! A shard's segment files: `<number>.segment` in the shard's directory.
+//!
+//! Written through O_DIRECT and O_DSYNC descriptors, so that a completed write is on stable
+//! storage. A file gets its name only when it has been written out in full and synced; what a
+//! crash leaves of an unfinished one is removed at the next start.
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use glommio::io::{Directory, DmaBuffer, DmaFile, OpenOptions};
+use glommio::GlommioError;
+use haremq_engine::log::{FileId, IoFailure, LogCompletion, LogEffect, SegmentFile};
+use rustc_hash::FxHashMap;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::StartError;
+
+const SUFFIX: &str = ".segment";
+const UNFINISHED_SUFFIX: &str = ".segment.new";
+/// One write when a new file is filled.
+const FILL_BYTES: usize = 1 << 20;
+
+/// The open files. One per shard, shared by the tasks that carry out its log effects.
+pub(super) struct Segments {
+    dir: PathBuf,
+    files: RefCell<FxHashMap<FileId, Rc<DmaFile>>>,
+    /// Octets of all files.
+    bytes: Cell<u64>,
+    /// Size of the buffers that the log collects batches in.
+    batch_bytes: usize,
+}
+
+impl Segments {
+    /// Opens every segment file of the directory. `batch_bytes` is
+    /// [`haremq_engine::log::LogConfig::buffer_bytes`].
+    pub(super) async fn open(
+        dir: PathBuf,
+        batch_bytes: usize,
+    ) -> Result<(Segments, Vec<SegmentFile>), StartError> {
+        let (files, bytes) = (RefCell::default(), Cell::new(0));
+        let segments = Segments { dir, files, bytes, batch_bytes };
+        check_direct_io(&segments.dir).await?;
+        let mut found = Vec::new();
+        for (file, bytes) in scan(&segments.dir)? {
+            let path = segments.path(file);
+            let opened = open(&path).await.map_err(|failure| refused(&path, failure))?;
+            segments.files.borrow_mut().insert(file, Rc::new(opened));
+            segments.bytes.set(segments.bytes.get() + bytes);
+            found.push(SegmentFile { file, bytes });
+        }
+        Ok((segments, found))
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Octets of all files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// Carries out one effect of the log.
+    pub(super) async fn perform(&self, effect: LogEffect<DmaBuffer>) -> LogCompletion<DmaBuffer> {
+        let (ticket, result) = match effect {
+            LogEffect::Write { ticket, file, offset, buffer, length } => {
+                let written = self.write(file, offset, buffer, length).await;
+                (ticket, written.map(|()| LogCompletion::Written { ticket }))
+            }
+            LogEffect::Create { ticket, file, bytes } => {
+                let created = self.create(file, bytes).await;
+                (ticket, created.map(|()| LogCompletion::Created { ticket }))
+            }
+            LogEffect::Read { ticket, file, offset, length } => {
+                let read = self.read(file, offset, length).await;
+                (ticket, read.map(|buffer| LogCompletion::Read { ticket, buffer }))
+            }
+        };
+        result.unwrap_or_else(|error| LogCompletion::Failed { ticket, error })
+    }
+
+    /// Up to `length` octets; fewer only at the end of the file.
+    pub(super) async fn read(
+        &self,
+        file: FileId,
+        offset: u64,
+        length: usize,
+    ) -> Result<DmaBuffer, IoFailure> {
+        let file = self.file(file)?;
+        let read = file.read_at_aligned(offset, length).await.map_err(failure)?;
+        if read.len() != self.batch_bytes {
+            return Ok(read.into());
+        }
+        // The log may take a buffer of this size for a batch later on, and a read result cannot
+        // be written to.
+        let mut buffer = glommio::allocate_dma_buffer_global(read.len());
+        buffer.as_bytes_mut().copy_from_slice(&read);
+        Ok(buffer)
+    }
+
+    async fn write(
+        &self,
+        file: FileId,
+        offset: u64,
+        buffer: Rc<DmaBuffer>,
+        length: usize,
+    ) -> Result<(), IoFailure> {
+        let file = self.file(file)?;
+        let written = if buffer.len() == length {
+            file.write_rc_at(buffer, offset).await
+        } else {
+            // The executor writes whole buffers only, and a shared one cannot be cut.
+            let mut part = glommio::allocate_dma_buffer_global(length);
+            part.as_bytes_mut().copy_from_slice(&buffer.as_bytes()[..length]);
+            drop(buffer);
+            file.write_at(part, offset).await
+        };
+        match written.map_err(failure)? {
+            written if written == length => Ok(()),
+            // A device that takes less than it was given is full or broken.
+            written => Err(IoFailure {
+                code: None,
+                text: format!("only {written} of {length} octets were written"),
+            }),
+        }
+    }
+
+    async fn create(&self, file: FileId, bytes: u64) -> Result<(), IoFailure> {
+        let unfinished = self.dir.join(format!("{:08}{UNFINISHED_SUFFIX}", file.0));
+        // Without O_DSYNC: one sync at the end instead of one for each write.
+        let filled = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .dma_open(&unfinished)
+            .await
+            .map_err(failure)?;
+        let outcome = fill(&filled, bytes).await;
+        if outcome.is_ok() {
+            filled.rename(self.path(file)).await.map_err(failure)?;
+        }
+        filled.close().await.map_err(failure)?;
+        if let Err(error) = outcome {
+            // Give the space back; what matters is the first error.
+            let _ = fs::remove_file(&unfinished);
+            return Err(error);
+        }
+        let directory = Directory::open(&self.dir).await.map_err(failure)?;
+        directory.sync().await.map_err(failure)?;
+        directory.close().await.map_err(failure)?;
+        let opened = open(&self.path(file)).await?;
+        self.files.borrow_mut().insert(file, Rc::new(opened));
+        self.bytes.set(self.bytes.get() + bytes);
+        Ok(())
+    }
+
+    fn file(&self, file: FileId) -> Result<Rc<DmaFile>, IoFailure> {
+        self.files.borrow().get(&file).cloned().ok_or_else(|| IoFailure {
+            code: None,
+            text: format!("there is no segment file {}", self.path(file).display()),
+        })
+    }
+
+    pub(super) fn path(&self, file: FileId) -> PathBuf {
+        self.dir.join(format!("{:08}{SUFFIX}", file.0))
+    }
+}
+
+/// Zeros, synced.
+async fn fill(file: &DmaFile, bytes: u64) -> Result<(), IoFailure> {
+    // Better placement and an early answer if the device is full; not every file system can.
+    if let Err(error) = file.pre_allocate(bytes, false).await {
+        let failure = failure(error);
+        if failure.code != Some(Errno::OPNOTSUPP.raw_os_error()) {
+            return Err(failure);
+        }
+    }
+    let mut zeros = glommio::allocate_dma_buffer_global(FILL_BYTES);
+    zeros.as_bytes_mut().fill(0);
+    let zeros = Rc::new(zeros);
+    let mut offset = 0;
+    while offset < bytes {
+        let left = bytes - offset;
+        let written = if left >= FILL_BYTES as u64 {
+            file.write_rc_at(zeros.clone(), offset).await
+        } else {
+            let mut rest = glommio::allocate_dma_buffer_global(left as usize);
+            rest.as_bytes_mut().fill(0);
+            file.write_at(rest, offset).await
+        };
+        match written.map_err(failure)? {
+            0 => return Err(IoFailure { code: None, text: "the device takes no more".into() }),
+            written => offset += written as u64,
+        }
+    }
+    file.fdatasync().await.map_err(failure)
+}
+
+async fn open(path: &Path) -> Result<DmaFile, IoFailure> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlags::DSYNC.bits() as i32)
+        .dma_open(path)
+        .await
+        .map_err(failure)
+}
+
+fn failure(error: GlommioError<()>) -> IoFailure {
+    match &error {
+        GlommioError::IoError(source) => {
+            IoFailure { code: source.raw_os_error(), text: source.to_string() }
+        }
+        GlommioError::EnhancedIoError { source, path, .. } => IoFailure {
+            code: source.raw_os_error(),
+            text: match path {
+                Some(path) => format!("{}: {source}", path.display()),
+                None => source.to_string(),
+            },
+        },
+        other => IoFailure { code: None, text: other.to_string() },
+    }
+}
+
+/// Why a file of the directory could not be opened: the file system's nature, or anything else.
+fn refused(path: &Path, failure: IoFailure) -> StartError {
+    let unable = [Errno::INVAL, Errno::OPNOTSUPP].map(|errno| Some(errno.raw_os_error()));
+    let path = path.to_owned();
+    if unable.contains(&failure.code) {
+        StartError::DirectIo { path, what: failure.text }
+    } else {
+        StartError::Segment { path, what: failure.text }
+    }
+}
+
+/// Finds out now, and in words, whether the file system can do what the log needs.
+async fn check_direct_io(dir: &Path) -> Result<(), StartError> {
+    let path = dir.join("probe.new");
+    let probe = async {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .custom_flags(OFlags::DSYNC.bits() as i32)
+            .dma_open(&path)
+            .await
+            .map_err(failure)?;
+        let mut page = glommio::allocate_dma_buffer_global(4096);
+        page.as_bytes_mut().fill(0);
+        let written = file.write_at(page, 0).await.map_err(failure);
+        file.close().await.map_err(failure)?;
+        written
+    };
+    let outcome = probe.await;
+    let _ = fs::remove_file(&path);
+    outcome.map(|_| ()).map_err(|failure| refused(&path, failure))
+}
+
+/// The finished files, by number; unfinished ones are removed.
+fn scan(dir: &Path) -> Result<Vec<(FileId, u64)>, StartError> {
+    let failed = |what: &'static str, path: &Path| {
+        let path = path.to_owned();
+        move |source| StartError::DataDirIo { what, path, source }
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed("read", dir))? {
+        let entry = entry.map_err(failed("read", dir))?;
+        let (name, path) = (entry.file_name(), entry.path());
+        let Some(name) = name.to_str() else { continue };
+        if name.ends_with(UNFINISHED_SUFFIX) {
+            fs::remove_file(&path).map_err(failed("remove the unfinished", &path))?;
+        } else if let Some(number) = name.strip_suffix(SUFFIX).and_then(|n| n.parse().ok()) {
+            let bytes = entry.metadata().map_err(failed("read", &path))?.len();
+            found.push((FileId(number), bytes));
+        } else {
+            tracing::warn!(path = %path.display(), "not a segment file, left alone");
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! One shard's runtime: what its tasks share.
+//!
+//! Everything here lives on the shard's thread, behind an `Rc`. The tasks are: the mail task
+//! (rings and mailbox), the ticker, one per connection, one per log effect in flight, and on
+//! shard 0 one per listener.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::Arc;
+
+use glommio::io::DmaBuffer;
+use haremq_engine::ids::{ConnectionId, ShardId};
+use haremq_engine::log::LogEffect;
+
+use super::budget::Budget;
+use super::host::Host;
+use super::mailbox::Mailbox;
+use super::segments::Segments;
+use super::stage::Event;
+use crate::amqp::ConnectionSettings;
+
+/// Octets of one read from a socket at most.
+pub(super) const READ_OCTETS: usize = 256 << 10;
+/// Octets kept from before that may stand in front of them.
+const CARRY_OCTETS: usize = 256 << 10;
+
+/// What all shards share: counters that change with connections, not with messages.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) mailboxes: Vec<Arc<Mailbox>>,
+    /// Connections of each shard, including those on their way to it.
+    pub(super) loads: Vec<AtomicUsize>,
+    /// The last connection's serial number; the first one is 1, 0 is nobody's.
+    pub(super) serial: AtomicU64,
+}
+
+pub(super) struct ShardRuntime {
+    pub(super) shard: ShardId,
+    pub(super) host: RefCell<Host>,
+    pub(super) segments: Segments,
+    pub(super) common: Arc<Common>,
+    pub(super) settings: Rc<ConnectionSettings>,
+    pub(super) budget: Budget,
+    events: Sender<(ShardId, Event)>,
+    read_buffer: Cell<Option<Box<[u8]>>>,
+    /// A clean stop has begun: no new connections.
+    stopping: Cell<bool>,
+    /// The connections' time to say goodbye is over.
+    cut_off: Cell<bool>,
+    /// Turns since the ticker last looked.
+    pub(super) turns: Cell<u64>,
+}
+
+impl ShardRuntime {
+    pub(super) fn new(
+        host: Host,
+        segments: Segments,
+        common: Arc<Common>,
+        settings: ConnectionSettings,
+        events: Sender<(ShardId, Event)>,
+    ) -> Self {
+        ShardRuntime {
+            shard: host.world.shard(),
+            host: RefCell::new(host),
+            segments,
+            common,
+            settings: Rc::new(settings),
+            budget: Budget::new(),
+            events,
+            read_buffer: Cell::new(None),
+            stopping: Cell::new(false),
+            cut_off: Cell::new(false),
+            turns: Cell::new(0),
+        }
+    }
+
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.common.mailboxes[usize::from(self.shard.0)]
+    }
+
+    pub(super) fn shards(&self) -> u16 {
+        self.common.mailboxes.len() as u16
+    }
+
+    /// Tells the main thread.
+    pub(super) fn report(&self, event: Event) {
+        // Nobody listens any more only if the process is ending.
+        let _ = self.events.send((self.shard, event));
+    }
+
+    /// One turn: `input`, and what follows from it. `current` as in [`Host::turn`].
+    pub(super) fn turn<T>(
+        self: &Rc<Self>,
+        current: Option<ConnectionId>,
+        input: impl FnOnce(&mut Host) -> T,
+    ) -> T {
+        self.turns.set(self.turns.get() + 1);
+        let (outcome, effects) = {
+            let mut host = self.host.borrow_mut();
+            host.begin();
+            let outcome = input(&mut host);
+            host.turn(current);
+            (outcome, host.take_log_effects())
+        };
+        for effect in effects {
+            self.spawn(effect);
+        }
+        outcome
+    }
+
+    fn spawn(self: &Rc<Self>, effect: LogEffect<DmaBuffer>) {
+        let runtime = self.clone();
+        glommio::spawn_local(async move {
+            let completion = runtime.segments.perform(effect).await;
+            if let Err(error) = runtime.turn(None, |host| host.complete(completion)) {
+                runtime.fail(&error);
+            }
+        })
+        .detach();
+    }
+
+    /// The log cannot go on: no promise made from here on could be kept.
+    fn fail(&self, error: &haremq_engine::log::LogError) -> ! {
+        let (shard, dir) = (self.shard.0, self.segments.dir().display());
+        eprintln!("haremq: shard {shard} ({dir}): {error}; the broker ends, what it has confirmed is safe");
+        std::process::exit(1);
+    }
+
+    /// A new connection's id.
+    pub(super) fn next_connection(&self) -> ConnectionId {
+        ConnectionId::new(self.shard, self.common.serial.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// To be called once for every connection handed to this shard.
+    pub(super) fn connection_ended(&self) {
+        self.common.loads[usize::from(self.shard.0)].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The buffer for one read: to be given back within the same poll.
+    pub(super) fn take_read_buffer(&self) -> Box<[u8]> {
+        self.read_buffer
+            .take()
+            .unwrap_or_else(|| vec![0; CARRY_OCTETS + READ_OCTETS].into_boxed_slice())
+    }
+
+    pub(super) fn return_read_buffer(&self, buffer: Box<[u8]>) {
+        self.read_buffer.set(Some(buffer));
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    pub(super) fn begin_stopping(&self) {
+        self.stopping.set(true);
+    }
+
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off.get()
+    }
+
+    /// Ends every connection task at its next poll, and has them polled.
+    pub(super) fn cut_off(&self) {
+        self.cut_off.set(true);
+        for cell in self.host.borrow().world.connections.values() {
+            cell.wake();
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The main thread: starts everything in order, waits, stops everything in order.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::mpsc::{self, Sender};
+
+use haremq_engine::ids::ShardId;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::mailbox::Letter;
+use super::management::Management;
+use super::preflight::{check_uring, raise_limits, usable_cores, Bound, DataDir, AMQP, MANAGEMENT};
+use super::shards::{Recovered, Shards};
+use super::stage::Event;
+use super::StartError;
+use crate::config::{Pin, Settings};
+
+/// A new data directory gets one shard per usable core, up to this many.
+const DEFAULT_SHARDS_MAX: usize = 32;
+/// Exit status after a second signal.
+const IMPATIENT_STATUS: i32 = 130;
+
+/// Runs the broker until a signal stops it. An error means that it has not started.
+pub fn run(settings: &Settings) -> Result<(), StartError> {
+    // From here on a signal is a request to stop, even if recovery takes long.
+    let signals =
+        Signals::new([SIGINT, SIGTERM]).map_err(|source| StartError::Signals { source })?;
+    raise_limits()?;
+    check_uring()?;
+    let listeners: Vec<_> =
+        settings.listen.iter().map(|one| Bound::new(*one, AMQP)).collect::<Result<_, _>>()?;
+    let management = Bound::new(settings.management, MANAGEMENT)?;
+    let cores = usable_cores();
+    let fresh = cores.len().clamp(1, DEFAULT_SHARDS_MAX) as u16;
+    let data_dir = DataDir::open(&settings.data_dir, settings.shards, fresh)?;
+    let pinned = pinned(settings.pin, data_dir.shards(), &cores)?;
+
+    let (events, inbox) = mpsc::channel();
+    watch(signals, events.clone());
+    let mut shards = Shards::start(&data_dir, &pinned, events, inbox)?;
+    let Some(recovered) = shards.recover()? else { return Ok(()) };
+
+    let listeners: Vec<_> = listeners.into_iter().map(Bound::listen).collect::<Result<_, _>>()?;
+    let addresses: Vec<_> = listeners.iter().map(|one| one.address).collect();
+    let management = Management::start(management, settings, &data_dir, &shards, &addresses)?;
+    shards.post(0, Letter::Listen(listeners));
+    announce(&addresses, management.address, &data_dir, &recovered);
+
+    shards.serve();
+    tracing::info!("stopping");
+    management.stop();
+    shards.stop();
+    Ok(())
+}
+
+/// A core for each shard, or for none.
+fn pinned(pin: Pin, shards: u16, cores: &[usize]) -> Result<Vec<Option<usize>>, StartError> {
+    match pin {
+        Pin::Auto | Pin::Off => Ok(vec![None; usize::from(shards)]),
+        Pin::On if cores.len() < usize::from(shards) => {
+            Err(StartError::TooFewCores { shards, cores: cores.len() })
+        }
+        Pin::On => Ok(cores.iter().take(usize::from(shards)).copied().map(Some).collect()),
+    }
+}
+
+/// Turns the first signal into an event; the second one ends the process.
+fn watch(mut signals: Signals, events: Sender<(ShardId, Event)>) {
+    std::thread::spawn(move || {
+        for (count, _) in signals.forever().enumerate() {
+            if count > 0 {
+                eprintln!("haremq: stopped at once");
+                std::process::exit(IMPATIENT_STATUS);
+            }
+            let _ = events.send((ShardId::TOPOLOGY_WRITER, Event::Signal));
+        }
+    });
+}
+
+fn announce(
+    listeners: &[SocketAddr],
+    management: SocketAddr,
+    data_dir: &DataDir,
+    recovered: &Recovered,
+) {
+    let mut text = format!("HareMQ {}\n", env!("CARGO_PKG_VERSION"));
+    for listener in listeners {
+        let _ = writeln!(text, "  AMQP        {listener}");
+    }
+    let _ = writeln!(text, "  management  http://{management}");
+    let _ = writeln!(text, "  data        {}", data_dir.path().display());
+    let _ = writeln!(text, "  shards      {}", data_dir.shards());
+    let _ =
+        write!(text, "  recovered   {} queues, {} messages", recovered.queues, recovered.messages);
+    println!("{text}");
+}

@@ -1,0 +1,190 @@
+//! What surrounds the engine's shard on its thread: the connections that live here and the rings
+//! to the other shards. Apart from the shard itself, so that both can be borrowed at once.
+
+use std::rc::Rc;
+
+use haremq_engine::ids::{ConnectionId, QueueId, Seq, ShardId};
+use haremq_engine::mail::{Command, Delivery, DeliveryTo, Outcome, PeerMail, Publish, Requester};
+use haremq_engine::now::Now;
+use haremq_engine::shard::{Outlet, Shard};
+use haremq_engine::topology::{Topology, TopologyRequest};
+use rustc_hash::FxHashMap;
+
+use super::abort;
+use super::cell::ConnectionCell;
+use super::memory::DmaMemory;
+use super::random::Random;
+use crate::amqp::Broker;
+use crate::ring::Port;
+
+pub(super) type EngineShard = Shard<DmaMemory>;
+
+pub(super) struct World {
+    pub(super) now: Now,
+    pub(super) port: Port,
+    pub(super) connections: FxHashMap<ConnectionId, Rc<ConnectionCell>>,
+    random: Random,
+    /// The connection found last: deliveries come in runs.
+    last: Option<Rc<ConnectionCell>>,
+    /// Connections that something was done to since their last `end_of_turn`.
+    touched: Vec<Rc<ConnectionCell>>,
+    /// Deliveries of this shard that found nobody, as commands that put them back.
+    orphans: Vec<Command>,
+    /// A connection has spoken to this shard since the flag was last cleared: there may be
+    /// effects.
+    pub(super) stirred: bool,
+}
+
+impl World {
+    pub(super) fn new(now: Now, port: Port) -> Self {
+        World {
+            now,
+            port,
+            connections: FxHashMap::default(),
+            random: Random::new(),
+            last: None,
+            touched: Vec::new(),
+            orphans: Vec::new(),
+            stirred: false,
+        }
+    }
+
+    pub(super) fn shard(&self) -> ShardId {
+        self.port.shard()
+    }
+
+    pub(super) fn remove(&mut self, id: ConnectionId) {
+        self.connections.remove(&id);
+        self.last = None;
+    }
+
+    /// The connection, if it (still) lives here.
+    pub(super) fn find(&mut self, id: ConnectionId) -> Option<&Rc<ConnectionCell>> {
+        if self.last.as_ref().is_none_or(|cell| cell.id != id) {
+            self.last = Some(self.connections.get(&id)?.clone());
+        }
+        self.last.as_ref()
+    }
+
+    /// Notes that `end_of_turn` is due for the connection.
+    pub(super) fn touch(&mut self, cell: &Rc<ConnectionCell>) {
+        if !cell.touched.replace(true) {
+            self.touched.push(cell.clone());
+        }
+    }
+
+    pub(super) fn take_touched(&mut self) -> Vec<Rc<ConnectionCell>> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Gives the emptied list back, so that it need not be allocated again.
+    pub(super) fn recycle_touched(&mut self, mut emptied: Vec<Rc<ConnectionCell>>) {
+        emptied.clear();
+        if self.touched.is_empty() {
+            self.touched = emptied;
+        }
+    }
+
+    pub(super) fn has_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    pub(super) fn take_orphans(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.orphans)
+    }
+
+    /// Hands a delivery to a connection of this shard. If it has gone, the command that puts the
+    /// message back into its queue, which is on shard `from`.
+    pub(super) fn deliver(&mut self, from: ShardId, delivery: &Delivery<'_>) -> Option<Command> {
+        let connection = receiver(delivery);
+        let Some(cell) = self.find(connection) else { return orphan(delivery) };
+        if cell.with(|connection| connection.deliver(from, delivery)).is_none() {
+            return orphan(delivery);
+        }
+        if !cell.touched.replace(true) {
+            let cell = cell.clone();
+            self.touched.push(cell);
+        }
+        None
+    }
+}
+
+fn receiver(delivery: &Delivery<'_>) -> ConnectionId {
+    match delivery.to {
+        DeliveryTo::Consumer { consumer, .. } => consumer.connection,
+        DeliveryTo::Get { channel, .. } => channel.connection,
+    }
+}
+
+fn orphan(delivery: &Delivery<'_>) -> Option<Command> {
+    let requeue = |queue: QueueId, seq: Seq, consumer| {
+        Some(Command::Settle { queue, seq, consumer, outcome: Outcome::Requeue })
+    };
+    match delivery.to {
+        DeliveryTo::Consumer { no_ack: true, .. } | DeliveryTo::Get { no_ack: true, .. } => None,
+        DeliveryTo::Consumer { consumer, .. } => {
+            requeue(delivery.queue, delivery.seq, Some(consumer))
+        }
+        DeliveryTo::Get { .. } => requeue(delivery.queue, delivery.seq, None),
+    }
+}
+
+/// Deliveries made here go to connections here or, by ring, elsewhere.
+impl Outlet for World {
+    fn deliver(&mut self, delivery: Delivery<'_>) {
+        let shard = receiver(&delivery).shard();
+        if shard != self.shard() {
+            self.port.batch(shard).deliver(&delivery);
+        } else if let Some(command) = World::deliver(self, shard, &delivery) {
+            self.orphans.push(command);
+        }
+    }
+}
+
+/// The broker as a connection of this shard sees it. Made for one call.
+pub(super) struct View<'a> {
+    pub(super) shard: &'a mut EngineShard,
+    pub(super) world: &'a mut World,
+}
+
+impl Broker for View<'_> {
+    fn now(&self) -> Now {
+        self.world.now
+    }
+
+    fn random(&mut self) -> [u8; 16] {
+        self.world.random.octets()
+    }
+
+    fn topology(&self) -> &Topology {
+        self.shard.topology()
+    }
+
+    fn publish(&mut self, shard: ShardId, publish: &Publish<'_>) {
+        if shard == self.world.shard() {
+            self.world.stirred = true;
+            abort::on_panic(|| self.shard.publish(self.world.now, publish));
+        } else {
+            self.world.port.batch(shard).publish(publish);
+        }
+    }
+
+    fn command(&mut self, shard: ShardId, command: Command) {
+        if shard == self.world.shard() {
+            self.world.stirred = true;
+            abort::on_panic(|| self.shard.command(self.world.now, command));
+        } else {
+            self.world.port.batch(shard).command(command);
+        }
+    }
+
+    fn request(&mut self, from: Requester, request: TopologyRequest) {
+        let mail = PeerMail::Request { from, request };
+        if self.world.shard() == ShardId::TOPOLOGY_WRITER {
+            self.world.stirred = true;
+            abort::on_panic(|| self.shard.peer(self.world.now, mail));
+        } else {
+            self.world.port.batch(ShardId::TOPOLOGY_WRITER).peer(mail);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+"""Sends 82 persistent messages through a durable exchange to a durable queue (pika 0.x)."""
+
+import os
+
+import pika
+
+connection = pika.BlockingConnection(
+    pika.ConnectionParameters(
+        "127.0.0.1",
+        int(os.environ.get("BROKER_PORT", "5672")),
+        "/",
+        pika.PlainCredentials("user", "password"),
+    )
+)
+channel = connection.channel()
+channel.exchange_declare(exchange="orders", exchange_type="direct", durable=True)
+channel.queue_declare(queue="durable-orders", durable=True)
+channel.queue_bind(queue="durable-orders", exchange="orders", routing_key="order")
+channel.confirm_delivery()
+
+for number in range(82):
+    taken = channel.basic_publish(
+        exchange="orders",
+        routing_key="order",
+        body="order %d" % number,
+        properties=pika.BasicProperties(delivery_mode=2),
+    )
+    assert taken, number
+
+print("all confirmed")
+connection.close()

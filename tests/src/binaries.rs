@@ -1,0 +1,74 @@
+//! The programs under test: `haremq` and `haremqctl`, built once per test run in the profile the tests run in.
+//!
+//! Cargo is asked where they are (`--message-format=json`), so that any target directory works, and is always asked,
+//! so that no test ever runs against yesterday's binary. `HAREMQ_TESTS_PROFILE=release` tests the optimised programs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// Where the built programs are.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    /// The broker.
+    pub haremq: PathBuf,
+    /// The operator's command line.
+    pub haremqctl: PathBuf,
+}
+
+/// The built programs; builds them on the first call of the process.
+///
+/// Panics with the compiler's words when they do not build.
+pub fn binaries() -> &'static Binaries {
+    static BUILT: OnceLock<Binaries> = OnceLock::new();
+    BUILT.get_or_init(build)
+}
+
+/// The directory of the workspace that this crate is a part of.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is inside a workspace")
+}
+
+/// The target directory this test binary was built into.
+pub fn target_directory() -> PathBuf {
+    let own = std::env::current_exe().expect("a running test has a path");
+    // target/<profile>/deps/<name>
+    own.ancestors().nth(3).expect("a test binary lies three levels below target").to_path_buf()
+}
+
+fn profile() -> String {
+    std::env::var("HAREMQ_TESTS_PROFILE")
+        .unwrap_or_else(|_| if cfg!(debug_assertions) { "dev" } else { "release" }.to_string())
+}
+
+fn build() -> Binaries {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_string());
+    let output = Command::new(cargo)
+        .current_dir(workspace())
+        .args(["build", "--package", "haremq", "--bins", "--message-format=json", "--profile"])
+        .arg(profile())
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .expect("cargo can be started");
+    assert!(
+        output.status.success(),
+        "the broker does not build:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let messages = String::from_utf8_lossy(&output.stdout);
+    Binaries {
+        haremq: executable(&messages, "haremq"),
+        haremqctl: executable(&messages, "haremqctl"),
+    }
+}
+
+/// The path of the program `name` in cargo's artifact messages.
+fn executable(messages: &str, name: &str) -> PathBuf {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .unwrap_or_else(|| panic!("cargo built no program named {name}"))
+}

@@ -1,0 +1,346 @@
+//! The oracle: what was published, confirmed, delivered and acknowledged, and what that says about the broker.
+//!
+//! Publishers and consumers write down what they see, as they see it; `verdict` compares at the end, after every
+//! queue has been drained. The rules:
+//!
+//! - lost: confirmed, never acknowledged, and not there in the last drain
+//! - phantom: delivered but never published
+//! - corrupt: a body that is not the one its id stands for
+//! - unflagged duplicate: delivered again without redelivered=true
+//! - out of order: in one life of one consumer, a first delivery before an older one of the same publisher and queue
+//!
+//! A message delivered again although its acknowledgement was sent before a crash is counted (`returned`), not
+//! blamed: acknowledgements are not confirmed to consumers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A message's identity: which publisher sent it, to which queue, and as its how manieth one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MessageId {
+    /// Queue number.
+    pub queue: u32,
+    /// Publisher number; a publisher that reconnects goes on counting.
+    pub publisher: u32,
+    /// From 1, in the order of publishing to this queue.
+    pub number: u64,
+}
+
+impl MessageId {
+    /// The body that stands for this id: the id in words, and filler that depends on it.
+    pub fn body(&self, length: usize) -> Vec<u8> {
+        let mut body = format!("{} {} {} ", self.queue, self.publisher, self.number).into_bytes();
+        let mut state = self.number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        while body.len() < length {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            body.push(state.to_le_bytes()[2]);
+        }
+        body
+    }
+
+    /// The id in a body; None if the body is not exactly the one that stands for it.
+    pub fn of_body(body: &[u8]) -> Option<MessageId> {
+        let mut words = body.splitn(4, |octet| *octet == b' ');
+        let mut number = || std::str::from_utf8(words.next()?).ok()?.parse::<u64>().ok();
+        let (queue, publisher) = (u32::try_from(number()?).ok()?, u32::try_from(number()?).ok()?);
+        let id = MessageId { queue, publisher, number: number()? };
+        (id.body(body.len()) == body).then_some(id)
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Entry {
+    published: bool,
+    confirmed: bool,
+    deliveries: u32,
+    drained: bool,
+    acknowledged: bool,
+}
+
+/// Which delivery it was: a consumer of one life of the broker.
+type Consumer = (u32, u32);
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    entries: BTreeMap<MessageId, Entry>,
+    life: u32,
+    draining: bool,
+    /// The highest number first delivered, by consumer, queue and publisher.
+    newest: BTreeMap<(Consumer, u32, u32), u64>,
+    verdict: Verdict,
+}
+
+/// What the ledger says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Messages published.
+    pub published: u64,
+    /// Messages confirmed.
+    pub confirmed: u64,
+    /// Deliveries, of whatever.
+    pub delivered: u64,
+    /// Messages confirmed, not acknowledged, and gone.
+    pub lost: Vec<MessageId>,
+    /// Messages delivered that nobody published.
+    pub phantoms: Vec<MessageId>,
+    /// Bodies that stand for no id.
+    pub corrupt: u64,
+    /// Deliveries after the first without the flag.
+    pub unflagged_duplicates: Vec<MessageId>,
+    /// First deliveries that came after a newer one.
+    pub out_of_order: Vec<MessageId>,
+    /// Deliveries after the first, flagged.
+    pub flagged_duplicates: u64,
+    /// Messages that came back although their acknowledgement had been sent.
+    pub returned: u64,
+}
+
+impl Ledger {
+    /// Nothing seen yet.
+    pub fn new() -> Ledger {
+        Ledger::default()
+    }
+
+    /// The broker has been started again: orders begin anew.
+    pub fn broker_restarted(&mut self) {
+        self.life += 1;
+    }
+
+    /// From here on what is delivered is what is left; the next deliveries empty the queues.
+    pub fn drain_begins(&mut self) {
+        self.draining = true;
+    }
+
+    /// A publish is about to be written to the socket.
+    pub fn published(&mut self, id: MessageId) {
+        self.entries.entry(id).or_default().published = true;
+        self.verdict.published += 1;
+    }
+
+    /// The broker confirmed a publish.
+    pub fn confirmed(&mut self, id: MessageId) {
+        let entry = self.entries.entry(id).or_default();
+        assert!(entry.published, "{id:?} was confirmed before it was published");
+        assert!(!entry.confirmed, "{id:?} was confirmed twice");
+        entry.confirmed = true;
+        self.verdict.confirmed += 1;
+    }
+
+    /// A message arrived at consumer `consumer`. Gives its id if its body has one.
+    pub fn delivered(
+        &mut self,
+        consumer: u32,
+        body: &[u8],
+        redelivered: bool,
+    ) -> Option<MessageId> {
+        self.verdict.delivered += 1;
+        let Some(id) = MessageId::of_body(body) else {
+            self.verdict.corrupt += 1;
+            return None;
+        };
+        let entry = self.entries.entry(id).or_default();
+        if !entry.published {
+            self.verdict.phantoms.push(id);
+        }
+        if entry.deliveries > 0 {
+            if redelivered {
+                self.verdict.flagged_duplicates += 1;
+            } else {
+                self.verdict.unflagged_duplicates.push(id);
+            }
+        } else {
+            let newest =
+                self.newest.entry(((self.life, consumer), id.queue, id.publisher)).or_default();
+            if id.number < *newest {
+                self.verdict.out_of_order.push(id);
+            }
+            *newest = (*newest).max(id.number);
+        }
+        if entry.acknowledged {
+            self.verdict.returned += 1;
+        }
+        entry.deliveries += 1;
+        entry.drained |= self.draining;
+        Some(id)
+    }
+
+    /// An acknowledgement is about to be written to the socket.
+    pub fn acknowledged(&mut self, id: MessageId) {
+        self.entries.entry(id).or_default().acknowledged = true;
+    }
+
+    /// The comparison; to be asked for when every queue is empty.
+    pub fn verdict(&self) -> Verdict {
+        let lost = |(id, entry): (&MessageId, &Entry)| {
+            let gone = entry.confirmed && !entry.acknowledged && !entry.drained;
+            gone.then_some(*id)
+        };
+        Verdict { lost: self.entries.iter().filter_map(lost).collect(), ..self.verdict.clone() }
+    }
+}
+
+impl Verdict {
+    /// Panics unless nothing is lost, invented, damaged, doubled in silence or out of order.
+    #[track_caller]
+    pub fn assert_flawless(&self) {
+        let first = |ids: &[MessageId]| {
+            format!("{} {:?}", ids.len(), ids.iter().take(3).collect::<Vec<_>>())
+        };
+        let flawless = self.lost.is_empty()
+            && self.phantoms.is_empty()
+            && self.corrupt == 0
+            && self.unflagged_duplicates.is_empty()
+            && self.out_of_order.is_empty();
+        assert!(
+            flawless,
+            "{self}\nlost: {}\nphantoms: {}\nunflagged duplicates: {}\nout of order: {}",
+            first(&self.lost),
+            first(&self.phantoms),
+            first(&self.unflagged_duplicates),
+            first(&self.out_of_order),
+        );
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} published, {} confirmed, {} delivered: {} lost, {} phantoms, {} corrupt, \
+             {} unflagged duplicates, {} out of order ({} flagged duplicates, {} returned after their ack)",
+            self.published,
+            self.confirmed,
+            self.delivered,
+            self.lost.len(),
+            self.phantoms.len(),
+            self.corrupt,
+            self.unflagged_duplicates.len(),
+            self.out_of_order.len(),
+            self.flagged_duplicates,
+            self.returned
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> MessageId {
+        MessageId { queue: 0, publisher: 7, number }
+    }
+
+    /// Three messages published and confirmed, ready to be drained.
+    fn three() -> Ledger {
+        let mut ledger = Ledger::new();
+        for number in 1..=3 {
+            ledger.published(id(number));
+            ledger.confirmed(id(number));
+        }
+        ledger.drain_begins();
+        ledger
+    }
+
+    fn deliver(ledger: &mut Ledger, number: u64, redelivered: bool) {
+        ledger.delivered(0, &id(number).body(40), redelivered);
+    }
+
+    #[test]
+    fn an_honest_broker_is_flawless() {
+        let mut ledger = three();
+        (1..=3).for_each(|number| deliver(&mut ledger, number, false));
+        ledger.verdict().assert_flawless();
+    }
+
+    #[test]
+    fn a_confirmed_message_that_is_gone_is_lost() {
+        let mut ledger = three();
+        deliver(&mut ledger, 1, false);
+        deliver(&mut ledger, 3, false);
+        assert_eq!(ledger.verdict().lost, [id(2)]);
+    }
+
+    #[test]
+    fn a_message_delivered_before_the_crash_but_not_after_is_lost() {
+        let mut ledger = Ledger::new();
+        ledger.published(id(1));
+        ledger.confirmed(id(1));
+        deliver(&mut ledger, 1, false);
+        ledger.broker_restarted();
+        ledger.drain_begins();
+        assert_eq!(ledger.verdict().lost, [id(1)]);
+    }
+
+    #[test]
+    fn an_acknowledged_message_is_not_lost_and_may_return_flagged() {
+        let mut ledger = Ledger::new();
+        ledger.published(id(1));
+        ledger.confirmed(id(1));
+        deliver(&mut ledger, 1, false);
+        ledger.acknowledged(id(1));
+        ledger.broker_restarted();
+        ledger.drain_begins();
+        ledger.verdict().assert_flawless();
+        deliver(&mut ledger, 1, true);
+        ledger.verdict().assert_flawless();
+        assert_eq!(ledger.verdict().returned, 1);
+    }
+
+    #[test]
+    fn an_unconfirmed_message_may_be_gone() {
+        let mut ledger = Ledger::new();
+        ledger.published(id(1));
+        ledger.drain_begins();
+        ledger.verdict().assert_flawless();
+    }
+
+    #[test]
+    fn a_message_nobody_published_is_a_phantom() {
+        let mut ledger = three();
+        deliver(&mut ledger, 9, false);
+        assert_eq!(ledger.verdict().phantoms, [id(9)]);
+    }
+
+    #[test]
+    fn a_damaged_body_is_corrupt() {
+        let mut ledger = three();
+        let mut body = id(1).body(40);
+        body[39] ^= 1;
+        ledger.delivered(0, &body, false);
+        assert_eq!(ledger.verdict().corrupt, 1);
+        ledger.delivered(0, &id(2).body(40)[..39], false);
+        assert_eq!(
+            ledger.verdict().corrupt,
+            1,
+            "a shorter body of the same kind is another message"
+        );
+    }
+
+    #[test]
+    fn a_second_delivery_must_carry_the_flag() {
+        let mut ledger = three();
+        (1..=3).for_each(|number| deliver(&mut ledger, number, false));
+        deliver(&mut ledger, 2, true);
+        ledger.verdict().assert_flawless();
+        deliver(&mut ledger, 2, false);
+        assert_eq!(ledger.verdict().unflagged_duplicates, [id(2)]);
+    }
+
+    #[test]
+    fn first_deliveries_out_of_order_are_seen_and_a_restart_begins_anew() {
+        let mut ledger = three();
+        deliver(&mut ledger, 2, false);
+        ledger.broker_restarted();
+        deliver(&mut ledger, 1, false);
+        deliver(&mut ledger, 2, true);
+        deliver(&mut ledger, 3, false);
+        ledger.verdict().assert_flawless();
+        let mut ledger = three();
+        deliver(&mut ledger, 2, false);
+        deliver(&mut ledger, 1, false);
+        assert_eq!(ledger.verdict().out_of_order, [id(1)]);
+    }
+}
