@@ -167,6 +167,7 @@ impl Queue {
         &self.consumers
     }
 
+    #[inline]
     pub fn is_closed(&self) -> bool {
         self.closed
     }
@@ -268,6 +269,7 @@ impl Queue {
     }
 
     /// Which lane and which number in it; `None` if this queue has no such lane.
+    #[inline]
     fn locate(&self, seq: Seq) -> Option<(usize, u64)> {
         let lane = (seq.0 >> LANE_SHIFT) as usize;
         (lane < self.lanes.len()).then_some((lane, seq.0 & ((1 << LANE_SHIFT) - 1)))

@@ -77,6 +77,7 @@ impl<M: Memory> Shard<M> {
         }
     }
 
+    #[inline]
     fn take_in(&mut self, now: Now, taker: Taker, body_bytes: u64) {
         let Taker { at, seq, expires_unix_ms, place, .. } = taker;
         let Some((hosted, pool)) = self.queues.get_mut(at) else { return };
