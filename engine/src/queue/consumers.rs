@@ -12,7 +12,7 @@ use super::consumer::{Consumer, Standing};
 use super::credit::Allowance;
 use super::error::QueueError;
 use crate::ids::{ChannelKey, ConsumerKey};
-use crate::mail::Consume;
+use crate::mail::{Consume, Credit};
 
 /// Number of a consumer within its queue; used again after it has gone.
 pub type ConsumerSlot = u32;
@@ -263,6 +263,20 @@ impl Consumers {
             consumer.allowance.set_limit(limit);
             consumer.consume.prefetch = limit;
         })
+    }
+
+    /// From now on the channel rations this consumer.
+    pub(super) fn ration(&mut self, key: ConsumerKey) -> bool {
+        let mut newly = false;
+        let returns = self.adjust(key, |consumer| {
+            newly = consumer.allowance.ration();
+            if newly {
+                let prefetch = consumer.consume.prefetch;
+                consumer.consume.credit = Credit::Granted { prefetch };
+            }
+        });
+        self.rationed += u32::from(newly);
+        returns
     }
 
     /// What was granted and cannot be used now may serve the channel's other queues: all of it

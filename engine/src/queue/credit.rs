@@ -61,6 +61,15 @@ impl Allowance {
         }
     }
 
+    /// From now on the channel rations deliveries. True if it did not before.
+    pub(super) fn ration(&mut self) -> bool {
+        if self.no_ack || self.granted.is_some() {
+            return false;
+        }
+        self.granted = Some(0);
+        true
+    }
+
     /// Gives unused grants back: nothing is there to be delivered.
     pub(super) fn hand_back(&mut self) -> u32 {
         self.granted.as_mut().map_or(0, std::mem::take)

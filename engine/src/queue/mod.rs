@@ -205,13 +205,17 @@ impl Queue {
         self.settings.auto_delete && self.consumers.count() == 0
     }
 
-    /// Returns true if the consumer may be served and could not before; so do the next three.
+    /// Returns true if the consumer may be served and could not before; so do the next four.
     pub fn grant(&mut self, key: ConsumerKey, credit: u32) -> bool {
         self.consumers.grant(key, credit)
     }
 
     pub fn set_prefetch(&mut self, key: ConsumerKey, limit: u32) -> bool {
         self.consumers.set_limit(key, limit)
+    }
+
+    pub fn ration(&mut self, key: ConsumerKey) -> bool {
+        self.consumers.ration(key)
     }
 
     pub fn window_opened(&mut self, key: ConsumerKey) -> bool {

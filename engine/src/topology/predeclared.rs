@@ -33,9 +33,8 @@ pub(super) fn is_reserved(name: &str) -> bool {
 /// URL-safe base64.
 pub(super) fn is_server_named(queue: &str) -> bool {
     let base64 = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-' || octet == b'_';
-    let rest = queue
-        .strip_prefix("amq.gen-")
-        .or_else(|| queue.strip_prefix("amq.rabbitmq.reply-to."));
+    let rest =
+        queue.strip_prefix("amq.gen-").or_else(|| queue.strip_prefix("amq.rabbitmq.reply-to."));
     rest.is_some_and(|rest| rest.len() == 22 && rest.bytes().all(base64))
 }
 

@@ -71,10 +71,11 @@ impl Channel {
                 queue: queue.id,
                 queue_name: queue.name.clone(),
                 shard: queue.owner,
+                no_ack: consume.no_ack,
                 granted: matches!(consume.credit, Credit::Granted { .. }).then_some(0),
             },
         );
-        cx.session.consumes_from(queue.owner);
+        cx.session.asks(queue.owner);
         self.awaiting = Some(Awaiting { method: id, nowait, what: Awaited::Consuming { serial } });
         cx.broker.command(queue.owner, Command::Consume(Box::new(consume)));
     }

@@ -185,7 +185,7 @@ impl Connection {
         }
         self.session.return_orphans(broker);
         let connection = self.session.id;
-        for shard in std::mem::take(&mut self.session.consumed_from) {
+        for shard in std::mem::take(&mut self.session.asked) {
             broker.command(shard, Command::Forget { connection });
         }
         if self.session.owns_queues {

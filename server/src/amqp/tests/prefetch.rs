@@ -88,6 +88,20 @@ fn a_global_prefetch_may_be_changed_at_any_time() {
 }
 
 #[test]
+fn a_global_prefetch_holds_for_consumers_that_were_there_before_it() {
+    let (mut world, client) = with_messages(40);
+    set(&mut world, client, 10, false);
+    let mut said = world.send(client, &method(1, 60, 20, consume("q", "x", 0)));
+    said.extend(world.send(client, &method(1, 60, 20, consume("q", "y", 0))));
+    said.extend(set(&mut world, client, 15, true));
+    assert_eq!(deliveries(&said), (10, 10));
+    // Twenty are held: five must go before another one comes.
+    assert_eq!(deliveries(&world.send(client, &method(1, 60, 80, ack(5, true)))), (0, 0));
+    let (x, y) = deliveries(&world.send(client, &method(1, 60, 80, ack(7, true))));
+    assert_eq!(x + y, 2);
+}
+
+#[test]
 fn an_idle_consumer_does_not_keep_the_share_of_a_busy_one() {
     let (mut world, client) = with_messages(0);
     set(&mut world, client, 1, true);

@@ -384,6 +384,14 @@ impl Broker for StandIn {
                     granted.asked = false;
                 }
             }
+            Command::Ration { queue, consumer } => {
+                let consumers =
+                    self.queues.get_mut(&queue).into_iter().flat_map(|q| &mut q.consumers);
+                for rationed in consumers.filter(|other| other.consume.consumer == consumer) {
+                    let prefetch = rationed.consume.prefetch;
+                    rationed.consume.credit = Credit::Granted { prefetch };
+                }
+            }
             Command::SetPrefetch { queue, consumer, prefetch } => {
                 let consumers =
                     self.queues.get_mut(&queue).into_iter().flat_map(|q| &mut q.consumers);
