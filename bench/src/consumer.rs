@@ -212,3 +212,107 @@ pub(crate) struct Receipt {
     /// Messages with a stamp that is not of this run.
     pub(crate) foreign: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::test_link;
+    use crate::wire::content::Envelope;
+    use crate::wire::table::Table;
+
+    fn subscription(ack_every: Option<u32>) -> Subscription {
+        let queue_name = "q".to_owned();
+        Subscription { queue: 0, queue_name, ack_every, streams: 2, oldest_ns: 1_000 }
+    }
+
+    /// A delivery as a broker sends it.
+    fn delivery(tag: u8, stamp: Stamp, size: usize) -> Vec<u8> {
+        let mut publish = Vec::new();
+        let headers = Table::default();
+        let envelope = Envelope {
+            exchange: "",
+            key: "",
+            mandatory: false,
+            persistent: false,
+            headers: &headers,
+            frame_max: 4096,
+        };
+        let body_at = envelope.encode(&mut publish, size);
+        if let Some(body) = publish.get_mut(body_at..).and_then(|body| body.first_chunk_mut()) {
+            stamp.write(body);
+        }
+        let mut octets = vec![1, 0, 1, 0, 0, 0, 17, 0, 60, 0, 60, 1, b't'];
+        octets.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, tag, 0, 0, 0, 0xCE]);
+        // Fits the length above: tag, delivery tag, redelivered, exchange "", key "".
+        let (_, used) = Frame::take(&publish, 4088).unwrap().unwrap();
+        octets.extend_from_slice(&publish[used..]);
+        octets
+    }
+
+    fn stamp(stream: u16, sequence: u64) -> Stamp {
+        Stamp { sent_ns: 2_000, stream, sequence }
+    }
+
+    #[test]
+    fn messages_come_whole_wherever_reads_cut_them() {
+        let mut octets = Vec::new();
+        for sequence in 0..3 {
+            octets.extend(delivery(sequence as u8 + 1, stamp(0, sequence), 5000));
+        }
+        for cut in (1..octets.len()).step_by(13) {
+            let (mut link, _other) = test_link();
+            let mut consumer = Consumer::new(subscription(None));
+            let mut tally = Tally::default();
+            let used = consumer.receive(&mut link, &octets[..cut], 3_000, &mut tally).unwrap();
+            let rest = &octets[used..];
+            assert_eq!(consumer.receive(&mut link, rest, 3_000, &mut tally).unwrap(), rest.len());
+            assert_eq!((tally.consumed, tally.consumed_octets), (3, 15_000), "cut at {cut}");
+            let receipt = consumer.into_receipt();
+            assert_eq!(receipt.received[0].clone().audit(3), crate::ledger::Audit::default());
+        }
+    }
+
+    #[test]
+    fn acks_are_due_every_so_many_and_the_rest_at_the_end() {
+        let (mut link, _other) = test_link();
+        let mut consumer = Consumer::new(subscription(Some(3)));
+        let mut tally = Tally::default();
+        for tag in 1..=5 {
+            let octets = delivery(tag, stamp(0, u64::from(tag) - 1), 16);
+            consumer.receive(&mut link, &octets, 3_000, &mut tally).unwrap();
+        }
+        let mut expected = Vec::new();
+        method::basic_ack(&mut expected, 3, true);
+        assert_eq!(link.outbox, expected);
+        consumer.settle(&mut link);
+        consumer.settle(&mut link);
+        method::basic_ack(&mut expected, 5, true);
+        assert_eq!(link.outbox, expected, "once, and only what was left");
+    }
+
+    #[test]
+    fn messages_of_others_are_told_from_ours() {
+        let (mut link, _other) = test_link();
+        let mut consumer = Consumer::new(subscription(None));
+        let mut tally = Tally::default();
+        let too_old = Stamp { sent_ns: 999, ..stamp(0, 0) };
+        let from_the_future = Stamp { sent_ns: 3_001, ..stamp(0, 0) };
+        for foreign in [too_old, from_the_future, stamp(2, 0)] {
+            let octets = delivery(1, foreign, 16);
+            consumer.receive(&mut link, &octets, 3_000, &mut tally).unwrap();
+        }
+        consumer.receive(&mut link, &delivery(1, stamp(1, 0), 0), 3_000, &mut tally).unwrap();
+        assert_eq!(tally.consumed, 4);
+        assert_eq!(consumer.into_receipt().foreign, 3, "an empty body has no stamp to be wrong");
+    }
+
+    #[test]
+    fn content_out_of_place_is_an_error() {
+        let whole = delivery(1, stamp(0, 0), 16);
+        let (_, header_at) = Frame::take(&whole, 4088).unwrap().unwrap();
+        let (mut link, _other) = test_link();
+        let mut consumer = Consumer::new(subscription(None));
+        let error = consumer.receive(&mut link, &whole[header_at..], 3_000, &mut Tally::default());
+        assert!(matches!(error, Err(PerfError::Wire(WireError::Unexpected(_)))));
+    }
+}

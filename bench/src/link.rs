@@ -157,3 +157,12 @@ fn lost(source: std::io::Error) -> PerfError {
         _ => PerfError::Io { doing: "talking to the broker", source },
     }
 }
+
+/// A link and the other end of its connection.
+#[cfg(test)]
+pub(crate) fn test_link() -> (Link, TcpStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (other, _) = listener.accept().unwrap();
+    (Link::new(stream, Vec::new(), 131_064).unwrap(), other)
+}

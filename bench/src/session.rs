@@ -4,6 +4,7 @@
 //! Blocking, with a deadline on each answer. Used by the main thread and by the commands that count
 //! connections and declarations.
 
+use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -34,6 +35,18 @@ pub(crate) struct Identity {
     pub(crate) product: String,
     /// server-properties version.
     pub(crate) version: String,
+    /// server-properties platform: what tells a broker from another that it is compatible with.
+    pub(crate) platform: String,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.product, self.version)?;
+        match self.platform.as_str() {
+            "" => Ok(()),
+            platform => write!(f, " ({platform})"),
+        }
+    }
 }
 
 /// An open connection with, after [`Session::open_channel`], channel 1.
@@ -74,7 +87,11 @@ impl Session {
         match self.answer("waiting for connection.start")? {
             Reply::Start { properties, mechanisms } => {
                 let text = |name| properties.text(name).unwrap_or_default().to_owned();
-                self.identity = Identity { product: text("product"), version: text("version") };
+                self.identity = Identity {
+                    product: text("product"),
+                    version: text("version"),
+                    platform: text("platform"),
+                };
                 if !mechanisms.split(' ').any(|mechanism| mechanism == "PLAIN") {
                     return Err(PerfError::NoPlain { address: uri.address(), mechanisms });
                 }

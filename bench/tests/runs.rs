@@ -139,6 +139,7 @@ fn a_lost_message_is_no_fault_where_the_user_says_so() {
     let mischief = Mischief { lose: Some(2345), ..Mischief::default() };
     let (run, _mirror) = throughput(mischief, "--no-verify");
     assert_clean(&run);
+    assert!(run.stdout.contains("no fault, but 1 did not arrive"), "{}", run.stdout);
 }
 
 #[test]

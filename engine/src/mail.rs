@@ -127,6 +127,9 @@ pub enum Command {
     Grant { queue: QueueId, consumer: ConsumerKey, credit: u32 },
     /// New limit for a live consumer (0: unlimited).
     SetPrefetch { queue: QueueId, consumer: ConsumerKey, prefetch: u32 },
+    /// The channel has got a limit that spans its consumers (basic.qos global=true): a live
+    /// consumer becomes a [`Credit::Granted`] one without grants. What it holds stays.
+    Ration { queue: QueueId, consumer: ConsumerKey },
     /// `channel.flow`-like transport window: this many octets of deliveries have left for the
     /// socket of `connection`, as many more may be sent to it from this shard.
     Window { connection: ConnectionId, bytes: u64 },

@@ -256,3 +256,71 @@ fn durable_definitions_survive_kill9_and_deleted_ones_stay_deleted() {
         assert_eq!(client.get(1, "kept").map(|delivery| delivery.body), Some(b"routed".to_vec()));
     }
 }
+
+#[test]
+fn a_long_backlog_is_kept_and_read_back_in_order() {
+    const MESSAGES: u64 = 2000;
+    let mut broker = Broker::start();
+    let mut client = Client::login_with_channel(broker.amqp());
+    client.declare_queue(1, "backlog", 2);
+    client.confirm_select(1);
+    let body = |number: u64| {
+        let mut body = number.to_be_bytes().to_vec();
+        body.resize(100_000, b'x');
+        body
+    };
+    let mut confirmed = 0;
+    for number in 1..=MESSAGES {
+        client
+            .publish(1, "", "backlog", haremq_tests::traffic::PERSISTENT, &body(number))
+            .expect("the broker takes octets");
+        while confirmed + 50 < number {
+            confirmed = client.expect(1, method::BASIC_ACK).arguments().longlong();
+        }
+    }
+    while confirmed < MESSAGES {
+        confirmed = client.expect(1, method::BASIC_ACK).arguments().longlong();
+    }
+    let grown = broker.resident_octets();
+    let queued = MESSAGES * 100_000;
+    println!("{} MiB resident with {} MiB queued", grown >> 20, queued >> 20);
+    assert!(grown < queued * 3 / 4, "the bodies are in memory: {} MiB", grown >> 20);
+    for half in 0..2 {
+        let mut client = Client::login_with_channel(broker.amqp());
+        client.qos(1, 20);
+        client.consume(1, "backlog", "reader");
+        for number in 1 + half * MESSAGES / 2..=(half + 1) * MESSAGES / 2 {
+            let delivery = client.expect(1, method::BASIC_DELIVER);
+            let delivery = client.content(&delivery).expect("the content follows");
+            assert_eq!(delivery.body[..8], number.to_be_bytes(), "message {number} is next");
+            assert!(delivery.body == body(number), "message {number} is damaged");
+            client.ack(1, delivery.tag, false).expect("the broker takes octets");
+        }
+        // What is acknowledged and what is not must be known before the crash.
+        client.method(
+            1,
+            (20, 40),
+            &haremq_tests::wire::Arguments::new().short(200).shortstr("").long(0),
+        );
+        while client.receive(PATIENCE).to_string() != "method (20,41)" {}
+        client.open_channel(1);
+        client.confirm_select(1);
+        client
+            .publish(
+                1,
+                "",
+                "backlog",
+                haremq_tests::traffic::PERSISTENT,
+                &body(MESSAGES + 1 + half),
+            )
+            .expect("the broker takes octets");
+        client.expect(1, method::BASIC_ACK);
+        broker.kill9_and_start_again();
+    }
+    let mut client = Client::login_with_channel(broker.amqp());
+    for number in [MESSAGES + 1, MESSAGES + 2] {
+        let delivery = client.get(1, "backlog").expect("the message is there");
+        assert_eq!(delivery.body[..8], number.to_be_bytes(), "message {number} is next");
+    }
+    assert_eq!(client.get(1, "backlog"), None);
+}

@@ -152,7 +152,7 @@ pub(crate) fn connections(args: &ConnectionsArgs) -> Result<Ending> {
     };
     let outcome = measure(&plan)?;
     let per_s = outcome.connections as f64 / outcome.open_s.max(1e-9);
-    println!("broker      {} {}", outcome.identity.product, outcome.identity.version);
+    println!("broker      {}", outcome.identity);
     println!(
         "opened      {} connections with a channel in {:.2} s = {per_s:.0}/s, closed in {:.2} s",
         text::count(outcome.connections),

@@ -51,8 +51,7 @@ fn write(command: &str, args: &LoadArgs, plan: &LoadPlan, outcome: &LoadOutcome)
         json::write(path, command, plan, outcome)?;
     }
     if let Some(path) = &args.plot {
-        let identity = &outcome.identity;
-        let title = format!("{} {}: {command}", identity.product, identity.version);
+        let title = format!("{}: {command}", outcome.identity);
         report::save(path, &svg::plot(outcome, &title))?;
     }
     Ok(if outcome.faults.is_empty() { Ending::Clean } else { Ending::Faulty })

@@ -3,14 +3,17 @@
 //! A turn: look at the orders, let each producer send a batch, show the counts, wait for sockets, read those
 //! that have something. The read buffer is shared by all connections of the thread.
 
-use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::time::Timespec;
+use rustix::time::{
+    timerfd_create, timerfd_settime, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags,
+    Timespec,
+};
 
 use crate::clock::{now_ns, thread_cpu_ns};
 use crate::consumer::{Consumer, Receipt};
@@ -30,6 +33,9 @@ const PAUSED_NS: u64 = 1_000_000;
 const SOON_NS: u64 = 100_000;
 /// How often percentiles for the progress line are worked out.
 const RECENT_NS: u64 = 1_000_000_000;
+
+/// Stands for the timer among the numbers of connections.
+const TIMER: u64 = u64::MAX;
 
 /// What a connection does.
 pub(crate) enum Role {
@@ -65,7 +71,8 @@ pub(crate) struct Worker {
     index: usize,
     peers: Vec<Peer>,
     waits_to_write: Vec<bool>,
-    epoll: rustix::fd::OwnedFd,
+    epoll: OwnedFd,
+    timer: OwnedFd,
     buffer: Vec<u8>,
     tally: Tally,
     order: Order,
@@ -81,6 +88,11 @@ impl Worker {
             epoll::add(&epoll, peer.link.stream(), data, epoll::EventFlags::IN)
                 .map_err(poll_error)?;
         }
+        let timer =
+            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC).map_err(poll_error)?;
+        // Edge-triggered: it wakes once when it runs out and need not be read.
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&epoll, &timer, epoll::EventData::new_u64(TIMER), flags).map_err(poll_error)?;
         let order = Order { number: 0, stage: Stage::Pause };
         Ok(Worker {
             control,
@@ -88,6 +100,7 @@ impl Worker {
             waits_to_write: vec![false; peers.len()],
             peers,
             epoll,
+            timer,
             buffer: vec![0; READ_OCTETS],
             tally: Tally::default(),
             order,
@@ -97,8 +110,6 @@ impl Worker {
 
     /// Works until told to stop, or until something breaks, and closes the connections.
     pub(crate) fn run(mut self) -> WorkerReport {
-        // Sleeps until a message is due must not be 50 us late, as they are with the default slack.
-        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let mut failure = self.serve().err();
         if failure.is_some() {
             self.gauge().failed.store(true, Relaxed);
@@ -257,9 +268,13 @@ impl Worker {
 
     /// Waits for sockets, at most so long, and serves those that have something.
     fn wait(&mut self, events: &mut Vec<epoll::Event>, wait_ns: u64) -> Result<()> {
-        let timeout = Timespec {
-            tv_sec: (wait_ns / 1_000_000_000) as i64,
-            tv_nsec: (wait_ns % 1_000_000_000) as i64,
+        let timeout = if wait_ns == 0 {
+            time_span(0)
+        } else {
+            if wait_ns < IDLE_NS {
+                self.set_timer(wait_ns)?;
+            }
+            time_span(IDLE_NS)
         };
         events.clear();
         match epoll::wait(&self.epoll, spare_capacity(events), Some(&timeout)) {
@@ -268,6 +283,9 @@ impl Worker {
         }
         let readable = epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
         for event in events.iter() {
+            if event.data.u64() == TIMER {
+                continue;
+            }
             let number = event.data.u64() as usize;
             let flags = event.flags;
             if flags.intersects(readable) {
@@ -275,6 +293,13 @@ impl Worker {
             }
             self.flush(number)?;
         }
+        Ok(())
+    }
+
+    /// epoll's own time limit is in whole milliseconds: a message due in 200 us would be late by most of one.
+    fn set_timer(&self, wait_ns: u64) -> Result<()> {
+        let once = Itimerspec { it_interval: time_span(0), it_value: time_span(wait_ns) };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once).map_err(poll_error)?;
         Ok(())
     }
 
@@ -338,6 +363,10 @@ impl Worker {
             _ => error,
         }
     }
+}
+
+fn time_span(ns: u64) -> Timespec {
+    Timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 }
 }
 
 fn poll_error(error: Errno) -> PerfError {

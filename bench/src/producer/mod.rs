@@ -227,3 +227,151 @@ impl Producer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::image::{Shape, Target};
+    use super::*;
+    use crate::error::PerfError;
+    use crate::link::test_link;
+    use crate::wire::table::Table;
+
+    struct Bench {
+        producer: Producer,
+        link: Link,
+        _other: TcpStream,
+        tally: Tally,
+    }
+
+    fn bench(orders: Orders, size: usize) -> Bench {
+        let target = Target {
+            stream: 0,
+            exchange: String::new(),
+            key: "q".into(),
+            headers: Table::default(),
+        };
+        let shape = Shape {
+            sizes: vec![size],
+            persistent: false,
+            mandatory: false,
+            frame_max: 131_072,
+            batch_octets: 4096,
+        };
+        let (link, other) = test_link();
+        let producer = Producer::new(orders, Image::new(&[target], &shape));
+        Bench { producer, link, _other: other, tally: Tally::default() }
+    }
+
+    const ALONE: Orders = Orders { index: 0, producers: 1, window: None, rate: None };
+
+    impl Bench {
+        fn pump(&mut self, now_ns: u64) -> Next {
+            self.producer.pump(&mut self.link, now_ns, u64::MAX, &mut self.tally).unwrap()
+        }
+
+        fn hear(&mut self, octets: &[u8]) -> Result<usize> {
+            self.producer.receive(&mut self.link, octets, 9_000, &mut self.tally)
+        }
+    }
+
+    fn method_frame(payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![1, 0, 1, 0, 0, 0, payload.len() as u8];
+        frame.extend_from_slice(payload);
+        frame.push(0xCE);
+        frame
+    }
+
+    fn ack(tag: u8, multiple: u8) -> Vec<u8> {
+        method_frame(&[0, 60, 0, 80, 0, 0, 0, 0, 0, 0, 0, tag, multiple])
+    }
+
+    #[test]
+    fn the_window_is_never_exceeded_and_opens_with_confirms() {
+        let mut bench = bench(Orders { window: Some(5), ..ALONE }, 16);
+        bench.producer.begin_lap(0, None);
+        assert_eq!(bench.pump(1_000), Next::Now);
+        assert_eq!((bench.tally.published, bench.pump(1_000)), (5, Next::Readable));
+        assert_eq!(bench.hear(&ack(3, 1)).unwrap(), 21);
+        bench.pump(2_000);
+        assert_eq!((bench.tally.published, bench.tally.confirmed), (8, 3));
+        assert!(!bench.producer.is_quiet());
+        bench.hear(&ack(8, 1)).unwrap();
+        assert!(bench.producer.is_quiet());
+    }
+
+    #[test]
+    fn a_count_is_shared_so_that_it_is_met_exactly() {
+        let sent = |index| {
+            let mut bench = bench(Orders { index, producers: 3, ..ALONE }, 16);
+            bench.producer.begin_lap(0, Some(11));
+            while bench.pump(0) != Next::Finished {}
+            bench.tally.published
+        };
+        assert_eq!([sent(0), sent(1), sent(2)], [4, 4, 3]);
+    }
+
+    #[test]
+    fn a_schedule_sends_what_is_due_and_tells_when_the_next_is() {
+        let mut bench = bench(Orders { rate: Some(1_000_000.0), ..ALONE }, 16);
+        bench.producer.begin_lap(10_000, None);
+        assert_eq!(bench.pump(9_000), Next::At(10_000));
+        bench.pump(12_500);
+        assert_eq!(bench.tally.published, 3, "due at 10, 11 and 12 us");
+        assert_eq!(bench.pump(12_500), Next::At(13_000));
+        let lag = std::mem::take(&mut bench.tally.lag).summary();
+        assert_eq!(lag.count, 3);
+        assert!((2.4..2.7).contains(&lag.max_us), "{lag:?}");
+    }
+
+    #[test]
+    fn a_blocked_producer_waits_for_unblocked() {
+        let mut bench = bench(ALONE, 16);
+        bench.producer.begin_lap(0, None);
+        bench.hear(&method_frame(&[0, 10, 0, 60, 1, b'm'])).unwrap();
+        assert!(bench.producer.is_held());
+        assert_eq!((bench.pump(0), bench.tally.published), (Next::Readable, 0));
+        bench.hear(&method_frame(&[0, 10, 0, 61])).unwrap();
+        assert_eq!(bench.pump(0), Next::Now);
+    }
+
+    #[test]
+    fn flow_is_obeyed_and_answered() {
+        let mut bench = bench(ALONE, 16);
+        bench.producer.begin_lap(0, None);
+        bench.hear(&method_frame(&[0, 20, 0, 20, 0])).unwrap();
+        assert!(bench.producer.is_held());
+        assert_eq!(bench.link.outbox, method_frame(&[0, 20, 0, 21, 0]));
+    }
+
+    #[test]
+    fn returned_messages_are_counted_and_their_content_passed_over() {
+        let mut bench = bench(ALONE, 16);
+        let mut octets = method_frame(b"\x00\x3c\x00\x32\x01\x38\x08NO_ROUTE\x00\x01q");
+        octets
+            .extend_from_slice(&[2, 0, 1, 0, 0, 0, 14, 0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]);
+        octets.extend_from_slice(&[0xCE, 3, 0, 1, 0, 0, 0, 1, b'x', 0xCE]);
+        let length = octets.len();
+        assert_eq!(bench.hear(&octets).unwrap(), length);
+        assert_eq!(bench.tally.returned, 1);
+    }
+
+    #[test]
+    fn a_batch_that_does_not_fit_the_socket_is_finished_before_the_next() {
+        let mut bench = bench(ALONE, 8_000_000);
+        bench.producer.begin_lap(0, Some(2));
+        assert_eq!(bench.pump(0), Next::Writable, "nobody reads at the other end");
+        assert!(bench.producer.owes_octets());
+        assert_eq!((bench.pump(0), bench.tally.published), (Next::Writable, 1));
+    }
+
+    #[test]
+    fn a_close_of_the_broker_is_an_error_with_its_words() {
+        let mut bench = bench(ALONE, 16);
+        let close = method_frame(b"\x00\x0a\x00\x32\x01\x40\x04gone\x00\x00\x00\x00");
+        let error = bench.hear(&close).unwrap_err();
+        assert!(matches!(error, PerfError::ConnectionClosed(_)));
+        assert_eq!(error.to_string(), "the broker closed the connection: 320 gone");
+    }
+}

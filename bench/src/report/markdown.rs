@@ -33,8 +33,7 @@ fn machine(report: &SuiteReport) -> String {
         machine.kernel
     );
     for broker in &report.brokers {
-        let identity = &broker.identity;
-        let _ = writeln!(text, "- {}: {} {}", broker.name, identity.product, identity.version);
+        let _ = writeln!(text, "- {}: {}", broker.name, broker.identity);
     }
     for sync in &report.sync {
         let how = if sync.direct { "O_DIRECT write + fdatasync" } else { "write + fdatasync" };
@@ -67,7 +66,9 @@ fn method(report: &SuiteReport) -> String {
          generator runs on the same processors. CPU is user and system time of the broker's process from the \
          first message to the last ack, divided by messages. Rows without confirms hold at most 50 000 \
          messages published and not consumed. Backlog: {} messages. Publish only: at most {} messages. \
-         Connections: {}. Queues: {}. Acks in persistent rows: every {}.\n\n",
+         Connections: {}. Queues: {}. Acks in persistent rows: every {}. Memory per connection and per queue is \
+         that of a broker just started if a start command was given; otherwise memory freed by earlier rows \
+         hides part of it.\n\n",
         settings.repeat,
         settings.duration_s,
         settings.warm_up_s,

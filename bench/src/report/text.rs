@@ -50,8 +50,7 @@ pub(crate) fn outcome(outcome: &LoadOutcome) -> String {
     let mut line = |head: &str, tail: String| {
         let _ = writeln!(text, "{head:<12}{tail}");
     };
-    let identity = &outcome.identity;
-    line("broker", format!("{} {}", identity.product, identity.version));
+    line("broker", outcome.identity.to_string());
     let flow = |messages, seconds, rate| {
         format!("{:>13} in {seconds:.2} s = {:>11}/s", count(messages), count(rate as u64))
     };
@@ -137,10 +136,15 @@ pub(crate) fn percentiles(summary: &Summary) -> String {
 
 fn verdict(outcome: &LoadOutcome) -> String {
     let faults: Vec<String> = outcome.faults.iter().map(ToString::to_string).collect();
-    let mut text = match (faults.is_empty(), outcome.audit) {
-        (false, _) => format!("FAILED: {}", faults.join(", ")),
-        (true, Some(_)) => "every message arrived exactly once".to_owned(),
-        (true, None) => "counts agree".to_owned(),
+    let mut text = match outcome.audit {
+        _ if !faults.is_empty() => format!("FAILED: {}", faults.join(", ")),
+        Some(audit) if audit.lost + audit.duplicated + audit.never_sent > 0 => format!(
+            "no fault, but {} did not arrive and {} arrived again",
+            count(audit.lost),
+            count(audit.duplicated)
+        ),
+        Some(_) => "every message arrived exactly once".to_owned(),
+        None => "counts agree".to_owned(),
     };
     if let Some(audit) = outcome.audit.filter(|audit| audit.out_of_order > 0) {
         text += &format!(" ({} out of order)", count(audit.out_of_order));

@@ -25,6 +25,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    #[inline]
     pub(super) fn of(now: Now, message: &MessageRef<'_>) -> Self {
         Entry {
             received_unix_ms: now.unix_ms,
@@ -47,6 +48,7 @@ impl Entry {
             + self.body as usize
     }
 
+    #[inline]
     pub(super) fn encode(&self, references: u32) -> [u8; HEAD_BYTES] {
         let mut head = [0; HEAD_BYTES];
         head[0..8].copy_from_slice(&self.received_unix_ms.to_le_bytes());
@@ -61,6 +63,7 @@ impl Entry {
         head
     }
 
+    #[inline]
     pub(super) fn decode(head: &[u8; HEAD_BYTES]) -> Self {
         Entry {
             received_unix_ms: u64::from_le_bytes(field(head, 0)),
@@ -75,6 +78,7 @@ impl Entry {
     }
 
     /// The message whose octets start at `octets`.
+    #[inline]
     pub(super) fn message<'a>(&self, octets: &'a [u8]) -> Stored<'a> {
         let (exchange, rest) = octets.split_at(usize::from(self.exchange));
         let (routing_key, rest) = rest.split_at(usize::from(self.routing_key));

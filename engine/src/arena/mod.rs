@@ -49,6 +49,7 @@ pub struct Arena {
     /// The page that is being filled.
     open: Option<u32>,
     bytes: usize,
+    messages: u64,
 }
 
 impl Arena {
@@ -60,6 +61,7 @@ impl Arena {
     ///
     /// # Panics
     /// With no references: nobody would ever release the entry.
+    #[inline]
     pub fn append(&mut self, now: Now, message: &MessageRef<'_>, references: u32) -> ArenaAddress {
         assert!(references > 0, "an arena entry without references would never be released");
         let entry = Entry::of(now, message);
@@ -69,12 +71,13 @@ impl Arena {
         } else {
             self.room(needed)
         };
-        let page = self.page_mut(number);
-        let offset = page.append(&entry, message, references);
+        self.messages += 1;
+        let offset = self.page_mut(number).append(&entry, message, references);
         ArenaAddress::new(number, offset)
     }
 
     /// The message at an address that has not been released by all its holders.
+    #[inline]
     pub fn get(&self, address: ArenaAddress) -> Stored<'_> {
         match &self.pages[address.page()] {
             Some(page) => page.get(address.offset()),
@@ -83,12 +86,17 @@ impl Arena {
     }
 
     /// One of the references is gone.
+    #[inline]
     pub fn release(&mut self, address: ArenaAddress) {
         let number = address.page();
         let Some(page) = &mut self.pages[number] else {
             panic!("arena address {address:?} released once too often");
         };
-        if page.release(address.offset()) {
+        if !page.release(address.offset()) {
+            return;
+        }
+        self.messages -= 1;
+        if page.is_empty() {
             if self.open == Some(number as u32) {
                 page.clear();
             } else {
@@ -100,6 +108,11 @@ impl Arena {
     /// Octets of pages held.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Messages that somebody still holds.
+    pub fn messages(&self) -> u64 {
+        self.messages
     }
 
     /// Number of an ordinary page with that many octets free.

@@ -31,6 +31,7 @@ impl Page {
     }
 
     /// Appends an entry, for which there is room, and says where it is.
+    #[inline]
     pub(super) fn append(
         &mut self,
         entry: &Entry,
@@ -47,6 +48,7 @@ impl Page {
         offset
     }
 
+    #[inline]
     pub(super) fn get(&self, offset: usize) -> Stored<'_> {
         let (head, octets) = match self.octets[offset..].split_first_chunk::<HEAD_BYTES>() {
             Some(parts) => parts,
@@ -55,7 +57,13 @@ impl Page {
         Entry::decode(head).message(octets)
     }
 
-    /// Drops one reference. True when nothing in the page lives any more.
+    /// True if nobody holds anything in the page.
+    pub(super) fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Drops one reference. True if it was the entry's last one.
+    #[inline]
     pub(super) fn release(&mut self, offset: usize) -> bool {
         let at = offset + REFERENCES_AT;
         let mut octets = [0; 4];
@@ -63,9 +71,10 @@ impl Page {
         let references = u32::from_le_bytes(octets);
         assert!(references > 0, "an arena entry was released once too often");
         self.octets[at..at + 4].copy_from_slice(&(references - 1).to_le_bytes());
-        if references == 1 {
+        let dead = references == 1;
+        if dead {
             self.live -= 1;
         }
-        self.live == 0
+        dead
     }
 }

@@ -7,7 +7,7 @@ use super::cache::Window;
 use super::format::{whole_pages, PAGE_BYTES};
 use super::parts::Assembly;
 use super::readback::{Pending, WINDOW_BYTES};
-use super::record::{record_at, Malformed, MessageView, Payload, Record};
+use super::record::{record_at, Malformed, MessageView, Payload, Record, KIND_MESSAGE};
 use super::{Address, Fetch, IoFailure, Log, LogEffect, LogError, Memory};
 
 /// Parts of a message that are asked for ahead of the one that is wanted next.
@@ -27,7 +27,7 @@ impl<M: Memory> Log<M> {
         if !self.locate(address, length) {
             return Fetch::Pending;
         }
-        if let Payload::Parts(_) = self.message_at(address).payload {
+        if self.message_at(address).is_in_parts() {
             return self.fetch_parts(address);
         }
         let message = self.message_at(address);
@@ -38,10 +38,10 @@ impl<M: Memory> Log<M> {
     /// The Message record at a located address.
     #[inline]
     fn message_at(&self, address: Address) -> MessageView<'_> {
-        match no_message(address, self.record_at(address)) {
-            Record::Message(message) => message,
-            other => panic!("{address:?} is not that of a message but of {other:?}"),
-        }
+        let block = self.block_at(address.page());
+        let (header, octets) = no_message(address, record_at(block, address.offset()));
+        assert!(header.kind == KIND_MESSAGE, "{address:?} is not that of a message");
+        no_message(address, MessageView::read(octets))
     }
 
     fn record_at(&self, address: Address) -> Result<Record<'_>, Malformed> {
@@ -198,14 +198,8 @@ impl<M: Memory> Log<M> {
         self.assemblies.put(assembly);
         let whole = self.assemblies.get(address).filter(|assembly| assembly.next().is_none());
         let Some(assembly) = whole else { return Fetch::Pending };
-        let record = record_at(assembly.record(), 0)
-            .and_then(|(header, octets)| Record::read(header, octets));
-        match no_message(address, record) {
-            Record::Message(message) => {
-                Fetch::Ready(no_message(address, message.stored(assembly.content())))
-            }
-            other => panic!("{address:?} is not that of a message but of {other:?}"),
-        }
+        let message = no_message(address, MessageView::read(assembly.record()));
+        Fetch::Ready(no_message(address, message.stored(assembly.content())))
     }
 
     fn begin_assembly(&self, address: Address) -> Assembly {

@@ -6,7 +6,7 @@
 
 use super::index::{ChunkPool, Index};
 use super::lane::Lane;
-use super::slot::{Place, Slot};
+use super::slot::{Place, Slot, State};
 use super::{seq_of, LANE_SHIFT};
 use crate::ids::Seq;
 
@@ -46,12 +46,11 @@ impl Backlog {
         expires_unix_ms: Option<u64>,
     ) {
         let (level, number) = self.level(seq);
-        level.index.kill(pool, number);
+        level.index.kill(pool, number, State::Ready);
         level.next = level.next.max(number + 1);
         let slot = Slot::ready(place, body_bytes, true);
-        // Half of what an expiry can tell lies before the first one of each chunk.
-        let base = expires_unix_ms.unwrap_or(0).saturating_sub(1 << 31);
-        level.index.insert(pool, number, slot, expires_unix_ms, base);
+        let base_unix_ms = expires_unix_ms.unwrap_or(0);
+        level.index.insert(pool, number, slot, expires_unix_ms, base_unix_ms);
     }
 
     /// `first..=last` are settled.
@@ -64,8 +63,8 @@ impl Backlog {
             // A number is never given twice, even if nothing but its settle is left of it.
             level.next = level.next.max(to + 1);
             let mut next = level.index.next_live(from);
-            while let Some(number) = next.filter(|number| *number <= to) {
-                level.index.kill(pool, number);
+            while let Some((number, _)) = next.filter(|(number, _)| *number <= to) {
+                level.index.kill(pool, number, State::Ready);
                 next = level.index.next_live(number + 1);
             }
         }

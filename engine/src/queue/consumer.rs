@@ -1,6 +1,7 @@
 //! One consumer of a queue.
 
 use super::credit::Allowance;
+use crate::ids::ConsumerKey;
 use crate::mail::Consume;
 
 /// Where a consumer stands in the order of service.
@@ -21,6 +22,10 @@ pub(super) enum Standing {
 pub struct Consumer {
     /// The request it came from, for listings.
     pub(super) consume: Box<Consume>,
+    /// Of the request, what each delivery needs.
+    pub(super) key: ConsumerKey,
+    pub(super) no_ack: bool,
+    pub(super) priority: i32,
     /// Number of its connection's link in the shard.
     pub(super) link: u32,
     pub(super) allowance: Allowance,
@@ -32,6 +37,14 @@ pub struct Consumer {
 impl Consumer {
     pub fn consume(&self) -> &Consume {
         &self.consume
+    }
+
+    pub fn key(&self) -> ConsumerKey {
+        self.key
+    }
+
+    pub fn no_ack(&self) -> bool {
+        self.no_ack
     }
 
     /// Number of its connection's link in the shard.

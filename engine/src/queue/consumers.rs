@@ -12,7 +12,7 @@ use super::consumer::{Consumer, Standing};
 use super::credit::Allowance;
 use super::error::QueueError;
 use crate::ids::{ChannelKey, ConsumerKey};
-use crate::mail::Consume;
+use crate::mail::{Consume, Credit};
 
 /// Number of a consumer within its queue; used again after it has gone.
 pub type ConsumerSlot = u32;
@@ -78,7 +78,9 @@ impl Consumers {
         let allowance = Allowance::new(consume.credit, consume.no_ack);
         self.rationed += u32::from(allowance.is_rationed());
         let standing = Standing::Waiting;
-        let consumer = Consumer { consume, link, allowance, standing, asked: false };
+        let (no_ack, priority) = (consume.no_ack, consume.priority);
+        let consumer =
+            Consumer { consume, key, no_ack, priority, link, allowance, standing, asked: false };
         let slot = match self.vacant.pop() {
             Some(slot) => {
                 self.all[slot as usize] = Some(consumer);
@@ -106,7 +108,7 @@ impl Consumers {
         let consumer = self.all[slot as usize].take()?;
         self.vacant.push(slot);
         if consumer.standing == Standing::Serving {
-            self.leave(consumer.consume.priority, slot);
+            self.leave(consumer.priority, slot);
         }
         self.rationed -= u32::from(consumer.allowance.is_rationed());
         self.exclusive = false;
@@ -124,7 +126,7 @@ impl Consumers {
     fn enter(&mut self, slot: ConsumerSlot) {
         let Some(consumer) = self.all[slot as usize].as_mut() else { return };
         consumer.standing = Standing::Serving;
-        let priority = consumer.consume.priority;
+        let priority = consumer.priority;
         let at = match self.rings.binary_search_by(|(other, _)| priority.cmp(other)) {
             Ok(at) => at,
             Err(at) => {
@@ -147,7 +149,7 @@ impl Consumers {
             let empty = ring.is_empty();
             // An empty ring stays as long as its consumers may come back to it.
             let anyone = |all: &[Option<Consumer>]| {
-                all.iter().flatten().any(|other| other.consume.priority == priority)
+                all.iter().flatten().any(|other| other.priority == priority)
             };
             if empty && !anyone(&self.all) {
                 self.rings.remove(at);
@@ -156,12 +158,14 @@ impl Consumers {
     }
 
     /// The consumer to be served next.
+    #[inline]
     pub fn front(&self) -> Option<(ConsumerSlot, &Consumer)> {
         let slot = *self.rings.iter().find_map(|(_, ring)| ring.front())?;
         Some((slot, self.get(slot)?))
     }
 
     /// True if somebody is in a ring.
+    #[inline]
     pub fn any_serving(&self) -> bool {
         self.rings.iter().any(|(_, ring)| !ring.is_empty())
     }
@@ -175,16 +179,18 @@ impl Consumers {
     }
 
     /// The one in front gets a message: its turn is over. The last credit takes it off the ring.
-    pub(super) fn serve(&mut self, slot: ConsumerSlot) {
-        let Some(consumer) = self.all[slot as usize].as_mut() else { return };
+    /// True if it does not ack.
+    #[inline]
+    pub(super) fn serve(&mut self, slot: ConsumerSlot) -> bool {
+        let Some(consumer) = self.all[slot as usize].as_mut() else { return false };
         consumer.allowance.spend();
-        let priority = consumer.consume.priority;
         let rests = consumer.allowance.spare() == 0 && !consumer.allowance.lacks_only_grant();
         if rests {
             consumer.standing = Standing::NoCredit;
         }
-        if let Ok(at) = self.rings.binary_search_by(|(other, _)| priority.cmp(other)) {
-            let ring = &mut self.rings[at].1;
+        let no_ack = consumer.no_ack;
+        let ring = self.rings.iter_mut().map(|(_, ring)| ring).find(|ring| !ring.is_empty());
+        if let Some(ring) = ring {
             debug_assert_eq!(ring.front(), Some(&slot), "served out of turn");
             if rests {
                 ring.pop_front();
@@ -192,6 +198,7 @@ impl Consumers {
                 ring.rotate_left(1);
             }
         }
+        no_ack
     }
 
     /// The one in front cannot be served for want of credit. True if its channel is to be told
@@ -201,7 +208,7 @@ impl Consumers {
         consumer.standing = Standing::NoCredit;
         let ask = consumer.allowance.lacks_only_grant() && !consumer.asked;
         consumer.asked |= ask;
-        let priority = consumer.consume.priority;
+        let priority = consumer.priority;
         self.leave(priority, slot);
         ask
     }
@@ -210,7 +217,7 @@ impl Consumers {
     pub(super) fn await_window(&mut self, slot: ConsumerSlot) {
         let Some(consumer) = self.all[slot as usize].as_mut() else { return };
         consumer.standing = Standing::NoWindow;
-        let priority = consumer.consume.priority;
+        let priority = consumer.priority;
         self.leave(priority, slot);
     }
 
@@ -256,6 +263,20 @@ impl Consumers {
             consumer.allowance.set_limit(limit);
             consumer.consume.prefetch = limit;
         })
+    }
+
+    /// From now on the channel rations this consumer.
+    pub(super) fn ration(&mut self, key: ConsumerKey) -> bool {
+        let mut newly = false;
+        let returns = self.adjust(key, |consumer| {
+            newly = consumer.allowance.ration();
+            if newly {
+                let prefetch = consumer.consume.prefetch;
+                consumer.consume.credit = Credit::Granted { prefetch };
+            }
+        });
+        self.rationed += u32::from(newly);
+        returns
     }
 
     /// What was granted and cannot be used now may serve the channel's other queues: all of it

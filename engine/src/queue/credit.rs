@@ -28,6 +28,7 @@ impl Allowance {
     }
 
     /// Deliveries that may be made now; `u64::MAX`: any number.
+    #[inline]
     pub(super) fn spare(&self) -> u64 {
         let by_limit = match self.limit {
             0 => u64::MAX,
@@ -37,6 +38,7 @@ impl Allowance {
     }
 
     /// A delivery is being made.
+    #[inline]
     pub(super) fn spend(&mut self) {
         if self.no_ack {
             return;
@@ -59,6 +61,15 @@ impl Allowance {
         }
     }
 
+    /// From now on the channel rations deliveries. True if it did not before.
+    pub(super) fn ration(&mut self) -> bool {
+        if self.no_ack || self.granted.is_some() {
+            return false;
+        }
+        self.granted = Some(0);
+        true
+    }
+
     /// Gives unused grants back: nothing is there to be delivered.
     pub(super) fn hand_back(&mut self) -> u32 {
         self.granted.as_mut().map_or(0, std::mem::take)
@@ -71,6 +82,7 @@ impl Allowance {
     }
 
     /// True if nothing but the channel's grant stands in the way of a delivery.
+    #[inline]
     pub(super) fn lacks_only_grant(&self) -> bool {
         self.granted == Some(0) && (self.limit == 0 || self.held < self.limit)
     }

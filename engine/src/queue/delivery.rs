@@ -32,6 +32,7 @@ pub enum Release {
 
 impl Queue {
     /// The ready message in front.
+    #[inline]
     pub(super) fn head(&mut self) -> Option<(usize, u64, Slot)> {
         if self.counts.ready == 0 {
             return None;
@@ -46,6 +47,7 @@ impl Queue {
     }
 
     /// The message to be delivered next, at that time.
+    #[inline]
     pub fn due(&mut self, pool: &mut ChunkPool, now_unix_ms: u64) -> Due {
         let Some((lane, number, slot)) = self.head() else { return Due::Nothing };
         let expires = match slot.expiry() {
@@ -65,12 +67,13 @@ impl Queue {
         self.gets.front().copied()
     }
 
-    /// That basic.get has its answer.
+    /// That basic.get has its answer, which is no message.
     pub fn get_answered(&mut self) {
         self.gets.pop_front();
     }
 
     /// True if something could be delivered, or a basic.get waits for its answer.
+    #[inline]
     pub fn has_work(&self) -> bool {
         if self.closed {
             return false;
@@ -78,15 +81,25 @@ impl Queue {
         !self.gets.is_empty() || (self.counts.ready > 0 && self.consumers.any_serving())
     }
 
-    /// The consumer in front takes the message that is due.
-    pub fn serve(&mut self, pool: &mut ChunkPool, consumer: ConsumerSlot, seq: Seq) {
-        let no_ack = self.consumers.get(consumer).is_some_and(|c| c.consume().no_ack);
-        self.consumers.serve(consumer);
+    /// The consumer in front takes the message that is due. True if nobody is going to settle
+    /// it: it has left the queue.
+    #[inline]
+    pub fn serve(&mut self, pool: &mut ChunkPool, consumer: ConsumerSlot, seq: Seq) -> bool {
+        let no_ack = self.consumers.serve(consumer);
         self.hand_out(pool, seq, no_ack);
+        no_ack
+    }
+
+    /// The basic.get in front takes the message that is due. True as for `serve`.
+    pub fn answer_get(&mut self, pool: &mut ChunkPool, seq: Seq) -> bool {
+        let no_ack = self.gets.pop_front().is_some_and(|get| get.no_ack);
+        self.hand_out(pool, seq, no_ack);
+        no_ack
     }
 
     /// The message that is due leaves the ready ones: for good if nobody is going to settle it.
-    pub fn hand_out(&mut self, pool: &mut ChunkPool, seq: Seq, no_ack: bool) {
+    #[inline]
+    fn hand_out(&mut self, pool: &mut ChunkPool, seq: Seq, no_ack: bool) {
         let Some((lane, number)) = self.locate(seq) else { return };
         self.traffic.deliveries += 1;
         if no_ack {
@@ -94,8 +107,9 @@ impl Queue {
             debug_assert!(removed.is_some(), "the message that was due is not ready");
             return;
         }
-        self.lanes[lane].deliver(number);
-        if let Some(slot) = self.lanes[lane].get(number) {
+        let delivered = self.lanes[lane].deliver(number);
+        debug_assert!(delivered.is_some(), "the message that was due is not ready");
+        if let Some(slot) = delivered {
             self.counts.ready -= 1;
             self.counts.ready_bytes -= slot.body_bytes();
             self.counts.unacked += 1;

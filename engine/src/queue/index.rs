@@ -46,8 +46,43 @@ struct Chunk {
 }
 
 impl Chunk {
+    fn new(key: u64, slots: Slots) -> Self {
+        Chunk { key, base_unix_ms: 0, soonest: u32::MAX, live: 0, slots }
+    }
+
     fn first(&self) -> u64 {
         self.key * CHUNK
+    }
+
+    /// What to write into a slot whose message expires then. Half a hundred days can be told
+    /// within a chunk; what is farther off than that never expires, rather than too early.
+    fn expiry_of(&mut self, expires_unix_ms: u64, base_unix_ms: u64) -> u32 {
+        if self.base_unix_ms == 0 {
+            // One less, so that an expiry at the base itself is not 0, which says never.
+            self.base_unix_ms = base_unix_ms.min(expires_unix_ms).saturating_sub(1).max(1);
+        } else if expires_unix_ms <= self.base_unix_ms {
+            self.lower_base(expires_unix_ms.saturating_sub(1).max(1));
+        }
+        let after = expires_unix_ms.saturating_sub(self.base_unix_ms).max(1);
+        let after = u32::try_from(after).unwrap_or(0);
+        if after != 0 {
+            self.soonest = self.soonest.min(after);
+        }
+        after
+    }
+
+    /// Counts all expiries from an earlier time.
+    fn lower_base(&mut self, base_unix_ms: u64) {
+        let by = self.base_unix_ms.saturating_sub(base_unix_ms);
+        self.base_unix_ms = base_unix_ms;
+        self.soonest = u32::MAX;
+        for slot in self.slots.iter_mut().filter(|slot| slot.expiry() != 0) {
+            let after = u32::try_from(u64::from(slot.expiry()) + by).unwrap_or(0);
+            slot.set_expiry(after);
+            if after != 0 {
+                self.soonest = self.soonest.min(after);
+            }
+        }
     }
 }
 
@@ -66,33 +101,41 @@ fn offset(number: u64) -> usize {
 }
 
 impl Index {
-    /// Position of the chunk of that key, or where it would go. Numbers without gaps, from
-    /// either end, are found without a search.
+    /// Position of the chunk of that key, or where it would go.
+    #[inline]
     fn position(&self, key: u64) -> Result<usize, usize> {
-        let (Some(first), Some(last)) = (self.chunks.front(), self.chunks.back()) else {
-            return Err(0);
-        };
-        if key < first.key {
-            return Err(0);
+        // A short queue has one or two chunks, and consumers are at the front.
+        match self.chunks.front() {
+            Some(first) if first.key == key => Ok(0),
+            Some(first) if first.key < key => self.position_behind(first.key, key),
+            _ => Err(0),
         }
-        if key > last.key {
-            return Err(self.chunks.len());
+    }
+
+    /// Numbers without gaps, from either end, are found without a search.
+    fn position_behind(&self, first: u64, key: u64) -> Result<usize, usize> {
+        let count = self.chunks.len();
+        let last = self.chunks[count - 1].key;
+        if key >= last {
+            return if key == last { Ok(count - 1) } else { Err(count) };
         }
-        let from_front = key - first.key;
-        let from_back = (self.chunks.len() as u64 - 1).checked_sub(last.key - key);
+        let from_front = (key - first) as usize;
+        let from_back = (count - 1).checked_sub((last - key) as usize);
         for guess in [Some(from_front), from_back].into_iter().flatten() {
-            if self.chunks.get(guess as usize).is_some_and(|chunk| chunk.key == key) {
-                return Ok(guess as usize);
+            if self.chunks.get(guess).is_some_and(|chunk| chunk.key == key) {
+                return Ok(guess);
             }
         }
         self.chunks.binary_search_by_key(&key, |chunk| chunk.key)
     }
 
+    #[inline]
     pub(super) fn get(&self, number: u64) -> Option<&Slot> {
         let at = self.position(key(number)).ok()?;
         Some(&self.chunks[at].slots[offset(number)])
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Slot> {
         let at = self.position(key(number)).ok()?;
         Some(&mut self.chunks[at].slots[offset(number)])
@@ -109,11 +152,29 @@ impl Index {
         }
     }
 
-    /// Fills a dead slot. `base_unix_ms` is some time near which expiries of this number's
-    /// neighbours lie, and not after them if that matters: an earlier expiry counts as this one.
+    /// The chunk of that key, made if need be. Mostly it is the last one.
+    #[inline]
+    fn chunk_for(&mut self, pool: &mut ChunkPool, key: u64) -> &mut Chunk {
+        let count = self.chunks.len();
+        let at = match self.chunks.back() {
+            Some(last) if last.key == key => count - 1,
+            _ => match self.position(key) {
+                Ok(at) => at,
+                Err(at) => {
+                    self.chunks.insert(at, Chunk::new(key, pool.take()));
+                    at
+                }
+            },
+        };
+        &mut self.chunks[at]
+    }
+
+    /// Fills a dead slot. `base_unix_ms` is a time that expiries of this number's neighbours are
+    /// expected to lie behind.
     ///
     /// # Panics
     /// If the slot lives: a message would be lost.
+    #[inline]
     pub(super) fn insert(
         &mut self,
         pool: &mut ChunkPool,
@@ -122,64 +183,61 @@ impl Index {
         expires_unix_ms: Option<u64>,
         base_unix_ms: u64,
     ) {
-        let at = match self.position(key(number)) {
-            Ok(at) => at,
-            Err(at) => {
-                let chunk = Chunk {
-                    key: key(number),
-                    base_unix_ms: 0,
-                    soonest: u32::MAX,
-                    live: 0,
-                    slots: pool.take(),
-                };
-                self.chunks.insert(at, chunk);
-                at
-            }
-        };
-        let chunk = &mut self.chunks[at];
-        let place = &mut chunk.slots[offset(number)];
-        assert!(place.state() == State::Dead, "message number {number} is being overwritten");
+        let chunk = self.chunk_for(pool, key(number));
+        let vacant = chunk.slots[offset(number)].state() == State::Dead;
+        assert!(vacant, "message number {number} is being overwritten");
         if let Some(expires) = expires_unix_ms {
-            if chunk.base_unix_ms == 0 {
-                // One less, so that an expiry at the base itself is not 0, which says never.
-                chunk.base_unix_ms = base_unix_ms.saturating_sub(1).max(1);
-            }
-            let after = expires.saturating_sub(chunk.base_unix_ms).clamp(1, u64::from(u32::MAX));
-            slot.set_expiry(after as u32);
-            chunk.soonest = chunk.soonest.min(after as u32);
+            slot.set_expiry(chunk.expiry_of(expires, base_unix_ms));
         }
-        *place = slot;
+        chunk.slots[offset(number)] = slot;
         chunk.live += 1;
     }
 
-    /// Empties a live slot and gives back what was in it.
-    pub(super) fn kill(&mut self, pool: &mut ChunkPool, number: u64) -> Option<Slot> {
+    /// Empties a slot, if it is in that state, and gives back what was in it.
+    #[inline]
+    pub(super) fn kill(&mut self, pool: &mut ChunkPool, number: u64, state: State) -> Option<Slot> {
         let at = self.position(key(number)).ok()?;
         let chunk = &mut self.chunks[at];
         let place = &mut chunk.slots[offset(number)];
-        if place.state() == State::Dead {
+        if place.state() != state || state == State::Dead {
             return None;
         }
         let slot = std::mem::replace(place, Slot::DEAD);
         chunk.live -= 1;
         if chunk.live == 0 {
-            if let Some(chunk) = self.chunks.remove(at) {
-                pool.give_back(chunk.slots);
-            }
+            self.drop_chunk(pool, at);
         }
         Some(slot)
     }
 
-    /// The first number from `from` on whose slot lives.
-    pub(super) fn next_live(&self, from: u64) -> Option<u64> {
-        let (mut at, mut start) = match self.position(key(from)) {
+    fn drop_chunk(&mut self, pool: &mut ChunkPool, at: usize) {
+        let chunk = if at == 0 { self.chunks.pop_front() } else { self.chunks.remove(at) };
+        if let Some(chunk) = chunk {
+            pool.give_back(chunk.slots);
+        }
+    }
+
+    /// The first number from `from` on whose slot lives, and the slot.
+    #[inline]
+    pub(super) fn next_live(&self, from: u64) -> Option<(u64, Slot)> {
+        let (at, start) = match self.position(key(from)) {
             Ok(at) => (at, offset(from)),
             Err(at) => (at, 0),
         };
+        let chunk = self.chunks.get(at)?;
+        let slot = chunk.slots[start];
+        if slot.state() != State::Dead {
+            return Some((chunk.first() + start as u64, slot));
+        }
+        self.next_live_behind(at, start)
+    }
+
+    fn next_live_behind(&self, mut at: usize, mut start: usize) -> Option<(u64, Slot)> {
         while let Some(chunk) = self.chunks.get(at) {
             let live = chunk.slots[start..].iter().position(|slot| slot.state() != State::Dead);
             if let Some(found) = live {
-                return Some(chunk.first() + (start + found) as u64);
+                let offset = start + found;
+                return Some((chunk.first() + offset as u64, chunk.slots[offset]));
             }
             at += 1;
             start = 0;
@@ -266,6 +324,7 @@ impl Index {
         self.chunks.shrink_to_fit();
     }
 
+    /// How many chunks it holds.
     #[cfg(test)]
     pub(super) fn chunk_count(&self) -> usize {
         self.chunks.len()

@@ -16,6 +16,7 @@ pub struct Arrival {
 impl Queue {
     /// False if the message would not fit and the queue refuses rather than drops. Messages that
     /// consumers could take at once do not count against the limit.
+    #[inline]
     pub fn admits(&self, arrival: &Arrival) -> bool {
         if !self.settings.is_bounded() || self.settings.overflow == Overflow::DropHead {
             return true;
@@ -41,6 +42,7 @@ impl Queue {
     }
 
     /// When the message expires here: the lower of its own limit and the queue's (behaviour B24).
+    #[inline]
     pub fn expiry_unix_ms(&self, arrival: &Arrival, now_unix_ms: u64) -> Option<u64> {
         let ttl = match (self.settings.message_ttl_ms, arrival.expiration_ms) {
             (Some(queue), Some(message)) => Some(queue.min(message)),
@@ -50,6 +52,7 @@ impl Queue {
     }
 
     /// Gives a message its number. It must be pushed before anything else is done to the queue.
+    #[inline]
     pub fn assign(&mut self, arrival: &Arrival, expires_unix_ms: Option<u64>) -> Seq {
         let max = self.settings.max_priority;
         let lane = usize::from(max - arrival.priority.min(max));
@@ -57,6 +60,7 @@ impl Queue {
     }
 
     /// Puts the message at its number.
+    #[inline]
     pub fn push(
         &mut self,
         pool: &mut ChunkPool,

@@ -20,6 +20,7 @@ pub(super) struct Lane {
 impl Lane {
     /// A number for a new message. A chunk whose base is weeks old may not be able to hold the
     /// expiry; the number after it is as good.
+    #[inline]
     pub(super) fn assign(&mut self, expires_unix_ms: Option<u64>) -> u64 {
         if let Some(expires) = expires_unix_ms {
             if !self.index.can_hold(self.next, expires) {
@@ -32,6 +33,7 @@ impl Lane {
     }
 
     /// Puts a ready message at an assigned number.
+    #[inline]
     pub(super) fn push(
         &mut self,
         pool: &mut ChunkPool,
@@ -55,6 +57,7 @@ impl Lane {
     }
 
     /// The ready message that is due.
+    #[inline]
     pub(super) fn peek(&mut self) -> Option<(u64, Slot)> {
         if let Some(number) = self.returned.first() {
             return self.index.get(number).map(|slot| (number, *slot));
@@ -62,27 +65,31 @@ impl Lane {
         if self.ready == 0 {
             return None;
         }
-        let number = self.index.next_live(self.cursor)?;
+        let (number, slot) = self.index.next_live(self.cursor)?;
         self.cursor = number;
-        self.index.get(number).map(|slot| (number, *slot))
+        Some((number, slot))
     }
 
     /// Makes the message that `peek` showed unacked.
-    pub(super) fn deliver(&mut self, number: u64) {
+    #[inline]
+    pub(super) fn deliver(&mut self, number: u64) -> Option<Slot> {
+        let slot = self.index.get_mut(number).filter(|slot| slot.state() == State::Ready)?;
+        slot.deliver();
+        let slot = *slot;
         self.pass(number);
-        if let Some(slot) = self.index.get_mut(number) {
-            slot.deliver();
-        }
+        Some(slot)
     }
 
     /// Removes a ready message.
+    #[inline]
     pub(super) fn remove_ready(&mut self, pool: &mut ChunkPool, number: u64) -> Option<Slot> {
-        self.get(number).filter(|slot| slot.state() == State::Ready)?;
+        let slot = self.index.kill(pool, number, State::Ready)?;
         self.pass(number);
-        self.index.kill(pool, number)
+        Some(slot)
     }
 
     /// A ready message leaves that state.
+    #[inline]
     fn pass(&mut self, number: u64) {
         self.ready -= 1;
         if number < self.cursor {
@@ -94,9 +101,9 @@ impl Lane {
     }
 
     /// Removes an unacked message.
+    #[inline]
     pub(super) fn remove_unacked(&mut self, pool: &mut ChunkPool, number: u64) -> Option<Slot> {
-        self.get(number).filter(|slot| slot.state() == State::Unacked)?;
-        self.index.kill(pool, number)
+        self.index.kill(pool, number, State::Unacked)
     }
 
     /// An unacked message is ready again, at its old place. Gives its slot and expiry.
@@ -133,8 +140,7 @@ impl Lane {
 
     /// The next live message at or after a number, in whatever state.
     pub(super) fn next_live(&self, from: u64) -> Option<(u64, Slot)> {
-        let number = self.index.next_live(from)?;
-        self.index.get(number).map(|slot| (number, *slot))
+        self.index.next_live(from)
     }
 
     #[cfg(test)]

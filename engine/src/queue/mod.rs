@@ -172,6 +172,7 @@ impl Queue {
         &self.consumers
     }
 
+    #[inline]
     pub fn is_closed(&self) -> bool {
         self.closed
     }
@@ -209,13 +210,17 @@ impl Queue {
         self.settings.auto_delete && self.consumers.count() == 0
     }
 
-    /// Returns true if the consumer may be served and could not before; so do the next three.
+    /// Returns true if the consumer may be served and could not before; so do the next four.
     pub fn grant(&mut self, key: ConsumerKey, credit: u32) -> bool {
         self.consumers.grant(key, credit)
     }
 
     pub fn set_prefetch(&mut self, key: ConsumerKey, limit: u32) -> bool {
         self.consumers.set_limit(key, limit)
+    }
+
+    pub fn ration(&mut self, key: ConsumerKey) -> bool {
+        self.consumers.ration(key)
     }
 
     pub fn window_opened(&mut self, key: ConsumerKey) -> bool {
@@ -273,6 +278,7 @@ impl Queue {
     }
 
     /// Which lane and which number in it; `None` if this queue has no such lane.
+    #[inline]
     fn locate(&self, seq: Seq) -> Option<(usize, u64)> {
         let lane = (seq.0 >> LANE_SHIFT) as usize;
         (lane < self.lanes.len()).then_some((lane, seq.0 & ((1 << LANE_SHIFT) - 1)))

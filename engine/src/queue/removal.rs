@@ -6,6 +6,7 @@ use super::{seq_of, Queue, Removed};
 use crate::ids::Seq;
 
 impl Queue {
+    #[inline]
     pub(super) fn remove_ready(
         &mut self,
         pool: &mut ChunkPool,

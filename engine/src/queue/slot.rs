@@ -48,6 +48,7 @@ impl Slot {
     ///
     /// # Panics
     /// If the address uses the bit that tells the two stores apart: messages would be mixed up.
+    #[inline]
     pub fn ready(place: Place, body_bytes: u64, redelivered: bool) -> Slot {
         let flags = READY | if redelivered { REDELIVERED } else { 0 };
         match place {
@@ -66,6 +67,7 @@ impl Slot {
         }
     }
 
+    #[inline]
     pub fn place(&self) -> Place {
         if self.address & ARENA != 0 {
             Place::Arena { address: self.address & !ARENA }
@@ -74,10 +76,12 @@ impl Slot {
         }
     }
 
+    #[inline]
     pub fn body_bytes(&self) -> u64 {
         u64::from(self.length - (self.bits >> OVERHEAD_SHIFT))
     }
 
+    #[inline]
     pub fn state(&self) -> State {
         match self.bits & STATE {
             READY => State::Ready,
@@ -86,6 +90,7 @@ impl Slot {
         }
     }
 
+    #[inline]
     pub fn redelivered(&self) -> bool {
         self.bits & REDELIVERED != 0
     }

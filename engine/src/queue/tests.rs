@@ -1,1 +1,269 @@
+use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+
+use super::index::{Index, CHUNK};
+use super::*;
+use crate::mail::Outcome;
+
+const NOW_MS: u64 = 1_700_000_000_000;
+
+fn arrival(priority: u8, expiration_ms: Option<u64>) -> Arrival {
+    Arrival { priority, body_bytes: 10, expiration_ms }
+}
+
+fn queue(settings: QueueSettings) -> (Queue, ChunkPool) {
+    (Queue::new(QueueId(7), settings, NOW_MS), ChunkPool::default())
+}
+
+fn push_at(queue: &mut Queue, pool: &mut ChunkPool, arrival: Arrival, now_ms: u64) -> Seq {
+    let expires = queue.expiry_unix_ms(&arrival, now_ms);
+    let seq = queue.assign(&arrival, expires);
+    let place = Place::Arena { address: seq.0 };
+    queue.push(pool, seq, place, arrival.body_bytes, expires, now_ms);
+    seq
+}
+
+fn push(queue: &mut Queue, pool: &mut ChunkPool) -> Seq {
+    push_at(queue, pool, arrival(0, None), NOW_MS)
+}
+
+/// Hands the message that is due to somebody who asked by basic.get.
+fn take(queue: &mut Queue, pool: &mut ChunkPool, now_ms: u64) -> Option<Seq> {
+    let connection = ConnectionId::new(crate::ids::ShardId(0), 1);
+    let channel = ChannelKey { connection, channel: 1, incarnation: 0 };
+    let Due::Message { seq, .. } = queue.due(pool, now_ms) else { return None };
+    queue.get(PendingGet { channel, no_ack: false }, now_ms);
+    queue.answer_get(pool, seq);
+    Some(seq)
+}
+
+fn chunks(queue: &Queue) -> usize {
+    queue.lanes.iter().map(Lane::chunk_count).sum()
+}
+
+#[test]
+fn idle_queue_costs_less_than_a_kilobyte() {
+    let (mut queue, mut pool) = queue(QueueSettings::default());
+    for _ in 0..1000 {
+        let seq = push(&mut queue, &mut pool);
+        assert_eq!(take(&mut queue, &mut pool, NOW_MS), Some(seq));
+        queue.settle(&mut pool, seq, None, Outcome::Ack);
+    }
+    assert_eq!(chunks(&queue), 0);
+    let gets = queue.gets.capacity() * size_of::<PendingGet>();
+    assert!(size_of::<Queue>() + size_of::<Lane>() + gets < 1024);
+}
+
+#[test]
+fn index_shrinks_wherever_the_queue_shrinks() {
+    let (mut queue, mut pool) = queue(QueueSettings::default());
+    let count = 100 * CHUNK;
+    let seqs: Vec<Seq> = (0..count).map(|_| push(&mut queue, &mut pool)).collect();
+    while take(&mut queue, &mut pool, NOW_MS).is_some() {}
+    for seq in seqs.iter().filter(|seq| seq.0 != 5 && seq.0 != count - 1) {
+        queue.settle(&mut pool, *seq, None, Outcome::Ack);
+    }
+    assert_eq!(chunks(&queue), 2);
+    assert_eq!(queue.counts().unacked, 2);
+    assert!(matches!(queue.settle(&mut pool, Seq(5), None, Outcome::Requeue), Release::Requeued));
+    assert_eq!(take(&mut queue, &mut pool, NOW_MS), Some(Seq(5)));
+}
+
+#[test]
+fn long_lived_chunk_makes_room_for_a_late_expiry() {
+    let (mut queue, mut pool) = queue(QueueSettings::default());
+    let day_ms = 24 * 3_600_000;
+    let first = push_at(&mut queue, &mut pool, arrival(0, Some(10)), NOW_MS);
+    let later = NOW_MS + 30 * day_ms;
+    let second = push_at(&mut queue, &mut pool, arrival(0, Some(30 * day_ms)), later);
+    assert_eq!(second.0, first.0 + CHUNK, "its chunk could not tell when it expires");
+    let third = push_at(&mut queue, &mut pool, arrival(0, Some(300 * day_ms)), later);
+    let mut gone = Vec::new();
+    let mut scratch = Vec::new();
+    let mut expire = |at_ms| {
+        queue.expire(&mut pool, at_ms, usize::MAX, &mut scratch, |removed| gone.push(removed.seq));
+        gone.clone()
+    };
+    assert_eq!(expire(later + 30 * day_ms), [first]);
+    assert_eq!(expire(later + 30 * day_ms + 1), [first, second]);
+    assert_eq!(expire(later + 299 * day_ms), [first, second], "{third:?} went too early");
+}
+
+#[test]
+fn expiries_of_one_chunk_are_told_in_whatever_order_they_are_found() {
+    let mut pool = ChunkPool::default();
+    let mut backlog = Backlog::default();
+    let times = [4_000_000_000, 10, 2_000_000_000, 1, 4_294_967_000];
+    for (number, after_ms) in (0_u64..).zip(times) {
+        let place = Place::Arena { address: number };
+        backlog.found(&mut pool, Seq(number), place, 1, Some(NOW_MS + after_ms));
+    }
+    let mut queue = Queue::recovered(QueueId(7), QueueSettings::default(), backlog, NOW_MS);
+    let mut scratch = Vec::new();
+    for (left, after_ms) in [(4, 1), (3, 10), (2, 2_000_000_000), (1, 4_000_000_000)] {
+        queue.expire(&mut pool, NOW_MS + after_ms, usize::MAX, &mut scratch, |_| ());
+        assert_eq!(queue.counts().ready, left + 1);
+        queue.expire(&mut pool, NOW_MS + after_ms + 1, usize::MAX, &mut scratch, |_| ());
+        assert_eq!(queue.counts().ready, left);
+    }
+}
+
+#[test]
+fn dismantling_frees_every_message_once_whatever_its_state() {
+    let settings = QueueSettings { max_priority: 3, ..QueueSettings::default() };
+    let (mut queue, mut pool) = queue(settings);
+    for number in 0..1000_u64 {
+        push_at(&mut queue, &mut pool, arrival((number % 5) as u8, None), NOW_MS);
+    }
+    let held: Vec<Seq> = (0..300).filter_map(|_| take(&mut queue, &mut pool, NOW_MS)).collect();
+    for seq in held.iter().step_by(3) {
+        queue.settle(&mut pool, *seq, None, Outcome::Requeue);
+    }
+    for seq in held.iter().skip(1).step_by(3) {
+        queue.settle(&mut pool, *seq, None, Outcome::Ack);
+    }
+    let mut freed = Vec::new();
+    let mut steps = 0;
+    while !queue.dismantle(&mut pool, 64, |slot| freed.push(slot.place())) {
+        steps += 1;
+    }
+    assert_eq!((freed.len(), steps), (900, 14));
+    let place = |place: &Place| match place {
+        Place::Arena { address } | Place::Log { address, .. } => *address,
+    };
+    freed.sort_by_key(place);
+    freed.dedup();
+    assert_eq!(freed.len(), 900);
+}
+
+#[test]
+fn recovered_backlog_is_what_was_found_and_not_settled() {
+    let mut pool = ChunkPool::default();
+    let mut backlog = Backlog::default();
+    let place = |address| Place::Log { address, length: 50, reference: 0 };
+    for number in [4, 9, 1000, 70_000, 70_001] {
+        backlog.found(&mut pool, Seq(number), place(number), 10, None);
+    }
+    backlog.settled(&mut pool, Seq(5), Seq(1000));
+    // Copied elsewhere since it was found first.
+    backlog.found(&mut pool, Seq(70_000), place(5), 10, None);
+    // Nothing is left of these but their settles.
+    backlog.settled(&mut pool, Seq(80_000), Seq(80_010));
+    let mut queue = Queue::recovered(QueueId(7), QueueSettings::default(), backlog, NOW_MS);
+    assert_eq!(queue.counts(), Counts { ready: 3, ready_bytes: 30, ..Counts::default() });
+    let held: Vec<(Seq, Place)> = queue.messages().map(|(seq, slot)| (seq, slot.place())).collect();
+    assert_eq!(held, [(Seq(4), place(4)), (Seq(70_000), place(5)), (Seq(70_001), place(70_001))]);
+    assert_eq!(push(&mut queue, &mut pool), Seq(80_011), "a number was given twice");
+    for expected in [4, 70_000, 70_001, 80_011] {
+        assert_eq!(take(&mut queue, &mut pool, NOW_MS), Some(Seq(expected)));
+    }
+}
+
+proptest! {
+    #[test]
+    fn index_behaves_like_a_sorted_map(
+        steps in prop::collection::vec((0_u8..3, 0_u64..1500, any::<bool>()), 0..400),
+    ) {
+        let mut index = Index::default();
+        let mut pool = ChunkPool::default();
+        let mut model = BTreeMap::new();
+        for (kind, number, far) in steps {
+            let number = if far { number * 1_000_003 } else { number };
+            match kind {
+                0 => {
+                    if let std::collections::btree_map::Entry::Vacant(place) = model.entry(number) {
+                        let slot = Slot::ready(Place::Arena { address: number }, 1, false);
+                        index.insert(&mut pool, number, slot, None, 0);
+                        place.insert(slot);
+                    }
+                }
+                1 => prop_assert_eq!(
+                    index.kill(&mut pool, number, State::Ready),
+                    model.remove(&number)
+                ),
+                _ => {
+                    let next = model.range(number..).next().map(|(key, slot)| (*key, *slot));
+                    prop_assert_eq!(index.next_live(number), next);
+                }
+            }
+            let live = index.get(number).filter(|slot| slot.state() != State::Dead).copied();
+            prop_assert_eq!(live, model.get(&number).copied());
+        }
+        let all: Vec<(u64, Slot)> = index.iter().map(|(number, slot)| (number, *slot)).collect();
+        prop_assert_eq!(all, model.into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn queue_behaves_like_a_sorted_list(
+        max_priority in 0_u8..4,
+        steps in prop::collection::vec((0_u8..10, any::<u8>(), 0_u64..400), 0..300),
+    ) {
+        let (mut queue, mut pool) = queue(QueueSettings { max_priority, ..QueueSettings::default() });
+        // By level (highest first) and order of arrival: expiry, and whether it is held.
+        let mut model: BTreeMap<(u8, u64), (Seq, Option<u64>, bool)> = BTreeMap::new();
+        let mut scratch = Vec::new();
+        let mut now_ms = NOW_MS;
+        for (step, (kind, byte, number)) in (0_u64..).zip(steps) {
+            let held = |model: &BTreeMap<(u8, u64), (Seq, Option<u64>, bool)>| {
+                let held: Vec<(u8, u64)> =
+                    model.iter().filter(|(_, value)| value.2).map(|(key, _)| *key).collect();
+                (!held.is_empty()).then(|| held[number as usize % held.len()])
+            };
+            match kind {
+                0..=3 => {
+                    let expiration_ms = (byte % 3 == 0).then_some(number);
+                    let seq = push_at(&mut queue, &mut pool, arrival(byte, expiration_ms), now_ms);
+                    let level = max_priority - byte.min(max_priority);
+                    let expires = expiration_ms.map(|ms| now_ms + ms);
+                    model.insert((level, step), (seq, expires, false));
+                }
+                4..=6 => {
+                    while let Due::Expired(gone) = queue.due(&mut pool, now_ms) {
+                        let key = model.iter().find(|(_, value)| value.0 == gone.seq);
+                        let key = *key.expect("a message of the queue").0;
+                        let (_, expires, held) = model[&key];
+                        prop_assert!(!held && expires.is_some_and(|at| at < now_ms));
+                        model.remove(&key);
+                    }
+                    let first = model.values_mut().find(|value| !value.2);
+                    let expected = first.map(|value| {
+                        value.2 = true;
+                        value.0
+                    });
+                    prop_assert_eq!(take(&mut queue, &mut pool, now_ms), expected);
+                }
+                7 => if let Some(key) = held(&model) {
+                    let outcome = if byte % 2 == 0 { Outcome::Ack } else { Outcome::Requeue };
+                    queue.settle(&mut pool, model[&key].0, None, outcome);
+                    match outcome {
+                        Outcome::Requeue => model.get_mut(&key).expect("held").2 = false,
+                        _ => {
+                            model.remove(&key);
+                        }
+                    }
+                },
+                8 => {
+                    now_ms += u64::from(byte);
+                    queue.expire(&mut pool, now_ms, usize::MAX, &mut scratch, |_| ());
+                    model.retain(|_, (_, expires, held)| {
+                        *held || expires.is_none_or(|at| at >= now_ms)
+                    });
+                }
+                _ => if byte % 8 == 0 {
+                    let ready = model.values().filter(|value| !value.2).count() as u64;
+                    prop_assert_eq!(queue.purge(&mut pool, |_| ()), ready);
+                    model.retain(|_, value| value.2);
+                },
+            }
+            let ready = model.values().filter(|value| !value.2).count() as u64;
+            let unacked = model.len() as u64 - ready;
+            let counts =
+                Counts { ready, unacked, ready_bytes: ready * 10, unacked_bytes: unacked * 10 };
+            prop_assert_eq!(queue.counts(), counts);
+        }
+        let order: Vec<Seq> = queue.messages().map(|(seq, _)| seq).collect();
+        let expected: Vec<Seq> = model.values().map(|value| value.0).collect();
+        prop_assert_eq!(order, expected);
+    }
+}

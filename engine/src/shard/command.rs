@@ -34,6 +34,12 @@ impl<M: Memory> Shard<M> {
             Command::Get { queue, channel, no_ack } => self.get(now, queue, channel, no_ack),
             Command::Settle { .. } => {}
             Command::Grant { queue, consumer, credit } => self.grant(queue, consumer, credit),
+            Command::Ration { queue, consumer } => {
+                if let Some((at, hosted, _)) = self.queues.open(queue) {
+                    hosted.queue.ration(consumer);
+                    self.queues.note_work(at);
+                }
+            }
             Command::SetPrefetch { queue, consumer, prefetch } => {
                 if let Some((at, hosted, _)) = self.queues.open(queue) {
                     hosted.queue.set_prefetch(consumer, prefetch);

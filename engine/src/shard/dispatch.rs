@@ -1,6 +1,9 @@
 //! Messages going out: queues that can deliver take turns, and so do their consumers.
 
+use std::collections::VecDeque;
+
 use super::dead_letters::Testament;
+use super::links::{LinkSlot, Links};
 use super::queues::QueueSlot;
 use super::{Effect, Outlet, Shard};
 use crate::dead_letter::{with_delivery_count, Cause};
@@ -9,7 +12,7 @@ use crate::log::{Fetch, Memory};
 use crate::mail::{Delivery, DeliveryTo, Notice};
 use crate::message::MessageRef;
 use crate::now::Now;
-use crate::queue::{ConsumerSlot, Due, Queue};
+use crate::queue::{ConsumerSlot, Due, PendingGet, Queue};
 
 /// Deliveries that one queue makes before the next one has its turn.
 const TURN: usize = 64;
@@ -28,8 +31,8 @@ enum Turn {
 
 /// Who gets the next message of a queue.
 enum Recipient {
-    Get(crate::queue::PendingGet),
-    Consumer(ConsumerSlot),
+    Get(DeliveryTo),
+    Consumer { to: DeliveryTo, slot: ConsumerSlot, link: LinkSlot },
     Nobody,
 }
 
@@ -70,94 +73,85 @@ impl<M: Memory> Shard<M> {
         done: &mut usize,
         outlet: &mut impl Outlet,
     ) -> Turn {
+        let Shard { queues, store, links, effects, dead_letters, counted: scratch, .. } = self;
+        let Some((hosted, pool)) = queues.get_mut(at) else { return Turn::Done };
+        let queue = &mut hosted.queue;
+        let (id, survives) = (queue.id(), queue.settings().survives_restart);
         while *done < limit {
-            let Some((hosted, pool)) = self.queues.get_mut(at) else { return Turn::Done };
-            let queue = &mut hosted.queue;
-            let (id, survives) = (queue.id(), queue.settings().survives_restart);
             let (seq, slot) = match queue.due(pool, now.unix_ms) {
                 Due::Message { seq, slot } => (seq, slot),
                 Due::Expired(gone) => {
-                    let (store, testament) = (&mut self.store, Testament::of(queue));
-                    self.dead_letters.take(store, now, &testament, &gone, Cause::Expired);
+                    dead_letters.take(store, now, &Testament::of(queue), &gone, Cause::Expired);
                     *done += 1;
                     continue;
                 }
                 Due::Nothing => {
                     let Some(get) = queue.next_get() else { return Turn::Done };
                     queue.get_answered();
-                    self.notice(Notice::Empty { channel: get.channel });
+                    effects.push_back(Effect::Notice(Notice::Empty { channel: get.channel }));
                     *done += 1;
                     continue;
                 }
             };
-            let recipient = self.recipient(at);
-            let Some((hosted, pool)) = self.queues.get_mut(at) else { return Turn::Done };
-            let queue = &mut hosted.queue;
-            let to = match recipient {
-                Recipient::Get(get) => DeliveryTo::Get {
-                    channel: get.channel,
-                    no_ack: get.no_ack,
-                    remaining: queue.counts().ready - 1,
-                },
-                Recipient::Consumer(slot) => match consumer_of(queue, slot) {
-                    Some(to) => to,
-                    None => return Turn::Done,
-                },
+            let (to, consumer) = match recipient(queue, at, links, effects) {
+                Recipient::Consumer { to, slot, link } => (to, Some((slot, link))),
+                Recipient::Get(to) => (to, None),
                 Recipient::Nobody => return Turn::Done,
             };
-            let Fetch::Ready(stored) = self.store.fetch(&slot) else { return Turn::Reading };
-            let message = counted(queue, seq, stored.message, &mut self.counted);
-            let delivery =
-                Delivery { to, queue: id, seq, redelivered: slot.redelivered(), message };
+            let Fetch::Ready(stored) = store.fetch(&slot) else { return Turn::Reading };
+            let message = counted(queue, seq, stored.message, scratch);
+            let redelivered = slot.redelivered();
+            let delivery = Delivery { to, queue: id, seq, redelivered, message };
             let window_bytes = delivery.window_bytes();
             outlet.deliver(delivery);
-            let no_ack = match to {
-                DeliveryTo::Get { no_ack, .. } | DeliveryTo::Consumer { no_ack, .. } => no_ack,
-            };
-            if let Recipient::Consumer(consumer) = recipient {
-                if let Some(consumer) = queue.consumers().get(consumer) {
-                    self.links.spend(consumer.link(), window_bytes);
+            let no_ack = match consumer {
+                Some((slot, link)) => {
+                    links.spend(link, window_bytes);
+                    queue.serve(pool, slot, seq)
                 }
-                queue.serve(pool, consumer, seq);
-            } else {
-                queue.get_answered();
-                queue.hand_out(pool, seq, no_ack);
-            }
+                None => queue.answer_get(pool, seq),
+            };
             if no_ack {
-                self.store.free(now, id, survives, seq, &slot);
+                store.free(now, id, survives, seq, &slot);
             }
             *done += 1;
         }
         Turn::Over
     }
+}
 
-    /// Finds who can take a message now; on the way, consumers that cannot leave the ring.
-    fn recipient(&mut self, at: QueueSlot) -> Recipient {
-        let Some((hosted, _)) = self.queues.get_mut(at) else { return Recipient::Nobody };
-        let queue = &mut hosted.queue;
-        if let Some(get) = queue.next_get() {
-            return Recipient::Get(get);
-        }
-        while let Some((slot, consumer)) = queue.consumers().front() {
-            let (channel, key) = (consumer.consume().channel, consumer.consume().consumer);
-            let link = consumer.link();
-            if !consumer.can_take() {
-                if queue.rest(slot) {
-                    let wants = Notice::Wants { channel, consumer: key };
-                    self.effects.push_back(Effect::Notice(wants));
-                }
-            } else if !self.links.has_window(link) {
-                queue.await_window(slot);
-                self.links.wait(link, at, key);
-            } else {
-                return Recipient::Consumer(slot);
-            }
-        }
-        Recipient::Nobody
+/// Finds who can take a message now; on the way, consumers that cannot leave the ring.
+fn recipient<B>(
+    queue: &mut Queue,
+    at: QueueSlot,
+    links: &mut Links,
+    effects: &mut VecDeque<Effect<B>>,
+) -> Recipient {
+    if let Some(PendingGet { channel, no_ack }) = queue.next_get() {
+        let remaining = queue.counts().ready - 1;
+        return Recipient::Get(DeliveryTo::Get { channel, no_ack, remaining });
     }
+    while let Some((slot, consumer)) = queue.consumers().front() {
+        let (key, link) = (consumer.key(), consumer.link());
+        if !consumer.can_take() {
+            let channel = consumer.consume().channel;
+            if queue.rest(slot) {
+                let wants = Notice::Wants { channel, consumer: key };
+                effects.push_back(Effect::Notice(wants));
+            }
+        } else if !links.has_window(link) {
+            queue.await_window(slot);
+            links.wait(link, at, key);
+        } else {
+            let to = DeliveryTo::Consumer { consumer: key, no_ack: consumer.no_ack() };
+            return Recipient::Consumer { to, slot, link };
+        }
+    }
+    Recipient::Nobody
 }
 
 /// The message as it is delivered: a queue that counts says how often it has come back.
+#[inline]
 fn counted<'m>(
     queue: &Queue,
     seq: Seq,
@@ -167,9 +161,4 @@ fn counted<'m>(
     let Some(count) = queue.delivery_count(seq) else { return message };
     with_delivery_count(message.properties, count, scratch);
     MessageRef { properties: scratch, ..message }
-}
-
-fn consumer_of(queue: &Queue, slot: ConsumerSlot) -> Option<DeliveryTo> {
-    let consume = queue.consumers().get(slot)?.consume();
-    Some(DeliveryTo::Consumer { consumer: consume.consumer, no_ack: consume.no_ack })
 }

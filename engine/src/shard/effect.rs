@@ -20,6 +20,8 @@ pub enum Effect<B> {
         ticket: u64,
         result: Result<TopologyOutcome, TopologyError>,
     },
+    /// A vhost or a user is gone: every connection of this shard must look whether it may stay.
+    Review,
 }
 
 /// Takes deliveries as they are made. Must not call back into the shard.

@@ -89,11 +89,13 @@ impl Links {
         }
     }
 
+    #[inline]
     pub(super) fn has_window(&self, at: LinkSlot) -> bool {
         matches!(&self.all[at as usize], Some(link) if link.left_bytes > 0)
     }
 
     /// A delivery goes out.
+    #[inline]
     pub(super) fn spend(&mut self, at: LinkSlot, bytes: u64) {
         if let Some(link) = self.get_mut(at) {
             link.left_bytes = link.left_bytes.saturating_sub_unsigned(bytes);

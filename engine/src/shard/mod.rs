@@ -201,6 +201,11 @@ impl<M: Memory> Shard<M> {
         self.store.arena.bytes()
     }
 
+    /// Messages that are in memory only; what the log holds does not count.
+    pub fn memory_messages(&self) -> u64 {
+        self.store.arena.messages()
+    }
+
     /// False while publishers of this shard should not be read from.
     pub fn has_room(&self) -> bool {
         self.store.log.has_room() && !self.dead_letters.is_crowded()

@@ -117,6 +117,7 @@ impl<M: Memory> Shard<M> {
         Intake { end, refused }
     }
 
+    #[inline]
     fn take_in(&mut self, now: Now, taker: Taker, body_bytes: u64) {
         let Taker { at, seq, expires_unix_ms, place, .. } = taker;
         let Some((hosted, pool)) = self.queues.get_mut(at) else { return };
@@ -158,7 +159,7 @@ impl Takers {
     /// all of them: the record says when its message expires. Gives the position at which the
     /// message is durable.
     ///
-    /// `from` is settled by the same stroke. A message of a megabyte that goes to queues with
+    /// `from` is settled by the same stroke. A message of half a megabyte that goes to queues with
     /// different limits does not fit one block: then copies for some of them come before that.
     fn put_in_log<M: Memory>(
         &mut self,

@@ -39,6 +39,7 @@ pub(super) struct Queues {
 }
 
 impl Queues {
+    #[inline]
     pub(super) fn find(&self, id: QueueId) -> Option<QueueSlot> {
         self.by_id.get(&id).copied()
     }
@@ -48,12 +49,14 @@ impl Queues {
     }
 
     /// A queue and the pool that its chunks come from.
+    #[inline]
     pub(super) fn get_mut(&mut self, at: QueueSlot) -> Option<(&mut Hosted, &mut ChunkPool)> {
         let hosted = self.all.get_mut(at as usize)?.as_deref_mut()?;
         Some((hosted, &mut self.pool))
     }
 
     /// An open queue by its id.
+    #[inline]
     pub(super) fn open(&mut self, id: QueueId) -> Option<(QueueSlot, &mut Hosted, &mut ChunkPool)> {
         let at = self.find(id)?;
         let (hosted, pool) = self.get_mut(at)?;
@@ -110,6 +113,7 @@ impl Queues {
     }
 
     /// Remembers a queue for the next dispatch if there is something for it to do.
+    #[inline]
     pub(super) fn note_work(&mut self, at: QueueSlot) {
         if let Some(hosted) = self.all[at as usize].as_deref_mut() {
             if !hosted.dirty && !hosted.reading && hosted.queue.has_work() {

@@ -91,13 +91,18 @@ impl<M: Memory> Shard<M> {
     fn update(&mut self, now: Now, version: u64, changes: &[Change]) {
         assert_eq!(version, self.applied + 1, "a topology update is missing or came twice");
         self.applied = version;
+        let mut review = false;
         for change in changes {
             match change {
                 Change::PutQueue(queue) => self.queue_put(now, queue),
                 Change::DropQueue { id } => self.queue_dropped(*id),
+                Change::DropVhost { .. } | Change::DropUser { .. } => review = true,
                 _ => {}
             }
             self.topology.apply(change);
+        }
+        if review {
+            self.effects.push_back(Effect::Review);
         }
         if !self.early.is_empty() {
             for command in std::mem::take(&mut self.early) {

@@ -13,6 +13,7 @@ pub(super) struct Store<M: Memory> {
 }
 
 impl<M: Memory> Store<M> {
+    #[inline]
     pub(super) fn fetch(&mut self, slot: &Slot) -> Fetch<'_> {
         match slot.place() {
             Place::Log { address, length, .. } => self.log.fetch(Address(address), length),
@@ -22,6 +23,7 @@ impl<M: Memory> Store<M> {
 
     /// A queue lets a message go. Only a queue that survives a restart needs a record of it: what
     /// others have in the log is dead after one by their absence.
+    #[inline]
     pub(super) fn free(
         &mut self,
         now: Now,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::cascade::Cascade;
 use super::decide::{Decided, Decision};
-use super::{Change, Permission, Topology, TopologyError, TopologyRequest, User, Vhost};
+use super::{
+    Change, Permission, Topology, TopologyError, TopologyOutcome, TopologyRequest, User, Vhost,
+};
 use crate::access::Pattern;
 
 impl Topology {
@@ -12,15 +14,17 @@ impl Topology {
         use TopologyRequest as R;
         match request {
             R::AddVhost { name, description, tags } => {
-                let new = self.vhost(name).is_none().then(|| {
-                    Change::PutVhost(Vhost {
-                        name: name.clone(),
-                        description: description.clone(),
-                        tags: tags.clone(),
-                        tracing: false,
-                    })
-                });
-                Decision::created(new)
+                let present = self.vhost(name);
+                let vhost = Vhost {
+                    name: name.clone(),
+                    description: description.clone(),
+                    tags: tags.clone(),
+                    tracing: present.is_some_and(|vhost| vhost.tracing),
+                };
+                // Adding what exists changes its description and tags, as RabbitMQ does.
+                let outcome = TopologyOutcome::Created(present.is_none());
+                let change = (present != Some(&vhost)).then_some(Change::PutVhost(vhost));
+                Ok(Decision { changes: change.into_iter().collect(), outcome })
             }
             R::DeleteVhost { name } => {
                 self.vhost_or_error(name)?;

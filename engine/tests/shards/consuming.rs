@@ -149,6 +149,25 @@ fn prefetch_can_be_changed_for_a_live_consumer() {
 }
 
 #[test]
+fn a_live_consumer_can_become_a_rationed_one() {
+    let mut world = World::new(1, 1);
+    let queue = filled(&mut world, 20);
+    let key = consumer(channel(0, 1), 1);
+    world.consume(queue, key, Credit::Prefetch(2));
+    let held = world.deliveries();
+    assert_eq!(held.len(), 2);
+    let owner = world.owner(queue);
+    world.command(owner, Command::Ration { queue, consumer: key });
+    // Its own limit has room for one again, but nothing was granted.
+    world.settle(&held[0], Outcome::Ack);
+    assert_eq!(world.deliveries().len(), 0);
+    world.command(owner, Command::Grant { queue, consumer: key, credit: 5 });
+    assert_eq!(world.deliveries().len(), 1);
+    world.settle(&held[1], Outcome::Ack);
+    assert_eq!(world.deliveries().len(), 0, "what could not be used at once went back");
+}
+
+#[test]
 fn round_robin_skips_consumers_at_their_limit() {
     let mut world = World::new(1, 1);
     let queue = world.durable_queue("q");

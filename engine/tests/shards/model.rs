@@ -229,6 +229,19 @@ impl Model {
         );
     }
 
+    /// Copies that need memory only, those that may be gone included.
+    pub(crate) fn transient_messages(&self) -> u64 {
+        let held = |queue: &QueueModel| {
+            let transient = |message: &&Message| {
+                let gone = matches!(message.state, State::Gone(_));
+                let safe = message.persistent && queue.durable;
+                !gone && !safe
+            };
+            queue.messages.iter().filter(transient).count() as u64
+        };
+        self.queues.values().map(held).sum()
+    }
+
     /// Everything that is there has been taken: what is left must be in doubt.
     pub(crate) fn check_drained(&self) {
         for (id, queue) in &self.queues {

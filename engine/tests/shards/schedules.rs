@@ -317,6 +317,10 @@ impl Run {
             self.world.settle_down();
             self.read_events();
             assert!(self.model.nothing_owed(), "a publisher waits for ever");
+            let transient = |world: &World| -> u64 {
+                world.shards.iter().map(|shard| shard.memory_messages()).sum()
+            };
+            assert!(transient(&self.world) <= self.model.transient_messages());
             self.world.restart_cleanly();
             self.after_crash();
         }

@@ -173,7 +173,7 @@ impl World {
                     let ring = shard * self.count() + usize::from(to.0);
                     self.rings[ring].push_back(mail);
                 }
-                Effect::Answer { .. } => {}
+                Effect::Answer { .. } | Effect::Review => {}
             }
         }
         any

@@ -149,9 +149,9 @@ impl ProtocolError {
             | Self::ExpectedHeader
             | Self::HeaderOfClass { .. }
             | Self::ExpectedBody => ReplyCode::UnexpectedFrame,
-            Self::UnexpectedMethod { .. }
-            | Self::ExpectedChannelOpen
-            | Self::SecondChannelOpen => ReplyCode::ChannelError,
+            Self::UnexpectedMethod { .. } | Self::ExpectedChannelOpen | Self::SecondChannelOpen => {
+                ReplyCode::ChannelError
+            }
             Self::UnimplementedMethod | Self::UnknownMechanism { .. } => ReplyCode::CommandInvalid,
             Self::TunedTooHigh { .. }
             | Self::TunedTooLow { .. }
@@ -193,7 +193,9 @@ impl ProtocolError {
         match malformed {
             Malformed::Text => Self::MalformedText,
             // More would not fit the reply text.
-            Malformed::Shape => Self::CannotDecode { octets: octets.iter().take(256).copied().collect() },
+            Malformed::Shape => {
+                Self::CannotDecode { octets: octets.iter().take(256).copied().collect() }
+            }
         }
     }
 

@@ -45,8 +45,8 @@ pub(crate) struct Session {
     /// Channels with confirms to be sent at the end of the turn.
     pub(crate) confirming: Vec<u16>,
     pub(crate) orphans: Vec<Orphan>,
-    /// Shards that hold consumers of this connection.
-    pub(crate) consumed_from: Vec<ShardId>,
+    /// Shards that hold consumers of this connection, or answer its gets.
+    pub(crate) asked: Vec<ShardId>,
     /// It has asked for a queue that dies with it.
     pub(crate) owns_queues: bool,
     access: Option<Arc<Access>>,
@@ -70,7 +70,7 @@ impl Session {
             blocked_notify: false,
             confirming: Vec::new(),
             orphans: Vec::new(),
-            consumed_from: Vec::new(),
+            asked: Vec::new(),
             owns_queues: false,
             access: None,
             access_version: None,
@@ -90,9 +90,10 @@ impl Session {
         self.next_incarnation
     }
 
-    pub(crate) fn consumes_from(&mut self, shard: ShardId) {
-        if !self.consumed_from.contains(&shard) {
-            self.consumed_from.push(shard);
+    /// Notes down that a shard must hear of the end of the connection.
+    pub(crate) fn asks(&mut self, shard: ShardId) {
+        if !self.asked.contains(&shard) {
+            self.asked.push(shard);
         }
     }
 
@@ -130,9 +131,10 @@ impl Session {
         name: &str,
     ) -> Result<Arc<Queue>, ProtocolError> {
         let vhost = &self.vhost;
-        let queue = broker.topology().queue(vhost, name).ok_or_else(|| {
-            TopologyError::NoQueue { vhost: vhost.clone(), name: name.into() }
-        })?;
+        let queue = broker
+            .topology()
+            .queue(vhost, name)
+            .ok_or_else(|| TopologyError::NoQueue { vhost: vhost.clone(), name: name.into() })?;
         match queue.exclusive_to {
             Some(owner) if owner != self.id => {
                 Err(TopologyError::Locked { vhost: vhost.clone(), name: name.into() }.into())

@@ -240,6 +240,7 @@ impl Host {
                 Effect::Peer { to, mail } if to == self.world.shard() => self.peer(mail),
                 Effect::Peer { to, mail } => self.world.port.batch(to).peer(mail),
                 Effect::Answer { ticket, result } => self.desk.answer(ticket, result),
+                Effect::Review => self.review(),
             }
         }
     }
@@ -255,6 +256,16 @@ impl Host {
         } else if let Some(cell) = self.world.find(connection).cloned() {
             let mut view = self.view();
             cell.with(|connection| connection.notice(notice, &mut view));
+            self.world.touch(&cell);
+        }
+    }
+
+    /// Lets every connection look whether it may stay.
+    fn review(&mut self) {
+        let cells: Vec<_> = self.world.connections.values().cloned().collect();
+        for cell in cells {
+            let mut view = self.view();
+            cell.with(|connection| connection.review(&mut view));
             self.world.touch(&cell);
         }
     }

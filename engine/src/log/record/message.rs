@@ -81,6 +81,7 @@ pub(in crate::log) enum Payload<'a> {
 }
 
 /// Octets of a message's content.
+#[inline]
 pub(in crate::log) fn content_bytes(message: &MessageRef<'_>, references: usize) -> usize {
     references * REFERENCE_BYTES
         + message.exchange.len()
@@ -90,7 +91,8 @@ pub(in crate::log) fn content_bytes(message: &MessageRef<'_>, references: usize)
 }
 
 impl<'a> MessageView<'a> {
-    pub(super) fn read(octets: &'a [u8]) -> Result<Self, Malformed> {
+    #[inline]
+    pub(in crate::log) fn read(octets: &'a [u8]) -> Result<Self, Malformed> {
         let (head, rest) = head::<MessageHead>(octets)?;
         let parts = usize::from(head.parts.get());
         let payload = if parts == 0 {
@@ -116,6 +118,11 @@ impl<'a> MessageView<'a> {
             + u64::from(self.head.properties.get());
         small.checked_add(self.head.body.get())
     }
+    /// The content is not in the record.
+    #[inline]
+    pub(in crate::log) fn is_in_parts(&self) -> bool {
+        self.head.parts.get() != 0
+    }
     pub(in crate::log) fn references(&self) -> u32 {
         self.head.references.get()
     }
@@ -138,6 +145,7 @@ impl<'a> MessageView<'a> {
     }
 
     /// The message, of which `content` is the whole content.
+    #[inline]
     pub(in crate::log) fn stored<'c>(&self, content: &'c [u8]) -> Result<Stored<'c>, Malformed> {
         let head = self.head;
         let short = Malformed("a message shorter than its pieces");
@@ -169,6 +177,7 @@ impl<'a> MessageView<'a> {
 ///
 /// # Panics
 /// If exchange or routing key are longer than 65535 octets, or there are more parts than that.
+#[inline]
 pub(in crate::log) fn write_head<'o>(
     out: &'o mut [u8],
     length: usize,
@@ -198,6 +207,7 @@ pub(in crate::log) fn write_head<'o>(
 }
 
 /// Writes the content, of exactly the length of `out`.
+#[inline]
 pub(in crate::log) fn write_content(
     out: &mut [u8],
     message: &MessageRef<'_>,

@@ -118,6 +118,7 @@ impl<'a> Record<'a> {
 }
 
 /// Octets and header of the record that starts at `offset` of `octets`.
+#[inline]
 pub(super) fn record_at(octets: &[u8], offset: usize) -> Result<(&RecordHeader, &[u8]), Malformed> {
     let rest = octets.get(offset..).ok_or(Malformed("a record outside its block"))?;
     let (header, _) = RecordHeader::ref_from_prefix(rest)

@@ -46,10 +46,11 @@ impl Settle {
 
     /// The last one of the run. Runs are never empty.
     pub(in crate::log) fn last(&self) -> Seq {
-        Seq(self.first.0 + u64::from(self.count) - 1)
+        Seq(self.first.0 + (u64::from(self.count) - 1))
     }
 
     /// Writes the record, of [`SETTLE_BYTES`].
+    #[inline]
     pub(in crate::log) fn write(&self, out: &mut [u8]) {
         let layout = SettleLayout {
             record: RecordHeader::of(KIND_SETTLE, 0, SETTLE_BYTES),
@@ -59,5 +60,24 @@ impl Settle {
             count: U32::new(self.count),
         };
         out[..SETTLE_BYTES].copy_from_slice(layout.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(first: u64, count: u32) -> Result<Settle, Malformed> {
+        let mut octets = [0; SETTLE_BYTES];
+        Settle { queue: QueueId(1), first: Seq(first), segment: 2, count }.write(&mut octets);
+        Settle::read(&octets)
+    }
+
+    #[test]
+    fn runs_that_cannot_be_are_malformed() {
+        assert_eq!(read(u64::MAX, 1).map(|settle| settle.last()), Ok(Seq(u64::MAX)));
+        assert_eq!(read(7, 3).map(|settle| settle.last()), Ok(Seq(9)));
+        assert!(read(u64::MAX, 2).is_err());
+        assert!(read(7, 0).is_err());
     }
 }

@@ -5,9 +5,9 @@
 //! message unless they grew large.
 
 use crate::amqp::codec::frame::Header;
+use crate::amqp::codec::reader::ShortStr;
 use crate::amqp::error::ProtocolError;
 use crate::amqp::method::basic::Publish;
-use crate::amqp::codec::reader::ShortStr;
 use crate::amqp::method::BASIC;
 
 /// A body buffer that grew beyond this is not kept.
@@ -155,12 +155,7 @@ mod tests {
     use super::*;
 
     fn publish() -> Publish<'static> {
-        Publish {
-            exchange: ShortStr(b"x"),
-            key: ShortStr(b"k"),
-            mandatory: true,
-            immediate: false,
-        }
+        Publish { exchange: ShortStr(b"x"), key: ShortStr(b"k"), mandatory: true, immediate: false }
     }
 
     fn header(body_size: u64) -> Header<'static> {

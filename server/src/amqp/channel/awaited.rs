@@ -23,19 +23,41 @@ pub(super) type PlainAnswer = fn(&mut Vec<u8>, u16);
 #[derive(Debug)]
 pub(super) enum Awaited {
     /// A topology change whose answer is an empty method.
-    Done { answer: PlainAnswer },
+    Done {
+        answer: PlainAnswer,
+    },
     /// A queue that did not exist a moment ago.
-    Declared { name: Arc<str> },
+    Declared {
+        name: Arc<str>,
+    },
     /// The counts of an existing queue. Should it have gone meanwhile, `again` declares it anew;
     /// without, it is not found (passive declare).
-    Counts { name: Arc<str>, again: Option<Box<TopologyRequest>> },
-    Purged { name: Arc<str> },
-    Deleted { name: Arc<str> },
-    Consuming { serial: u32 },
-    Cancelled { serial: u32, tag: Arc<str> },
-    Got { queue: QueueId, name: Arc<str> },
+    Counts {
+        name: Arc<str>,
+        again: Option<Box<TopologyRequest>>,
+    },
+    Purged {
+        name: Arc<str>,
+    },
+    Deleted {
+        name: Arc<str>,
+    },
+    Consuming {
+        serial: u32,
+    },
+    Cancelled {
+        serial: u32,
+        tag: Arc<str>,
+    },
+    Got {
+        queue: QueueId,
+        name: Arc<str>,
+    },
     /// The queue behind a direct reply-to consumer with this tag.
-    ReplyQueue { name: Arc<str>, tag: Arc<str> },
+    ReplyQueue {
+        name: Arc<str>,
+        tag: Arc<str>,
+    },
     /// Every publish of a transaction is safe.
     Committed,
 }

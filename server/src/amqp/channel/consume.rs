@@ -47,7 +47,7 @@ impl Channel {
             exclusive: args.exclusive,
             priority,
             credit: self.credit(args.no_ack),
-            prefetch: if args.no_ack { 0 } else { self.prefetch },
+            prefetch: self.prefetch,
             arguments: Arc::unwrap_or_clone(arguments),
         };
         self.start_consumer(id, args.nowait, &queue, consume, cx);
@@ -71,12 +71,12 @@ impl Channel {
                 queue: queue.id,
                 queue_name: queue.name.clone(),
                 shard: queue.owner,
+                no_ack: consume.no_ack,
                 granted: matches!(consume.credit, Credit::Granted { .. }).then_some(0),
             },
         );
-        cx.session.consumes_from(queue.owner);
-        self.awaiting =
-            Some(Awaiting { method: id, nowait, what: Awaited::Consuming { serial } });
+        cx.session.asks(queue.owner);
+        self.awaiting = Some(Awaiting { method: id, nowait, what: Awaited::Consuming { serial } });
         cx.broker.command(queue.owner, Command::Consume(Box::new(consume)));
     }
 
@@ -95,9 +95,7 @@ impl Channel {
             return Ok(0);
         };
         match value.as_integer() {
-            Some(priority) => {
-                Ok(priority.clamp(i128::from(i32::MIN), i128::from(i32::MAX)) as i32)
-            }
+            Some(priority) => Ok(priority.clamp(i128::from(i32::MIN), i128::from(i32::MAX)) as i32),
             None => Err(ProtocolError::ConsumerPriority {
                 queue: queue.name.clone(),
                 vhost: cx.session.vhost.clone(),

@@ -13,6 +13,7 @@ pub(super) struct Consumer {
     pub(super) queue_name: Arc<str>,
     /// The owner of its queue.
     pub(super) shard: ShardId,
+    pub(super) no_ack: bool,
     /// Grants that it has not used; `None`: not rationed by the channel.
     pub(super) granted: Option<u32>,
 }
@@ -50,6 +51,14 @@ impl Consumers {
 
     pub(super) fn len(&self) -> usize {
         self.by_serial.len()
+    }
+
+    /// Those that hold what they get until it is acknowledged, and are not rationed yet.
+    pub(super) fn unrationed(&mut self) -> impl Iterator<Item = (u32, &mut Consumer)> {
+        self.by_serial
+            .iter_mut()
+            .map(|(serial, consumer)| (*serial, consumer))
+            .filter(|(_, consumer)| !consumer.no_ack && consumer.granted.is_none())
     }
 
     /// Takes all: serial, queue, owner.

@@ -86,13 +86,7 @@ impl Channel {
             self.limit.grant_ended(1);
         }
         let DeliveryTo::Consumer { consumer: key, .. } = delivery.to else { return };
-        self.unacked.push(Unacked::new(
-            tag,
-            delivery.queue,
-            delivery.seq,
-            Some(key.serial),
-            from,
-        ));
+        self.unacked.push(Unacked::new(tag, delivery.queue, delivery.seq, Some(key.serial), from));
     }
 
     fn answer_get(

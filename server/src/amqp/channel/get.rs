@@ -21,6 +21,8 @@ impl Channel {
         let queue = cx.session.usable_queue(cx.broker, name)?;
         let what = Awaited::Got { queue: queue.id, name: queue.name.clone() };
         self.awaiting = Some(Awaiting { method: id, nowait: false, what });
+        // So that the shard hears of it if the connection ends before the answer.
+        cx.session.asks(queue.owner);
         let get = Command::Get { queue: queue.id, channel: self.key, no_ack: args.no_ack };
         cx.broker.command(queue.owner, get);
         Ok(())

@@ -139,9 +139,7 @@ impl Channel {
         match method {
             Method::Exchange(ExchangeMethod::Declare(args)) => self.declare_exchange(id, &args, cx),
             Method::Exchange(ExchangeMethod::Delete(args)) => self.delete_exchange(id, &args, cx),
-            Method::Exchange(ExchangeMethod::Bind(args)) => {
-                self.bind_exchange(id, &args, true, cx)
-            }
+            Method::Exchange(ExchangeMethod::Bind(args)) => self.bind_exchange(id, &args, true, cx),
             Method::Exchange(ExchangeMethod::Unbind(args)) => {
                 self.bind_exchange(id, &args, false, cx)
             }

@@ -2,7 +2,7 @@
 
 use haremq_engine::mail::Notice;
 use haremq_engine::queue::QueueError;
-use haremq_engine::topology::{TopologyError, TopologyOutcome};
+use haremq_engine::topology::TopologyOutcome;
 
 use super::awaited::{Awaited, Awaiting};
 use super::{Channel, Context};
@@ -50,9 +50,7 @@ impl Channel {
     ) -> Result<(), Exception> {
         if self.publisher.is_transactional() {
             let commit = MethodId::new(crate::amqp::method::TX, 20);
-            return self
-                .committed(first, last, accepted, cx)
-                .map_err(|error| error.by(commit));
+            return self.committed(first, last, accepted, cx).map_err(|error| error.by(commit));
         }
         self.publisher.confirms.answer(first, last, accepted);
         if !self.confirming {
@@ -85,113 +83,139 @@ impl Channel {
         }
     }
 
+    /// The answer to what was awaited; anything else is put aside.
     fn answer<B: Broker>(
         &mut self,
         awaiting: Awaiting,
         answer: Notice,
         cx: &mut Context<'_, B>,
     ) -> Result<(), Exception> {
-        let Awaiting { method, nowait, what } = awaiting;
-        let number = self.number();
-        let say = !nowait;
-        let result = match (what, answer) {
-            (Awaited::Done { answer }, Notice::Topology { result, .. }) => {
-                result.map_err(ProtocolError::from).map(|_| {
-                    if say {
-                        answer(cx.out(), number);
-                    }
-                })
+        let method = awaiting.method;
+        let answered = match answer {
+            Notice::Topology { result: Ok(outcome), .. } => {
+                self.topology_changed(awaiting, outcome, cx)
             }
-            (Awaited::Declared { name }, Notice::Topology { result, .. }) => match result {
-                Ok(TopologyOutcome::Queue { id, created: false }) => {
-                    match cx.broker.topology().queue_by_id(id).cloned() {
-                        Some(queue) => {
-                            self.declared(method, nowait, &queue, None, cx);
-                            Ok(())
-                        }
-                        None => Err(self.queue_error(QueueError::NoQueue, &name, cx)),
-                    }
-                }
-                Ok(_) => {
-                    if say {
-                        queue::declare_ok(cx.out(), number, &name, 0, 0);
-                    }
-                    self.last_queue = Some(name);
-                    Ok(())
-                }
-                Err(error) => Err(error.into()),
-            },
-            (Awaited::ReplyQueue { name, tag }, Notice::Topology { result, .. }) => result
-                .map_err(ProtocolError::from)
-                .and_then(|made| self.reply_queue_declared(method, nowait, name, tag, &made, cx)),
-            (Awaited::Counts { name, .. }, Notice::Inspected { messages, consumers, .. }) => {
-                queue::declare_ok(cx.out(), number, &name, messages, consumers);
-                Ok(())
-            }
-            (Awaited::Counts { again: Some(request), .. }, Notice::Refused { .. }) => {
-                self.declare_anew(method, nowait, *request, cx);
-                Ok(())
-            }
-            (Awaited::Purged { .. }, Notice::Purged { messages, .. }) => {
-                if say {
-                    queue::purge_ok(cx.out(), number, messages);
-                }
-                Ok(())
-            }
-            (Awaited::Deleted { .. }, Notice::Deleted { messages, .. }) => {
-                if say {
-                    queue::delete_ok(cx.out(), number, messages);
-                }
-                Ok(())
-            }
-            // Somebody else was faster (behaviour A79).
-            (
-                Awaited::Deleted { .. },
-                Notice::Refused { error: QueueError::NoQueue, .. }
-                | Notice::Topology { result: Err(TopologyError::NoQueue { .. }), .. },
-            ) => {
-                if say {
-                    queue::delete_ok(cx.out(), number, 0);
-                }
-                Ok(())
-            }
-            (Awaited::Consuming { serial }, Notice::Consuming { .. }) => {
-                if let (true, Some(consumer)) = (say, self.consumers.get(serial)) {
-                    basic::consume_ok(cx.session.output.frames(), number, &consumer.tag);
-                }
-                Ok(())
-            }
-            (Awaited::Consuming { serial }, Notice::Refused { error, .. }) => {
-                match self.drop_consumer(serial, cx) {
-                    Some(consumer) => Err(self.queue_error(error, &consumer.queue_name, cx)),
-                    None => Ok(()),
-                }
-            }
-            (Awaited::Cancelled { serial, tag }, Notice::Cancelled { .. }) => {
-                self.drop_consumer(serial, cx);
-                if say {
-                    basic::cancel_ok(cx.out(), number, &tag);
-                }
-                Ok(())
-            }
-            (Awaited::Got { .. }, Notice::Empty { .. }) => {
-                basic::get_empty(cx.out(), number);
-                Ok(())
-            }
-            (
-                Awaited::Got { name, .. }
-                | Awaited::Purged { name }
-                | Awaited::Deleted { name }
-                | Awaited::Counts { name, again: None },
-                Notice::Refused { error, .. },
-            ) => Err(self.queue_error(error, &name, cx)),
-            // Not the answer to this question.
-            (what, _) => {
-                self.awaiting = Some(Awaiting { method, nowait, what });
+            Notice::Topology { result: Err(error), .. } => Err(error.into()),
+            Notice::Refused { error, .. } => self.refused(awaiting, error, cx),
+            answer => {
+                self.carried_out(awaiting, answer, cx);
                 Ok(())
             }
         };
-        result.map_err(|error| error.by(method))
+        answered.map_err(|error| error.by(method))
+    }
+
+    /// Every shard routes by the change that was asked for.
+    fn topology_changed<B: Broker>(
+        &mut self,
+        awaiting: Awaiting,
+        outcome: TopologyOutcome,
+        cx: &mut Context<'_, B>,
+    ) -> Result<(), ProtocolError> {
+        let number = self.number();
+        let Awaiting { method, nowait, what } = awaiting;
+        match (what, outcome) {
+            (Awaited::Done { answer }, _) => {
+                if !nowait {
+                    answer(cx.out(), number);
+                }
+            }
+            (Awaited::Declared { name }, TopologyOutcome::Queue { id, created: false }) => {
+                // Another connection was faster; its counts are asked for.
+                let queue = cx.broker.topology().queue_by_id(id).cloned();
+                let queue =
+                    queue.ok_or_else(|| self.queue_error(QueueError::NoQueue, &name, cx))?;
+                self.declared(method, nowait, &queue, None, cx);
+            }
+            (Awaited::Declared { name }, _) => {
+                if !nowait {
+                    queue::declare_ok(cx.out(), number, &name, 0, 0);
+                }
+                self.last_queue = Some(name);
+            }
+            (Awaited::ReplyQueue { name, tag }, outcome) => {
+                self.reply_queue_declared(method, nowait, name, tag, &outcome, cx)?;
+            }
+            (what, _) => self.awaiting = Some(Awaiting { method, nowait, what }),
+        }
+        Ok(())
+    }
+
+    /// A queue has said no.
+    fn refused<B: Broker>(
+        &mut self,
+        awaiting: Awaiting,
+        error: QueueError,
+        cx: &mut Context<'_, B>,
+    ) -> Result<(), ProtocolError> {
+        let Awaiting { method, nowait, what } = awaiting;
+        let name = match what {
+            Awaited::Counts { again: Some(request), .. } => {
+                self.declare_anew(method, nowait, *request, cx);
+                return Ok(());
+            }
+            // Somebody else was faster (behaviour A79).
+            Awaited::Deleted { .. } if error == QueueError::NoQueue => {
+                if !nowait {
+                    queue::delete_ok(cx.out(), self.number(), 0);
+                }
+                return Ok(());
+            }
+            Awaited::Consuming { serial } => match self.drop_consumer(serial, cx) {
+                Some(consumer) => consumer.queue_name,
+                None => return Ok(()),
+            },
+            Awaited::Got { name, .. }
+            | Awaited::Purged { name }
+            | Awaited::Deleted { name }
+            | Awaited::Counts { name, again: None } => name,
+            what => {
+                self.awaiting = Some(Awaiting { method, nowait, what });
+                return Ok(());
+            }
+        };
+        Err(self.queue_error(error, &name, cx))
+    }
+
+    /// A queue has done what it was asked for.
+    fn carried_out<B: Broker>(
+        &mut self,
+        awaiting: Awaiting,
+        answer: Notice,
+        cx: &mut Context<'_, B>,
+    ) {
+        let number = self.number();
+        let say = !awaiting.nowait;
+        let out = cx.session.output.frames();
+        match (&awaiting.what, answer) {
+            (Awaited::Counts { name, .. }, Notice::Inspected { messages, consumers, .. }) => {
+                queue::declare_ok(out, number, name, messages, consumers);
+            }
+            (Awaited::Purged { .. }, Notice::Purged { messages, .. }) => {
+                if say {
+                    queue::purge_ok(out, number, messages);
+                }
+            }
+            (Awaited::Deleted { .. }, Notice::Deleted { messages, .. }) => {
+                if say {
+                    queue::delete_ok(out, number, messages);
+                }
+            }
+            (Awaited::Consuming { serial }, Notice::Consuming { .. }) => {
+                if let (true, Some(consumer)) = (say, self.consumers.get(*serial)) {
+                    basic::consume_ok(out, number, &consumer.tag);
+                }
+            }
+            (Awaited::Cancelled { serial, tag }, Notice::Cancelled { .. }) => {
+                if say {
+                    basic::cancel_ok(out, number, tag);
+                }
+                self.drop_consumer(*serial, cx);
+            }
+            (Awaited::Got { .. }, Notice::Empty { .. }) => basic::get_empty(out, number),
+            // Not the answer to this question.
+            _ => self.awaiting = Some(awaiting),
+        }
     }
 
     fn queue_error<B>(

@@ -245,10 +245,11 @@ impl Channel {
         cx: &mut Context<'_, B>,
     ) {
         let found = Properties::read(properties).unwrap_or_default();
-        let rewritten = self.route_with_headers(args, &found, properties, cx).unwrap_or_else(|_| {
-            self.publisher.cache.clear();
-            None
-        });
+        let rewritten =
+            self.route_with_headers(args, &found, properties, cx).unwrap_or_else(|_| {
+                self.publisher.cache.clear();
+                None
+            });
         let expiration_ms = found.expiration.and_then(|value| expiration_ms(value).ok());
         let properties = rewritten.as_deref().unwrap_or(properties);
         let message = message(args, &found, properties, body, expiration_ms);

@@ -1,5 +1,6 @@
 //! basic.qos (behaviour A83-A87).
 
+use haremq_engine::ids::ConsumerKey;
 use haremq_engine::mail::{Command, Credit};
 
 use super::{Channel, Context};
@@ -18,12 +19,26 @@ impl Channel {
         }
         if args.global {
             self.limit.set(args.prefetch_count.into());
+            if self.limit.limit() > 0 {
+                self.ration(cx);
+            }
             self.send_grants(cx);
         } else {
             self.prefetch = args.prefetch_count.into();
         }
         basic::qos_ok(cx.out(), self.number());
         Ok(())
+    }
+
+    /// The limit holds for consumers that have started before it, too.
+    fn ration<B: Broker>(&mut self, cx: &mut Context<'_, B>) {
+        let key = self.consumer_key(0);
+        for (serial, consumer) in self.consumers.unrationed() {
+            consumer.granted = Some(0);
+            let key = ConsumerKey { serial, ..key };
+            let ration = Command::Ration { queue: consumer.queue, consumer: key };
+            cx.broker.command(consumer.shard, ration);
+        }
     }
 
     /// What a consumer that starts now may take.

@@ -119,8 +119,7 @@ impl Channel {
                 mandatory: publish.mandatory,
                 immediate: false,
             };
-            let (properties, body) =
-                (held.octets(&publish.properties), held.octets(&publish.body));
+            let (properties, body) = (held.octets(&publish.properties), held.octets(&publish.body));
             self.publish_held(&args, properties, body, cx);
         }
         for (tag, outcome) in held.settles {

@@ -36,8 +36,7 @@ pub(crate) struct Pretty<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Pretty<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let printable =
-            |&o: &u8| matches!(o, 8..=13 | 27 | 32..=126 | 160..=255);
+        let printable = |&o: &u8| matches!(o, 8..=13 | 27 | 32..=126 | 160..=255);
         if self.0.is_empty() || !self.0.iter().all(printable) {
             return Numbers(self.0).fmt(f);
         }

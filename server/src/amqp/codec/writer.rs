@@ -121,7 +121,11 @@ mod tests {
         assert_eq!(frame.octets(), out.len());
         assert_eq!(
             frame.content(),
-            Content::Method { class: 50, method: 11, arguments: &[1, b'q', 0, 0, 0, 3, 0, 0, 0, 1] }
+            Content::Method {
+                class: 50,
+                method: 11,
+                arguments: &[1, b'q', 0, 0, 0, 3, 0, 0, 0, 1]
+            }
         );
     }
 

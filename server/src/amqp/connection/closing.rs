@@ -17,12 +17,7 @@ use crate::amqp::method::{Method, MethodId, CONNECTION};
 
 impl Connection {
     /// Something is wrong: closes the channel or the connection, as the error asks for.
-    pub(super) fn fail<B: Broker>(
-        &mut self,
-        channel: u16,
-        exception: Exception,
-        broker: &mut B,
-    ) {
+    pub(super) fn fail<B: Broker>(&mut self, channel: u16, exception: Exception, broker: &mut B) {
         match self.phase {
             Phase::Running if !exception.error.code().is_hard() => {
                 if let Some(failed) = self.channels.get_mut(&channel) {
@@ -101,8 +96,7 @@ impl Connection {
     pub(super) fn closed_by_client<B: Broker>(&mut self, broker: &mut B) {
         let owned = self.session.owns_queues && !self.released;
         self.reason.get_or_insert_with(|| "closed by the client".to_owned());
-        let until_us =
-            broker.now().monotonic_us + self.session.settings.closing_timeout_ms * 1000;
+        let until_us = broker.now().monotonic_us + self.session.settings.closing_timeout_ms * 1000;
         self.release_for(Requester::Channel(self.key()), broker);
         if owned {
             self.phase = Phase::Leaving { until_us };
@@ -155,8 +149,9 @@ impl Connection {
         }
     }
 
-    /// The vhost has been deleted, or the user, under a live connection.
-    pub(super) fn check_standing<B: Broker>(&mut self, broker: &mut B) {
+    /// Looks whether the vhost or the user has been deleted under a live connection, and closes it
+    /// if so. Cheap when nothing has changed.
+    pub fn review<B: Broker>(&mut self, broker: &mut B) {
         let version = broker.topology().version();
         if self.phase != Phase::Running || version == self.topology_version {
             return;
@@ -165,7 +160,7 @@ impl Connection {
         let topology = broker.topology();
         let (vhost, user) = (&self.session.vhost, &self.session.user);
         let reason: Arc<str> = if topology.vhost(vhost).is_none() {
-            format!("vhost '{vhost}' is deleted").into()
+            format!("vhost '{vhost}' is down").into()
         } else if topology.user(user).is_none() {
             format!("user '{user}' is deleted").into()
         } else {
@@ -190,7 +185,7 @@ impl Connection {
         }
         self.session.return_orphans(broker);
         let connection = self.session.id;
-        for shard in std::mem::take(&mut self.session.consumed_from) {
+        for shard in std::mem::take(&mut self.session.asked) {
             broker.command(shard, Command::Forget { connection });
         }
         if self.session.owns_queues {

@@ -15,9 +15,13 @@ use crate::amqp::method::connection::{self, Open, StartOk, TuneOk};
 /// Octets of a protocol header.
 pub(super) const HEADER_OCTETS: usize = 8;
 const HEADER_0_9_1: [u8; HEADER_OCTETS] = *b"AMQP\x00\x00\x09\x01";
-/// 0-9 and what clients of 0-8 send: all spoken to in 0-9-1 (behaviour A2).
-const OLDER_HEADERS: [[u8; HEADER_OCTETS]; 3] =
-    [*b"AMQP\x01\x01\x00\x09", *b"AMQP\x01\x01\x09\x01", *b"AMQP\x01\x01\x08\x00"];
+/// Headers of 0-9 and 0-8 clients, and the version that connection.start names to them as
+/// RabbitMQ does (behaviour A2). All are spoken to in 0-9-1.
+const OLDER_HEADERS: [([u8; HEADER_OCTETS], (u8, u8)); 3] = [
+    (*b"AMQP\x01\x01\x00\x09", (0, 9)),
+    (*b"AMQP\x01\x01\x09\x01", (8, 0)),
+    (*b"AMQP\x01\x01\x08\x00", (8, 0)),
+];
 const MECHANISMS: &str = "PLAIN AMQPLAIN";
 /// Whole frames, as long as the client is not let in.
 const HANDSHAKE_FRAME_MAX: u32 = 8192;
@@ -45,14 +49,16 @@ impl Mechanism {
 impl Connection {
     /// The first eight octets. What is not AMQP is told what would be, and closed.
     pub(super) fn protocol_header(&mut self, header: &[u8; HEADER_OCTETS]) {
-        if *header != HEADER_0_9_1 && !OLDER_HEADERS.contains(header) {
+        let older = OLDER_HEADERS.iter().find(|(known, _)| known == header).map(|known| known.1);
+        let current = (*header == HEADER_0_9_1).then_some((0, 9));
+        let Some(version) = current.or(older) else {
             self.session.output.frames().extend_from_slice(&HEADER_0_9_1);
             self.reason = Some("bad protocol header".to_owned());
             self.phase = Phase::Finished;
             return;
-        }
+        };
         let properties = server_properties(&self.session.settings);
-        connection::start(self.session.output.frames(), &properties, MECHANISMS);
+        connection::start(self.session.output.frames(), version, &properties, MECHANISMS);
         self.phase = Phase::Starting;
     }
 
@@ -62,12 +68,10 @@ impl Connection {
         broker: &B,
     ) -> Result<(), ProtocolError> {
         let octets = args.client_properties.0;
-        let properties = Table::decode(octets)
-            .map_err(|error| ProtocolError::malformed_table(error, octets))?;
+        let properties =
+            Table::decode(octets).map_err(|error| ProtocolError::malformed_table(error, octets))?;
         let capable = |name: &str| match properties.get("capabilities") {
-            Some(Value::Table(capabilities)) => {
-                capabilities.get(name) == Some(&Value::Bool(true))
-            }
+            Some(Value::Table(capabilities)) => capabilities.get(name) == Some(&Value::Bool(true)),
             _ => false,
         };
         self.session.cancel_notify = capable("consumer_cancel_notify");
@@ -229,11 +233,8 @@ mod tests {
     #[test]
     fn amqplain_responses_are_tables_without_length() {
         let mut response = Vec::new();
-        Table(vec![
-            ("LOGIN".into(), Value::text("guest")),
-            ("PASSWORD".into(), Value::text("pw")),
-        ])
-        .encode(&mut response);
+        Table(vec![("LOGIN".into(), Value::text("guest")), ("PASSWORD".into(), Value::text("pw"))])
+            .encode(&mut response);
         assert_eq!(amqplain(&response[4..]), Some(("guest".into(), b"pw".to_vec())));
         assert_eq!(amqplain(b"LOGIN"), None);
     }

@@ -80,7 +80,7 @@ impl Heartbeat {
             return Pulse::Fine;
         };
         if now.monotonic_us >= checks.input_us {
-            checks.input_us = now.monotonic_us + checks.interval_us;
+            checks.input_us = next(checks.input_us, checks.interval_us, now);
             let took = std::mem::replace(&mut checks.sent_by_input, sent) < sent;
             let alive = std::mem::take(&mut self.heard)
                 || match reading {
@@ -94,7 +94,7 @@ impl Heartbeat {
             self.missed = !alive;
         }
         if now.monotonic_us >= checks.output_us {
-            checks.output_us = now.monotonic_us + checks.interval_us / 2;
+            checks.output_us = next(checks.output_us, checks.interval_us / 2, now);
             if std::mem::replace(&mut checks.sent_by_output, sent) >= sent {
                 // The heartbeat itself is no reason to leave out the next one.
                 checks.sent_by_output += FRAME_OVERHEAD_OCTETS as u64;
@@ -102,6 +102,14 @@ impl Heartbeat {
             }
         }
         Pulse::Fine
+    }
+}
+
+/// A period after the last check was due, so that late checks do not add up.
+fn next(due_us: u64, period_us: u64, now: Now) -> u64 {
+    match due_us + period_us {
+        next_us if next_us > now.monotonic_us => next_us,
+        _ => now.monotonic_us + period_us,
     }
 }
 

@@ -110,10 +110,7 @@ impl Connection {
             (Phase::Opening, Method::Connection(ConnectionMethod::Open(args))) => {
                 self.open(&args, broker)
             }
-            (
-                Phase::Opening | Phase::Running,
-                Method::Connection(ConnectionMethod::Close(_)),
-            ) => {
+            (Phase::Opening | Phase::Running, Method::Connection(ConnectionMethod::Close(_))) => {
                 self.closed_by_client(broker);
                 Ok(())
             }
@@ -159,7 +156,13 @@ impl Connection {
             }
             Content::Header(header) => {
                 let idle = channel.assembly.is_idle();
-                (channel.assembly.header(&header, max_message_size).map_err(|error| (error, idle)), None)
+                (
+                    channel
+                        .assembly
+                        .header(&header, max_message_size)
+                        .map_err(|error| (error, idle)),
+                    None,
+                )
             }
             Content::Body(body) => {
                 let idle = channel.assembly.is_idle();
@@ -225,9 +228,10 @@ impl Connection {
             return 0;
         }
         let octets = frame.octets();
-        let usable = self.channels.get_mut(&frame.channel).filter(|channel| {
-            !channel.is_closing() && channel.assembly.is_idle()
-        });
+        let usable = self
+            .channels
+            .get_mut(&frame.channel)
+            .filter(|channel| !channel.is_closing() && channel.assembly.is_idle());
         let Some(channel) = usable else {
             if let Err(exception) = self.channel_frame(frame, broker) {
                 self.fail(frame.channel, exception, broker);

@@ -168,9 +168,7 @@ impl Connection {
     #[inline]
     pub fn deliver(&mut self, from: ShardId, delivery: &Delivery<'_>) {
         let (number, consumer, no_ack) = match delivery.to {
-            DeliveryTo::Consumer { consumer, no_ack } => {
-                (consumer.channel, Some(consumer), no_ack)
-            }
+            DeliveryTo::Consumer { consumer, no_ack } => (consumer.channel, Some(consumer), no_ack),
             DeliveryTo::Get { channel, no_ack, .. } => (channel.channel, None, no_ack),
         };
         match self.channels.get_mut(&number) {
@@ -202,7 +200,7 @@ impl Connection {
                 channel.end_of_turn(&mut self.session);
             }
         }
-        self.check_standing(broker);
+        self.review(broker);
     }
 
     /// Octets that wait for the socket.
@@ -245,7 +243,7 @@ impl Connection {
             return;
         }
         self.look_whether_blocked(broker);
-        self.check_standing(broker);
+        self.review(broker);
         let reading = match self.wants_input() {
             true => Reading::Yes,
             false if self.is_output_full() => Reading::UntilWritten,

@@ -14,13 +14,22 @@ pub(super) enum Phase {
     Running,
     /// connection.close is out, waits for close-ok until then. `deaf`: the input has lost its
     /// frames, nothing in it can be understood.
-    Closing { until_us: u64, deaf: bool },
+    Closing {
+        until_us: u64,
+        deaf: bool,
+    },
     /// The client has closed; close-ok waits until its queues have gone (behaviour A68).
-    Leaving { until_us: u64 },
+    Leaving {
+        until_us: u64,
+    },
     /// All has been said; the client may close its socket first (behaviour A22).
-    Closed { until_us: u64 },
+    Closed {
+        until_us: u64,
+    },
     /// Refused without a word; the socket is closed then (behaviour A7-A10).
-    Silent { until_us: u64 },
+    Silent {
+        until_us: u64,
+    },
     Finished,
 }
 

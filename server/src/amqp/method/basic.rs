@@ -71,10 +71,7 @@ pub(crate) enum BasicMethod<'a> {
 }
 
 impl<'a> BasicMethod<'a> {
-    pub(crate) fn decode(
-        method: u16,
-        reader: &mut Reader<'a>,
-    ) -> Result<Option<Self>, Malformed> {
+    pub(crate) fn decode(method: u16, reader: &mut Reader<'a>) -> Result<Option<Self>, Malformed> {
         Ok(Some(match method {
             10 => Self::Qos(Qos::read(reader)?),
             20 => Self::Consume(Consume::read(reader)?),

@@ -26,10 +26,7 @@ pub(crate) enum ChannelMethod<'a> {
 }
 
 impl<'a> ChannelMethod<'a> {
-    pub(crate) fn decode(
-        method: u16,
-        reader: &mut Reader<'a>,
-    ) -> Result<Option<Self>, Malformed> {
+    pub(crate) fn decode(method: u16, reader: &mut Reader<'a>) -> Result<Option<Self>, Malformed> {
         Ok(Some(match method {
             10 => {
                 Open::read(reader)?;

@@ -48,10 +48,7 @@ pub(crate) enum ConnectionMethod<'a> {
 }
 
 impl<'a> ConnectionMethod<'a> {
-    pub(crate) fn decode(
-        method: u16,
-        reader: &mut Reader<'a>,
-    ) -> Result<Option<Self>, Malformed> {
+    pub(crate) fn decode(method: u16, reader: &mut Reader<'a>) -> Result<Option<Self>, Malformed> {
         Ok(Some(match method {
             11 => Self::StartOk(StartOk::read(reader)?),
             21 => {
@@ -69,10 +66,10 @@ impl<'a> ConnectionMethod<'a> {
 }
 
 /// connection.start (behaviour A3); `properties` is an encoded table with its length prefix.
-pub(crate) fn start(out: &mut Vec<u8>, properties: &[u8], mechanisms: &str) {
+pub(crate) fn start(out: &mut Vec<u8>, version: (u8, u8), properties: &[u8], mechanisms: &str) {
     MethodWriter::new(out, 0, CONNECTION, 10)
-        .u8(0)
-        .u8(9)
+        .u8(version.0)
+        .u8(version.1)
         .raw(properties)
         .long(mechanisms.as_bytes())
         .long(b"en_US")

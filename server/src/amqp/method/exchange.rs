@@ -33,10 +33,7 @@ pub(crate) enum ExchangeMethod<'a> {
 }
 
 impl<'a> ExchangeMethod<'a> {
-    pub(crate) fn decode(
-        method: u16,
-        reader: &mut Reader<'a>,
-    ) -> Result<Option<Self>, Malformed> {
+    pub(crate) fn decode(method: u16, reader: &mut Reader<'a>) -> Result<Option<Self>, Malformed> {
         Ok(Some(match method {
             10 => Self::Declare(Declare::read(reader)?),
             20 => Self::Delete(Delete::read(reader)?),

@@ -79,9 +79,7 @@ impl<'a> Method<'a> {
         let found = match id.class {
             CONNECTION => connection::ConnectionMethod::decode(id.method, &mut reader)?
                 .map(Method::Connection),
-            CHANNEL => {
-                channel::ChannelMethod::decode(id.method, &mut reader)?.map(Method::Channel)
-            }
+            CHANNEL => channel::ChannelMethod::decode(id.method, &mut reader)?.map(Method::Channel),
             ACCESS if id.method == 10 => {
                 access::Request::read(&mut reader)?;
                 Some(Method::AccessRequest)

@@ -50,10 +50,7 @@ pub(crate) enum QueueMethod<'a> {
 }
 
 impl<'a> QueueMethod<'a> {
-    pub(crate) fn decode(
-        method: u16,
-        reader: &mut Reader<'a>,
-    ) -> Result<Option<Self>, Malformed> {
+    pub(crate) fn decode(method: u16, reader: &mut Reader<'a>) -> Result<Option<Self>, Malformed> {
         Ok(Some(match method {
             10 => Self::Declare(Declare::read(reader)?),
             20 => Self::Bind(Bind::read(reader)?),

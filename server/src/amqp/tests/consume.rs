@@ -81,10 +81,7 @@ fn consumers_that_are_refused() {
     ] {
         let (mut world, client) = with_messages(0);
         world.send(client, &before);
-        assert_eq!(
-            world.show(client, &octets),
-            [format!("chan.close {expected} failing=(60,20)")]
-        );
+        assert_eq!(world.show(client, &octets), [format!("chan.close {expected} failing=(60,20)")]);
         // A refused consumer leaves nothing behind.
         assert_eq!(world.clients[client].connection.channel_reports()[0].consumer_count, 0);
     }

@@ -9,7 +9,8 @@ use super::world::{bind_queue, consume, declare_exchange, declare_queue, get, Wo
 fn declared(said: &Said) -> (String, u32, u32) {
     assert_eq!(said.id(), (50, 11), "{said}");
     let (name, rest) = split_short(said.args());
-    let count = |at: usize| u32::from_be_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
+    let count =
+        |at: usize| u32::from_be_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
     (name, count(0), count(4))
 }
 
@@ -41,7 +42,7 @@ fn declare_ok_counts_ready_messages_and_consumers() {
     for _ in 0..3 {
         world.send(client, &publish(1, "", "q", b"x"));
     }
-    world.ask(client, 60, 70, get("q", false));
+    world.send(client, &method(1, 60, 70, get("q", false)));
     let said = world.ask(client, 50, 10, declare_queue("q", 1, &[]));
     assert_eq!(declared(&said), ("q".to_owned(), 2, 0));
     let said = world.ask(client, 50, 10, declare_queue("q", 0, &[]));
@@ -56,10 +57,7 @@ fn a_redeclaration_must_be_equal() {
          '/': received 'true' but current is 'false' failing=(50,10)"
     );
     assert_eq!(
-        refusal(
-            &[queue("q", 0, &[("x-message-ttl", Value::I32(1000))])],
-            &queue("q", 0, &[])
-        ),
+        refusal(&[queue("q", 0, &[("x-message-ttl", Value::I32(1000))])], &queue("q", 0, &[])),
         "chan.close 406 PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'q' in \
          vhost '/': received none but current is the value '1000' of type 'signedint' \
          failing=(50,10)"
@@ -214,7 +212,7 @@ fn an_empty_name_is_the_last_declared_queue() {
     assert_eq!(world.ask(client, 50, 20, bind_queue("", "amq.direct", "")).id(), (50, 21));
     // Queue and key were both empty: the key is the queue's name.
     world.send(client, &publish(1, "amq.direct", &name, b"x"));
-    assert_eq!(world.ask(client, 60, 70, get("", true)).id(), (60, 71));
+    assert_eq!(world.send(client, &method(1, 60, 70, get("", true)))[0].id(), (60, 71));
 }
 
 #[test]
@@ -281,7 +279,7 @@ fn purging_counts_ready_messages() {
     for _ in 0..3 {
         world.send(client, &publish(1, "", "q", b"x"));
     }
-    world.ask(client, 60, 70, get("q", false));
+    world.send(client, &method(1, 60, 70, get("q", false)));
     let said = world.ask(client, 50, 30, args().u16(0).short("q").u8(0));
     assert_eq!((said.id(), said.args()), ((50, 31), &[0, 0, 0, 2][..]));
 }

@@ -1,6 +1,6 @@
 //! Deliveries around the frame limit.
 
-use super::wire::{method, publish_with, property};
+use super::wire::{method, property, publish_with};
 use super::world::{consume, get, World};
 
 /// A body arrives in as few frames as the limit allows, and whole.

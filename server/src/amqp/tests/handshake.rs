@@ -91,11 +91,8 @@ fn amqplain_lets_in_too() {
     let client = world.accept();
     world.send(client, HEADER);
     let mut response = Vec::new();
-    Table(vec![
-        ("LOGIN".into(), Value::text("guest")),
-        ("PASSWORD".into(), Value::text("guest")),
-    ])
-    .encode_fields(&mut response);
+    Table(vec![("LOGIN".into(), Value::text("guest")), ("PASSWORD".into(), Value::text("guest"))])
+        .encode_fields(&mut response);
     let said = world.show(client, &start_ok("AMQPLAIN", &response, &[]));
     assert_eq!(said, ["method(10,30) ch=0"]);
 }
@@ -124,10 +121,8 @@ fn refusals_before_login_are_silent_and_slow() {
 
 #[test]
 fn capable_clients_hear_that_their_login_failed() {
-    let capable = Value::Table(Table(vec![(
-        "authentication_failure_close".into(),
-        Value::Bool(true),
-    )]));
+    let capable =
+        Value::Table(Table(vec![("authentication_failure_close".into(), Value::Bool(true))]));
     let mut world = World::new();
     let client = world.accept();
     world.send(client, HEADER);

@@ -11,9 +11,9 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         channel.clone().prop_map(|c| method(c, 20, 10, args().short(""))),
         channel.clone().prop_map(|c| method(c, 20, 41, args())),
-        channel.clone().prop_map(|c| {
-            method(c, 20, 40, args().u16(200).short("").u16(0).u16(0))
-        }),
+        channel
+            .clone()
+            .prop_map(|c| { method(c, 20, 40, args().u16(200).short("").u16(0).u16(0)) }),
         channel.clone().prop_map(|c| method(c, 50, 10, declare_queue("q", 0, &[]))),
         channel.clone().prop_map(|c| method(c, 50, 40, args().u16(0).short("q").u8(0))),
         channel.clone().prop_map(|c| publish(c, "", "q", b"some content")),
@@ -22,21 +22,30 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
         channel.clone().prop_map(|c| method(c, 85, 10, args().u8(0))),
         channel.clone().prop_map(|c| method(c, 90, 10, args())),
         channel.clone().prop_map(|c| method(c, 90, 20, args())),
-        (channel.clone(), 0u64..6, any::<bool>())
-            .prop_map(|(c, tag, multiple)| method(c, 60, 80, super::world::ack(tag, multiple))),
-        (channel.clone(), any::<u16>(), any::<bool>())
-            .prop_map(|(c, count, global)| method(c, 60, 10, super::world::qos(count, global))),
+        (channel.clone(), 0u64..6, any::<bool>()).prop_map(|(c, tag, multiple)| method(
+            c,
+            60,
+            80,
+            super::world::ack(tag, multiple)
+        )),
+        (channel.clone(), any::<u16>(), any::<bool>()).prop_map(|(c, count, global)| method(
+            c,
+            60,
+            10,
+            super::world::qos(count, global)
+        )),
         (channel.clone(), any::<u64>()).prop_map(|(c, size)| header(c, size, PLAIN)),
         (channel.clone(), prop::collection::vec(any::<u8>(), 0..40))
             .prop_map(|(c, octets)| body(c, &octets)),
         (any::<u8>(), channel.clone(), prop::collection::vec(any::<u8>(), 0..60))
             .prop_map(|(kind, c, octets)| frame(kind % 10, c, &octets)),
-        (channel, 0u16..100, 0u16..130, prop::collection::vec(any::<u8>(), 0..30))
-            .prop_map(|(c, class, id, octets)| {
+        (channel, 0u16..100, 0u16..130, prop::collection::vec(any::<u8>(), 0..30)).prop_map(
+            |(c, class, id, octets)| {
                 let mut arguments = args();
                 arguments.0 = octets;
                 method(c, class, id, arguments)
-            }),
+            }
+        ),
         prop::collection::vec(any::<u8>(), 0..30),
     ]
 }
@@ -89,7 +98,9 @@ proptest! {
         };
         world.clients[client].connection.receive(&octets, &mut world.broker);
         world.turn();
-        world.wait(client, 100);
+        world.broker.now.monotonic_us += 20_000_000;
+        world.clients[client].connection.tick(&mut world.broker);
+        world.turn();
         world.hang_up(client);
     }
 }

@@ -79,7 +79,7 @@ fn a_connection_ends_with_its_vhost() {
     world.broker.decide(&TopologyRequest::DeleteVhost { name: "/".into() }).expect("deleted");
     world.turn();
     let said: Vec<_> = world.heard(client).iter().map(ToString::to_string).collect();
-    assert_eq!(said, ["conn.close 320 CONNECTION_FORCED - vhost '/' is deleted failing=(0,0)"]);
+    assert_eq!(said, ["conn.close 320 CONNECTION_FORCED - vhost '/' is down failing=(0,0)"]);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_lost_socket_gives_everything_back() {
     for text in ["a", "b", "c"] {
         world.send(client, &publish(1, "", "q", text.as_bytes()));
     }
-    world.ask(client, 60, 70, get("q", false));
+    world.send(client, &method(1, 60, 70, get("q", false)));
     world.send(client, &method(1, 60, 20, consume("q", "", 0)));
     assert_eq!(world.broker.queue_named("q").unacked.len(), 3);
     world.hang_up(client);

@@ -91,12 +91,7 @@ fn recording() -> Vec<(&'static str, Vec<u8>, [Option<(&'static str, &'static st
         (
             "publish px",
             publish(1, "px", "k", b"x"),
-            [
-                refused(EXCHANGE, "px"),
-                refused(EXCHANGE, "px"),
-                None,
-                refused(EXCHANGE, "px"),
-            ],
+            [refused(EXCHANGE, "px"), refused(EXCHANGE, "px"), None, refused(EXCHANGE, "px")],
         ),
     ]
 }
@@ -111,12 +106,8 @@ fn world(configure: &str, write: &str, read: &str) -> World {
         world.ask(guest, 40, 10, declare_exchange(name, "direct", 0, &[]));
     }
     let password_hash = haremq_engine::access::hash_password([9; 4], b"pw").into();
-    let user = TopologyRequest::PutUser {
-        name: "pu".into(),
-        password_hash,
-        tags: None,
-        replace: false,
-    };
+    let user =
+        TopologyRequest::PutUser { name: "pu".into(), password_hash, tags: None, replace: false };
     world.broker.decide(&user).expect("a user");
     grant(&mut world, configure, write, read);
     world
@@ -168,11 +159,9 @@ fn each_permission_allows_what_it_allowed_when_recorded() {
 #[test]
 fn a_queue_with_dead_letters_needs_all_three() {
     let dlx = [("x-dead-letter-exchange", Value::text("px"))];
-    for (configure, write, read, allowed) in [
-        ("pdl", "px", "pdl", true),
-        ("pdl", "", "pdl", false),
-        ("pdl", "px", "", false),
-    ] {
+    for (configure, write, read, allowed) in
+        [("pdl", "px", "pdl", true), ("pdl", "", "pdl", false), ("pdl", "px", "", false)]
+    {
         let mut world = world(configure, write, read);
         let client = log_in(&mut world);
         let said = world.send(client, &method(1, 50, 10, declare_queue("pdl", 0, &dlx)));

@@ -17,9 +17,8 @@ fn with_messages(count: u8) -> (World, usize) {
 
 /// Deliveries by consumer tag `x` and `y`.
 fn deliveries(said: &[Said]) -> (usize, usize) {
-    let of = |tag: u8| {
-        said.iter().filter(|said| said.id() == (60, 60) && said.args()[1] == tag).count()
-    };
+    let of =
+        |tag: u8| said.iter().filter(|said| said.id() == (60, 60) && said.args()[1] == tag).count();
     (of(b'x'), of(b'y'))
 }
 
@@ -86,6 +85,20 @@ fn a_global_prefetch_may_be_changed_at_any_time() {
     // None: all.
     let (x, _) = deliveries(&set(&mut world, client, 0, true));
     assert_eq!(x, 14);
+}
+
+#[test]
+fn a_global_prefetch_holds_for_consumers_that_were_there_before_it() {
+    let (mut world, client) = with_messages(40);
+    set(&mut world, client, 10, false);
+    let mut said = world.send(client, &method(1, 60, 20, consume("q", "x", 0)));
+    said.extend(world.send(client, &method(1, 60, 20, consume("q", "y", 0))));
+    said.extend(set(&mut world, client, 15, true));
+    assert_eq!(deliveries(&said), (10, 10));
+    // Twenty are held: five must go before another one comes.
+    assert_eq!(deliveries(&world.send(client, &method(1, 60, 80, ack(5, true)))), (0, 0));
+    let (x, y) = deliveries(&world.send(client, &method(1, 60, 80, ack(7, true))));
+    assert_eq!(x + y, 2);
 }
 
 #[test]

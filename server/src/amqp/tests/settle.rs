@@ -37,9 +37,7 @@ fn acks_name_one_or_all_up_to_a_tag_or_all() {
 #[test]
 fn unknown_tags_close_the_channel() {
     let unknown = |tag: u64, id| {
-        format!(
-            "chan.close 406 PRECONDITION_FAILED - unknown delivery tag {tag} failing=(60,{id})"
-        )
+        format!("chan.close 406 PRECONDITION_FAILED - unknown delivery tag {tag} failing=(60,{id})")
     };
     for (octets, expected) in [
         (method(1, 60, 80, ack(99, false)), unknown(99, 80)),
@@ -87,12 +85,7 @@ fn refusals_requeue_or_drop() {
     world.send(client, &method(1, 60, 120, nack(4, 1)));
     assert_eq!(
         outcomes(&mut world),
-        [
-            (1, Outcome::Reject),
-            (2, Outcome::Requeue),
-            (3, Outcome::Requeue),
-            (4, Outcome::Reject)
-        ]
+        [(1, Outcome::Reject), (2, Outcome::Requeue), (3, Outcome::Requeue), (4, Outcome::Reject)]
     );
 }
 

@@ -133,8 +133,7 @@ impl StandIn {
         request: &TopologyRequest,
     ) -> Result<TopologyOutcome, TopologyError> {
         let id = self.next_queue + 1;
-        let decision =
-            self.topology.decide(request, ShardId((id % 2) as u16), QueueId(id))?;
+        let decision = self.topology.decide(request, ShardId((id % 2) as u16), QueueId(id))?;
         for change in &decision.changes {
             if let Change::PutQueue(queue) = change {
                 self.next_queue = queue.id.0;
@@ -171,7 +170,9 @@ impl StandIn {
         queue.next_seq += 1;
         let seq = queue.next_seq;
         let body = body.to_vec();
-        queue.ready.insert(seq, Message { seq, body, properties: vec![0, 0], ..Message::default() });
+        queue
+            .ready
+            .insert(seq, Message { seq, body, properties: vec![0, 0], ..Message::default() });
     }
 
     pub(super) fn release_confirms(&mut self) {
@@ -267,10 +268,8 @@ impl StandIn {
     fn settle(&mut self, id: QueueId, seq: Seq, key: Option<ConsumerKey>, outcome: Outcome) {
         self.settles.push((seq, key, outcome));
         let Some(queue) = self.queues.get_mut(&id) else { return };
-        if let Some(consumer) = queue
-            .consumers
-            .iter_mut()
-            .find(|consumer| Some(consumer.consume.consumer) == key)
+        if let Some(consumer) =
+            queue.consumers.iter_mut().find(|consumer| Some(consumer.consume.consumer) == key)
         {
             consumer.held -= 1;
         }
@@ -383,6 +382,14 @@ impl Broker for StandIn {
                 for granted in consumers.filter(|other| other.consume.consumer == consumer) {
                     granted.granted += credit;
                     granted.asked = false;
+                }
+            }
+            Command::Ration { queue, consumer } => {
+                let consumers =
+                    self.queues.get_mut(&queue).into_iter().flat_map(|q| &mut q.consumers);
+                for rationed in consumers.filter(|other| other.consume.consumer == consumer) {
+                    let prefetch = rationed.consume.prefetch;
+                    rationed.consume.credit = Credit::Granted { prefetch };
                 }
             }
             Command::SetPrefetch { queue, consumer, prefetch } => {

@@ -168,8 +168,10 @@ impl std::fmt::Display for Said {
                 let code = u16::from_be_bytes([self.payload[4], self.payload[5]]);
                 let (text, rest) = split_short(&self.payload[6..]);
                 let what = if class == 10 { "conn.close" } else { "chan.close" };
-                let culprit =
-                    (u16::from_be_bytes([rest[0], rest[1]]), u16::from_be_bytes([rest[2], rest[3]]));
+                let culprit = (
+                    u16::from_be_bytes([rest[0], rest[1]]),
+                    u16::from_be_bytes([rest[2], rest[3]]),
+                );
                 write!(f, "{what} {code} {text} failing=({},{})", culprit.0, culprit.1)
             }
             (class, method) => {

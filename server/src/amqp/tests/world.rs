@@ -215,11 +215,7 @@ impl World {
     }
 }
 
-pub(super) fn start_ok(
-    mechanism: &str,
-    response: &[u8],
-    properties: &[(&str, Value)],
-) -> Vec<u8> {
+pub(super) fn start_ok(mechanism: &str, response: &[u8], properties: &[(&str, Value)]) -> Vec<u8> {
     let args = args().table(properties).short(mechanism).long(response).short("en_US");
     method(0, 10, 11, args)
 }
