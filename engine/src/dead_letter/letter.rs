@@ -98,6 +98,8 @@ impl Letter {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::table::{Table, Value};
 
@@ -162,6 +164,41 @@ mod tests {
         assert_eq!(death.get("original-expiration"), Some(&Value::text("40")));
         assert_eq!(death.get("exchange"), Some(&Value::text("orders")));
         assert_eq!(death.get("time"), Some(&Value::Timestamp(1_700_000_000)));
+    }
+
+    proptest! {
+        /// Clients may put anything into a header table, x-death above all.
+        #[test]
+        fn whatever_the_headers_are_the_letter_is_well_formed(
+            junk in prop::collection::vec(any::<u8>(), 0..60),
+            kind in prop::sample::select(b"tbBsuIilLfdDSATFVx".as_slice()),
+            name in prop::sample::select(vec!["x-death", "CC", "x-first-death-queue", "h"]),
+            cuts in 0_usize..80,
+        ) {
+            let mut fields = vec![name.len() as u8];
+            fields.extend_from_slice(name.as_bytes());
+            fields.push(kind);
+            if matches!(kind, b'S' | b'A' | b'F' | b'x') {
+                fields.extend_from_slice(&(junk.len() as u32).to_be_bytes());
+            }
+            fields.extend_from_slice(&junk);
+            let mut properties = 0b0010_0000_0000_0000_u16.to_be_bytes().to_vec();
+            properties.extend_from_slice(&(fields.len() as u32).to_be_bytes());
+            properties.extend_from_slice(&fields);
+            properties.truncate(properties.len().saturating_sub(cuts));
+            let mut letter = Letter::default();
+            letter.write(&message(&properties), &burial(None));
+            let died = letter.closes_cycle(Cause::Expired, "q");
+            let mut deaths = letter.headers();
+            deaths = crate::table::field(deaths, b"x-death").expect("it died").octets();
+            prop_assert!(died || deaths.is_empty(), "the death is told first");
+            prop_assert_eq!(letter.keys().next(), Some(&b"own"[..]));
+            let first = letter.message().properties.to_vec();
+            letter.write(&message(&first), &burial(None));
+            let length = letter.message().properties.len();
+            letter.write(&message(&letter.message().properties.to_vec()), &burial(None));
+            prop_assert_eq!(letter.message().properties.len(), length, "the same death again");
+        }
     }
 
     #[test]

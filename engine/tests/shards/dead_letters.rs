@@ -211,6 +211,21 @@ fn refused_message_is_dead_lettered_if_the_queue_says_so() {
 }
 
 #[test]
+fn queue_that_refuses_new_messages_drops_none_that_come_back() {
+    let mut world = World::new(1, 1);
+    let heir = world.durable_queue("heir");
+    let limits = [("x-max-length", 1), ("x-overflow", 1)];
+    let queue = mortal(&mut world, "q", "heir", &limits);
+    world.send(&[queue], "0", true);
+    let held = hold(&mut world, queue, 1);
+    world.send(&[queue], "1", true);
+    world.settle(&held[0], Outcome::Requeue);
+    world.settle_down();
+    assert_eq!((world.counts(queue), world.counts(heir)), ((2, 0), (0, 0)));
+    assert_eq!(bodies(&drain(&mut world, queue)), ["0", "1"]);
+}
+
+#[test]
 fn message_that_came_back_too_often_is_dead_lettered() {
     let mut world = World::new(1, 1);
     let heir = world.durable_queue("heir");
