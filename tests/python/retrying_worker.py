@@ -58,7 +58,9 @@ def on_task(channel, method, properties, body):
         channel.basic_ack(method.delivery_tag)
         left -= 1
     elif failed == ATTEMPTS:
-        story = [(death["queue"], death["reason"], death["count"]) for death in properties.headers["x-death"]]
+        deaths = properties.headers["x-death"]
+        # Whole, since pika shows what came as a 64-bit number with an L.
+        story = [(death["queue"], death["reason"], int(death["count"])) for death in deaths]
         print("aside", name, story, properties.headers["x-first-death-queue"])
         channel.basic_publish("", "aside", body, properties)
         channel.basic_ack(method.delivery_tag)
