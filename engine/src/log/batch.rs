@@ -187,6 +187,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
         self.start + self.block as u64
     }
 
+    /// Octets of records that the open block still takes.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.limit - self.at
+    }
+
     /// Position behind the last record.
     #[inline]
     pub(super) fn end(&self) -> u64 {
