@@ -92,11 +92,10 @@ fn every_flipped_bit_is_found_or_harmless() {
     flip(&mut aged(3), 61);
 }
 
-/// The same for every octet; takes minutes without optimisation.
+/// The same for every octet of a log that is hardly more than begun.
 #[test]
-#[ignore = "takes minutes without optimisation"]
-fn every_flipped_bit_of_every_octet_is_found_or_harmless() {
-    flip(&mut aged(30), 1);
+fn every_octet_of_a_young_log_is_guarded() {
+    flip(&mut aged(1), 1);
 }
 
 #[test]
