@@ -149,7 +149,6 @@ impl<M: Memory> ShardBoot<M> {
             takers: Takers::default(),
             expired: Vec::new(),
             clock: now,
-            stopping: false,
             config,
         };
         for at in shard.queues.slots() {

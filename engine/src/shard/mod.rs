@@ -80,7 +80,6 @@ pub struct Shard<M: Memory> {
     /// Working memory of message expiry.
     expired: Vec<u64>,
     clock: Now,
-    stopping: bool,
 }
 
 impl<M: Memory> Shard<M> {
@@ -128,9 +127,6 @@ impl<M: Memory> Shard<M> {
         self.confirms.drain(self.store.log.durable(), |notice| {
             effects.push_back(Effect::Notice(notice));
         });
-        if self.stopping {
-            self.store.log.flush();
-        }
         self.effects.pop_front().or_else(|| self.store.log.poll_effect(now).map(Effect::Log))
     }
 
@@ -143,8 +139,7 @@ impl<M: Memory> Shard<M> {
     /// delays; it has done when it [is quiet](Shard::is_quiet).
     pub fn stop(&mut self, now: Now) {
         self.clock = now;
-        self.stopping = true;
-        self.store.log.flush();
+        self.store.log.stop();
     }
 
     /// True if everything that was handed in is durable and nobody waits for an answer.
