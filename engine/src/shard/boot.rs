@@ -152,7 +152,6 @@ impl<M: Memory> ShardBoot<M> {
             expired: Vec::new(),
             counted: Vec::new(),
             clock: now,
-            stopping: false,
             config,
         };
         for at in shard.queues.slots() {

@@ -90,7 +90,6 @@ pub struct Shard<M: Memory> {
     /// Working memory of deliveries that say how often the message has come back.
     counted: Vec<u8>,
     clock: Now,
-    stopping: bool,
 }
 
 impl<M: Memory> Shard<M> {
@@ -140,9 +139,6 @@ impl<M: Memory> Shard<M> {
         self.confirms.drain(self.store.log.durable(), |notice| {
             effects.push_back(Effect::Notice(notice));
         });
-        if self.stopping {
-            self.store.log.flush();
-        }
         self.effects.pop_front().or_else(|| self.store.log.poll_effect(now).map(Effect::Log))
     }
 
@@ -155,8 +151,7 @@ impl<M: Memory> Shard<M> {
     /// delays; it has done when it [is quiet](Shard::is_quiet).
     pub fn stop(&mut self, now: Now) {
         self.clock = now;
-        self.stopping = true;
-        self.store.log.flush();
+        self.store.log.stop();
     }
 
     /// True if everything that was handed in is durable and nobody waits for an answer.

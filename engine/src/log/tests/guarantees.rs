@@ -16,17 +16,6 @@ fn ready(config: crate::log::LogConfig) -> World {
     world
 }
 
-/// Appends until a new segment has been begun. Returns the messages.
-fn fill_segment(world: &mut World, queue: QueueId) -> Vec<(QueueId, crate::ids::Seq)> {
-    let segment = world.log.segments.tail().number;
-    let mut all = Vec::new();
-    while world.log.segments.tail().number == segment {
-        all.extend(world.append(&[queue], 1000));
-        world.settle_down();
-    }
-    all
-}
-
 #[test]
 fn durable_waits_for_the_write_and_for_all_writes_before_it() {
     let mut world = ready(tiny());
@@ -297,7 +286,7 @@ fn a_message_longer_than_a_segment_is_stored_read_and_given_back() {
     world.crash();
     world.fetch_and_compare(references[0]);
     world.settle(references[0]);
-    fill_segment(&mut world, R);
+    world.fill_segment(R);
     assert!(world.log.segments.len() <= 3, "nothing is left of it");
     world.crash();
     world.fetch_and_compare(others[0]);
@@ -315,85 +304,6 @@ fn as_many_queues_as_one_likes_take_a_message() {
     world.settle_down();
     world.crash();
     assert_eq!(world.held.len(), 30_000);
-}
-
-#[test]
-fn a_settled_message_stays_settled_when_the_settles_segment_is_recycled() {
-    let mut world = ready(tiny());
-    let kept = world.append(&[Q], 10)[0];
-    let settled = world.append(&[Q], 10)[0];
-    fill_segment(&mut world, R);
-    world.settle(settled);
-    // Everything else goes, so that the segment with the settle is recycled and written over.
-    for _ in 0..6 {
-        for message in world.unsettled() {
-            if message != kept {
-                world.settle(message);
-            }
-        }
-        fill_segment(&mut world, R);
-    }
-    assert!(world.log.segments.iter().next().is_some_and(|first| first.number == 0));
-    assert!(world.log.segments.get(1).is_none(), "the segment that held the settle is gone");
-    world.crash();
-    assert!(world.held.contains_key(&kept) && !world.held.contains_key(&settled));
-}
-
-#[test]
-fn one_unsettled_message_does_not_make_the_disk_grow() {
-    let mut world = ready(tiny());
-    world.append(&[Q], 10);
-    for round in 0..60 {
-        for message in fill_segment(&mut world, R) {
-            world.settle(message);
-        }
-        world.settle_down();
-        if round % 7 == 0 {
-            world.crash();
-        }
-    }
-    assert!(world.disk.files.len() <= 6, "{} files", world.disk.files.len());
-}
-
-#[test]
-fn recycling_by_itself_comes_to_rest() {
-    let mut world = ready(tiny());
-    // Every other message of many segments stays, and each segment holds settles of all of them.
-    let mut all = Vec::new();
-    for _ in 0..40 {
-        all.extend(fill_segment(&mut world, Q));
-    }
-    let (stay, go): (Vec<_>, Vec<_>) =
-        all.into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
-    for (index, (_, message)) in go.into_iter().enumerate() {
-        world.settle(message);
-        if index % 8 == 0 {
-            for filler in fill_segment(&mut world, R) {
-                world.settle(filler);
-            }
-        }
-    }
-    world.settle_down();
-    let end = world.log.end();
-    world.settle_down();
-    assert_eq!(world.log.end(), end);
-    world.crash();
-    assert!(stay.iter().all(|(_, message)| world.held.contains_key(message)));
-}
-
-#[test]
-fn a_deleted_queues_messages_are_given_back_without_settles() {
-    let mut world = ready(tiny());
-    for _ in 0..4 {
-        fill_segment(&mut world, Q);
-    }
-    let end = world.log.end();
-    world.delete(Q);
-    assert_eq!(world.log.end(), end, "not one record");
-    world.settle_down();
-    assert!(world.log.segments.len() <= 2);
-    world.crash();
-    assert!(world.held.is_empty());
 }
 
 #[test]

@@ -4,7 +4,9 @@ mod damage;
 mod disk;
 mod guarantees;
 mod random;
+mod recycling;
 mod schedules;
+mod strangers;
 mod world;
 
 use super::LogConfig;

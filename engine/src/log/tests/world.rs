@@ -212,6 +212,17 @@ impl World {
         unsettled.map(|(key, _)| *key).collect()
     }
 
+    /// Appends until a new segment has been begun. Returns the messages.
+    pub(super) fn fill_segment(&mut self, queue: QueueId) -> Vec<(QueueId, Seq)> {
+        let segment = self.log.segments.tail().number;
+        let mut all = Vec::new();
+        while self.log.segments.tail().number == segment {
+            all.extend(self.append(&[queue], 1000));
+            self.settle_down();
+        }
+        all
+    }
+
     /// Deletes a queue for ever.
     pub(super) fn delete(&mut self, queue: QueueId) {
         let doomed: Vec<_> = self.held.keys().filter(|(of, _)| *of == queue).copied().collect();
