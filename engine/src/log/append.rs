@@ -274,7 +274,7 @@ impl<M: Memory> Log<M> {
     }
 
     /// Gives a closed batch to commit and cache.
-    fn hand_over(&mut self, buffer: M::Buffer, start: u64, used: usize) {
+    fn hand_over(&mut self, mut buffer: M::Buffer, start: u64, used: usize) {
         self.urgent = false;
         self.settles_since_us = None;
         if used == 0 {
@@ -284,6 +284,7 @@ impl<M: Memory> Log<M> {
         let file = self.segments.get(number).map(|segment| segment.file);
         let file = file.expect("a segment lives while it has batches to be written");
         let end = start + used as u64;
+        self.memory.trim(&mut buffer, used);
         let buffer = Rc::new(buffer);
         let window = Window::new(Rc::clone(&buffer), start / PAGE_BYTES as u64, end, false);
         self.cache.insert(window, self.commit.durable());

@@ -51,6 +51,11 @@ pub trait Memory {
     type Buffer: AsRef<[u8]> + AsMut<[u8]> + 'static;
     /// At least `bytes` (a multiple of 4096) octets, contents arbitrary.
     fn allocate(&mut self, bytes: usize) -> Self::Buffer;
+    /// The buffer is complete and only its first `bytes` octets (a multiple of 4096) count from
+    /// now on: what is behind them may be cut off. For devices that write whole buffers only.
+    fn trim(&mut self, buffer: &mut Self::Buffer, bytes: usize) {
+        let _ = (buffer, bytes);
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -13,4 +13,8 @@ impl Memory for DmaMemory {
     fn allocate(&mut self, bytes: usize) -> DmaBuffer {
         glommio::allocate_dma_buffer_global(bytes)
     }
+
+    fn trim(&mut self, buffer: &mut DmaBuffer, bytes: usize) {
+        buffer.trim_to_size(bytes);
+    }
 }

@@ -109,15 +109,13 @@ impl Segments {
         length: usize,
     ) -> Result<(), IoFailure> {
         let file = self.file(file)?;
-        let written = if buffer.len() == length {
-            file.write_rc_at(buffer, offset).await
-        } else {
-            // The executor writes whole buffers only, and a shared one cannot be cut.
-            let mut part = glommio::allocate_dma_buffer_global(length);
-            part.as_bytes_mut().copy_from_slice(&buffer.as_bytes()[..length]);
-            drop(buffer);
-            file.write_at(part, offset).await
-        };
+        // The executor writes whole buffers only: the log has them cut to size before they are
+        // shared (`DmaMemory::trim`).
+        if buffer.len() != length {
+            let text = format!("a buffer of {} octets for a write of {length}", buffer.len());
+            return Err(IoFailure { code: None, text });
+        }
+        let written = file.write_rc_at(buffer, offset).await;
         match written.map_err(failure)? {
             written if written == length => Ok(()),
             // A device that takes less than it was given is full or broken.

@@ -10,7 +10,9 @@ use signal_hook::iterator::Signals;
 
 use super::mailbox::Letter;
 use super::management::Management;
-use super::preflight::{check_uring, raise_limits, usable_cores, Bound, DataDir, AMQP, MANAGEMENT};
+use super::preflight::{
+    check_uring, forbid_huge_pages, raise_limits, usable_cores, Bound, DataDir, AMQP, MANAGEMENT,
+};
 use super::shards::{Recovered, Shards};
 use super::stage::Event;
 use super::StartError;
@@ -27,6 +29,7 @@ pub fn run(settings: &Settings) -> Result<(), StartError> {
     let signals =
         Signals::new([SIGINT, SIGTERM]).map_err(|source| StartError::Signals { source })?;
     raise_limits()?;
+    forbid_huge_pages();
     check_uring()?;
     let listeners: Vec<_> =
         settings.listen.iter().map(|one| Bound::new(*one, AMQP)).collect::<Result<_, _>>()?;

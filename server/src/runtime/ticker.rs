@@ -8,8 +8,8 @@ use super::shard::ShardRuntime;
 /// While there is traffic. Also bounds what a wake-up that the executor misses can cost: it parks
 /// with runnable tasks if it loses the core at the wrong moment.
 const BUSY: Duration = Duration::from_millis(5);
-/// While there is none: an idle broker is to cost next to nothing.
-const IDLE: Duration = Duration::from_millis(200);
+/// While there is none: an idle broker is to cost next to nothing. A tick is some 90 us.
+const IDLE: Duration = Duration::from_millis(500);
 /// Ticks without a turn after which a shard counts as idle.
 const TICKS_TO_IDLE: u32 = 20;
 

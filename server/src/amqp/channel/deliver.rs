@@ -67,11 +67,16 @@ impl Channel {
         let consumer_tag = short(consumer.tag.as_bytes());
         let size = 4 + 1 + consumer_tag.len() + 8 + 1 + 1 + exchange.len() + 1 + key.len();
         out.reserve(size + 8 + 20 + message.properties.len() + message.body.len() + 8);
-        out.extend_from_slice(&writer::frame_header(METHOD, self.key.channel, size as u32));
-        out.extend_from_slice(&[0, BASIC as u8, 0, 60, consumer_tag.len() as u8]);
+        let [kind, c1, c0, s3, s2, s1, s0] =
+            writer::frame_header(METHOD, self.key.channel, size as u32);
+        let tag_length = consumer_tag.len() as u8;
+        let head = [kind, c1, c0, s3, s2, s1, s0, 0, BASIC as u8, 0, 60, tag_length];
+        out.extend_from_slice(&head);
         out.extend_from_slice(consumer_tag);
-        out.extend_from_slice(&tag.to_be_bytes());
-        out.extend_from_slice(&[u8::from(delivery.redelivered), exchange.len() as u8]);
+        let [t7, t6, t5, t4, t3, t2, t1, t0] = tag.to_be_bytes();
+        let redelivered = u8::from(delivery.redelivered);
+        let exchange_length = exchange.len() as u8;
+        out.extend_from_slice(&[t7, t6, t5, t4, t3, t2, t1, t0, redelivered, exchange_length]);
         out.extend_from_slice(exchange);
         out.push(key.len() as u8);
         out.extend_from_slice(key);

@@ -22,7 +22,9 @@ pub(super) struct RouteCache {
 impl RouteCache {
     #[inline]
     pub(super) fn holds(&self, version: u64, exchange: &[u8], key: &[u8]) -> bool {
-        self.version == Some(version) && self.key == key && self.exchange == exchange
+        self.version == Some(version)
+            && is_same(&self.key, key)
+            && is_same(&self.exchange, exchange)
     }
 
     /// Takes over a route; to be found again if `version` is given.
@@ -69,6 +71,14 @@ impl RouteCache {
             .iter()
             .map(|(shard, range)| (*shard, self.queues.get(range.clone()).unwrap_or_default()))
     }
+}
+
+/// Equality that does not look at the octets of empty names, which the default exchange's always
+/// is: an empty vector points nowhere, and the vectorised comparison of the C library reads there
+/// under an all-zero mask, which some processors take a microcode assist for (50 ns a publish).
+#[inline]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && (one.is_empty() || one == other)
 }
 
 #[cfg(test)]

@@ -105,21 +105,26 @@ impl<'a> Frame<'a> {
                 },
                 None => Content::Unknown,
             },
-            HEADER => match self.payload.split_first_chunk::<CONTENT_HEADER_OCTETS>() {
-                Some((&[c1, c0, w1, w0, b7, b6, b5, b4, b3, b2, b1, b0], properties)) => {
-                    Content::Header(Header {
-                        class: u16::from_be_bytes([c1, c0]),
-                        weight: u16::from_be_bytes([w1, w0]),
-                        body_size: u64::from_be_bytes([b7, b6, b5, b4, b3, b2, b1, b0]),
-                        properties,
-                    })
-                }
-                None => Content::Unknown,
-            },
+            HEADER => Header::read(self.payload).map_or(Content::Unknown, Content::Header),
             BODY => Content::Body(self.payload),
             HEARTBEAT if self.payload.is_empty() => Content::Heartbeat,
             _ => Content::Unknown,
         }
+    }
+}
+
+impl<'a> Header<'a> {
+    /// The payload of a content header; `None`: it is too short.
+    #[inline]
+    pub(crate) fn read(payload: &'a [u8]) -> Option<Self> {
+        let (&[c1, c0, w1, w0, b7, b6, b5, b4, b3, b2, b1, b0], properties) =
+            payload.split_first_chunk::<CONTENT_HEADER_OCTETS>()?;
+        Some(Header {
+            class: u16::from_be_bytes([c1, c0]),
+            weight: u16::from_be_bytes([w1, w0]),
+            body_size: u64::from_be_bytes([b7, b6, b5, b4, b3, b2, b1, b0]),
+            properties,
+        })
     }
 }
 

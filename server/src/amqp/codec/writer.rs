@@ -1,6 +1,8 @@
 //! Writing frames: values appended to an output buffer, sizes filled in when a frame is finished.
 
-use super::frame::{BODY, FRAME_END, FRAME_HEADER_OCTETS, HEADER, HEARTBEAT, METHOD};
+use super::frame::{
+    BODY, CONTENT_HEADER_OCTETS, FRAME_END, FRAME_HEADER_OCTETS, HEADER, HEARTBEAT, METHOD,
+};
 
 /// One method frame under way. Nothing else may be appended to the buffer before `finish`.
 #[derive(Debug)]
@@ -88,18 +90,21 @@ pub(crate) fn content(
     body: &[u8],
     payload_max: u32,
 ) {
-    out.extend_from_slice(&frame_header(HEADER, channel, 12 + properties.len() as u32));
-    let mut head = [0u8; 12];
-    head[1] = super::super::method::BASIC as u8;
-    head[4..].copy_from_slice(&(body.len() as u64).to_be_bytes());
+    // Fixed octets go out in as few pieces as possible: this is done for every delivery.
+    let mut head = [0u8; FRAME_HEADER_OCTETS + CONTENT_HEADER_OCTETS];
+    let (frame, content) = head.split_at_mut(FRAME_HEADER_OCTETS);
+    let size = CONTENT_HEADER_OCTETS + properties.len();
+    frame.copy_from_slice(&frame_header(HEADER, channel, size as u32));
+    content[1] = super::super::method::BASIC as u8;
+    content[4..].copy_from_slice(&(body.len() as u64).to_be_bytes());
     out.extend_from_slice(&head);
     out.extend_from_slice(properties);
-    out.push(FRAME_END);
     for piece in body.chunks(payload_max as usize) {
-        out.extend_from_slice(&frame_header(BODY, channel, piece.len() as u32));
+        let [kind, c1, c0, s3, s2, s1, s0] = frame_header(BODY, channel, piece.len() as u32);
+        out.extend_from_slice(&[FRAME_END, kind, c1, c0, s3, s2, s1, s0]);
         out.extend_from_slice(piece);
-        out.push(FRAME_END);
     }
+    out.push(FRAME_END);
 }
 
 /// A heartbeat (behaviour A18).

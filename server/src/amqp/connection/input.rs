@@ -6,7 +6,7 @@ use super::Connection;
 use crate::amqp::broker::Broker;
 use crate::amqp::channel::{Assembled, Context};
 use crate::amqp::codec::erlang::Snippet;
-use crate::amqp::codec::frame::{Content, Frame};
+use crate::amqp::codec::frame::{Content, Frame, Header, BODY, HEADER};
 use crate::amqp::codec::reader::Reader;
 use crate::amqp::error::{Exception, ProtocolError};
 use crate::amqp::method::basic::Publish;
@@ -299,9 +299,10 @@ impl<'a> Message<'a> {
     #[inline]
     fn whole(octets: &'a [u8], channel: u16, payload_max: u32) -> Option<Self> {
         let frame = Frame::parse(octets, payload_max).ok()??;
-        let Content::Header(header) = frame.content() else {
+        if frame.kind != HEADER {
             return None;
-        };
+        }
+        let header = Header::read(frame.payload)?;
         if frame.channel != channel || header.class != BASIC || header.weight != 0 {
             return None;
         }
@@ -309,13 +310,13 @@ impl<'a> Message<'a> {
         let mut body: &[u8] = &[];
         if header.body_size > 0 {
             let frame = Frame::parse(octets.get(taken..)?, payload_max).ok()??;
-            let Content::Body(whole) = frame.content() else {
-                return None;
-            };
-            if frame.channel != channel || whole.len() as u64 != header.body_size {
+            body = frame.payload;
+            if frame.kind != BODY
+                || frame.channel != channel
+                || body.len() as u64 != header.body_size
+            {
                 return None;
             }
-            body = whole;
             taken += frame.octets();
         }
         Some(Message { properties: header.properties, body, octets: taken })

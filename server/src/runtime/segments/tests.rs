@@ -37,7 +37,7 @@ fn what_was_written_is_read_back_after_a_restart() {
                 ticket,
                 file: FileId(7),
                 offset,
-                buffer: Rc::new(page(ticket as u8, 16_384)),
+                buffer: Rc::new(page(ticket as u8, length)),
                 length,
             };
             let done = segments.perform(effect).await;
@@ -52,7 +52,7 @@ fn what_was_written_is_read_back_after_a_restart() {
         let octets = part.as_bytes();
         assert!(octets[..4096].iter().all(|octet| *octet == 0));
         assert!(octets[4096..8192].iter().all(|octet| *octet == 2));
-        assert!(octets[8192..].iter().all(|octet| *octet == 0), "only `length` was written");
+        assert!(octets[8192..].iter().all(|octet| *octet == 0), "nothing else was written");
         let whole = segments.read(FileId(7), 65_536, 16_384).await.unwrap();
         assert!(whole.as_bytes().iter().all(|octet| *octet == 3));
         let mut batch = segments.read(FileId(7), 65_536, BATCH).await.unwrap();
