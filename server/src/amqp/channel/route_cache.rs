@@ -22,9 +22,7 @@ pub(super) struct RouteCache {
 impl RouteCache {
     #[inline]
     pub(super) fn holds(&self, version: u64, exchange: &[u8], key: &[u8]) -> bool {
-        self.version == Some(version)
-            && is_same(&self.key, key)
-            && is_same(&self.exchange, exchange)
+        self.version == Some(version) && same(&self.key, key) && same(&self.exchange, exchange)
     }
 
     /// Takes over a route; to be found again if `version` is given.
@@ -73,12 +71,17 @@ impl RouteCache {
     }
 }
 
-/// Equality that does not look at the octets of empty names, which the default exchange's always
-/// is: an empty vector points nowhere, and the vectorised comparison of the C library reads there
-/// under an all-zero mask, which some processors take a microcode assist for (50 ns a publish).
+/// Equality of names, eight octets at a time in line: they are short, and calling the library's
+/// comparison for so little costs more than all the rest of a look-up.
 #[inline]
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && (one.is_empty() || one == other)
+fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let (mut a_words, mut b_words) = (a.chunks_exact(8), b.chunks_exact(8));
+    let word = |octets: &[u8]| octets.first_chunk::<8>().map(|octets| u64::from_ne_bytes(*octets));
+    let words = a_words.by_ref().zip(b_words.by_ref()).all(|(x, y)| word(x) == word(y));
+    words && a_words.remainder().iter().zip(b_words.remainder()).all(|(x, y)| x == y)
 }
 
 #[cfg(test)]
@@ -86,6 +89,20 @@ mod tests {
     use haremq_engine::ids::Target;
 
     use super::*;
+
+    #[test]
+    fn names_are_the_same_if_all_their_octets_are() {
+        let name: Vec<u8> = (0..40).collect();
+        for length in 0..name.len() {
+            assert!(same(&name[..length], &name[..length]));
+            assert!(!same(&name[..length], &name[..length + 1]));
+            for at in 0..length {
+                let mut other = name[..length].to_vec();
+                other[at] ^= 1;
+                assert!(!same(&name[..length], &other), "{length} octets, differing at {at}");
+            }
+        }
+    }
 
     #[test]
     fn a_route_is_found_under_its_version_exchange_and_key_only() {

@@ -65,7 +65,9 @@ pub(crate) enum FrameError {
 impl<'a> Frame<'a> {
     /// The first frame of `octets`; `None` while it is incomplete. `payload_max` is the largest
     /// payload allowed, checked before the payload has arrived.
-    #[inline]
+    // Inlined everywhere: its result is too large for registers, and going through memory costs
+    // more than the parsing.
+    #[inline(always)]
     pub(crate) fn parse(octets: &'a [u8], payload_max: u32) -> Result<Option<Self>, FrameError> {
         let Some((&[kind, c1, c0, s3, s2, s1, s0], rest)) = octets.split_first_chunk::<7>() else {
             return Ok(None);
@@ -86,6 +88,25 @@ impl<'a> Frame<'a> {
                 Err(FrameError::BadEnd { kind, payload: Snippet::of(payload), marker })
             }
         }
+    }
+
+    /// The payload of the first frame of `octets` if it is whole, of that type and on that
+    /// channel. For the hot path: everything else, errors included, is left to `parse`.
+    #[inline]
+    pub(crate) fn payload_of(
+        octets: &'a [u8],
+        kind: u8,
+        channel: u16,
+        payload_max: u32,
+    ) -> Option<&'a [u8]> {
+        let (&[k, c1, c0, s3, s2, s1, s0], rest) = octets.split_first_chunk::<7>()?;
+        let size = u32::from_be_bytes([s3, s2, s1, s0]);
+        let asked_for = k == kind && u16::from_be_bytes([c1, c0]) == channel;
+        if !asked_for || size > payload_max {
+            return None;
+        }
+        let (payload, after) = rest.split_at_checked(size as usize)?;
+        (after.first() == Some(&FRAME_END)).then_some(payload)
     }
 
     /// Octets of the whole frame.

@@ -6,7 +6,9 @@ use super::Connection;
 use crate::amqp::broker::Broker;
 use crate::amqp::channel::{Assembled, Context};
 use crate::amqp::codec::erlang::Snippet;
-use crate::amqp::codec::frame::{Content, Frame, Header, BODY, HEADER};
+use crate::amqp::codec::frame::{
+    Content, Frame, BODY, CONTENT_HEADER_OCTETS, FRAME_OVERHEAD_OCTETS, HEADER,
+};
 use crate::amqp::codec::reader::Reader;
 use crate::amqp::error::{Exception, ProtocolError};
 use crate::amqp::method::basic::Publish;
@@ -298,28 +300,24 @@ impl<'a> Message<'a> {
     /// or there are more, or something is wrong with them.
     #[inline]
     fn whole(octets: &'a [u8], channel: u16, payload_max: u32) -> Option<Self> {
-        let frame = Frame::parse(octets, payload_max).ok()??;
-        if frame.kind != HEADER {
+        let header = Frame::payload_of(octets, HEADER, channel, payload_max)?;
+        let (head, properties) = header.split_first_chunk::<CONTENT_HEADER_OCTETS>()?;
+        let (place, size) = head.split_first_chunk::<4>()?;
+        // Class, and a weight of 0.
+        if *place != [0, BASIC as u8, 0, 0] {
             return None;
         }
-        let header = Header::read(frame.payload)?;
-        if frame.channel != channel || header.class != BASIC || header.weight != 0 {
-            return None;
-        }
-        let mut taken = frame.octets();
+        let body_size = size.first_chunk::<8>().map(|size| u64::from_be_bytes(*size))?;
+        let mut taken = header.len() + FRAME_OVERHEAD_OCTETS;
         let mut body: &[u8] = &[];
-        if header.body_size > 0 {
-            let frame = Frame::parse(octets.get(taken..)?, payload_max).ok()??;
-            body = frame.payload;
-            if frame.kind != BODY
-                || frame.channel != channel
-                || body.len() as u64 != header.body_size
-            {
+        if body_size > 0 {
+            body = Frame::payload_of(octets.get(taken..)?, BODY, channel, payload_max)?;
+            if body.len() as u64 != body_size {
                 return None;
             }
-            taken += frame.octets();
+            taken += body.len() + FRAME_OVERHEAD_OCTETS;
         }
-        Some(Message { properties: header.properties, body, octets: taken })
+        Some(Message { properties, body, octets: taken })
     }
 }
 
