@@ -181,7 +181,7 @@ impl LoadPlan {
         if self.fan_out > 1 && self.exchange == ExchangeKind::Default {
             return Err(PlanError::FanOutNeedsExchange);
         }
-        if self.queues % self.fan_out != 0 {
+        if !self.queues.is_multiple_of(self.fan_out) {
             return Err(PlanError::FanOutDoesNotDivide {
                 fan_out: self.fan_out,
                 queues: self.queues,
