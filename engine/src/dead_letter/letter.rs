@@ -196,7 +196,8 @@ mod tests {
             let first = letter.message().properties.to_vec();
             letter.write(&message(&first), &burial(None));
             let length = letter.message().properties.len();
-            letter.write(&message(&letter.message().properties.to_vec()), &burial(None));
+            let second = letter.message().properties.to_vec();
+            letter.write(&message(&second), &burial(None));
             prop_assert_eq!(letter.message().properties.len(), length, "the same death again");
         }
     }
