@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::settings::{address, shard_count};
-use super::{ConfigError, LogLevel, Pin};
+use super::watermarks::disk_free_limit;
+use super::{ConfigError, LogLevel, MemoryWatermark, Pin};
 
 /// The file's values, judged.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(super) struct FileKeys {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) shards: Option<u16>,
     pub(super) pin: Option<Pin>,
+    pub(super) vm_memory_high_watermark: Option<MemoryWatermark>,
+    pub(super) disk_free_limit: Option<u64>,
     pub(super) log_level: Option<LogLevel>,
 }
 
@@ -32,6 +35,8 @@ struct Written {
     data_dir: Option<PathBuf>,
     shards: Option<Spanned<i64>>,
     pin: Option<Spanned<String>>,
+    vm_memory_high_watermark: Option<Spanned<toml::Value>>,
+    disk_free_limit: Option<Spanned<toml::Value>>,
     log_level: Option<Spanned<String>>,
 }
 
@@ -76,12 +81,32 @@ impl FileKeys {
             let judged = pin.get_ref().parse();
             keys.pin = Some(judged.map_err(|what| quoted(complain, &pin, what))?);
         }
+        if let Some(watermark) = written.vm_memory_high_watermark.map(plain) {
+            let judged = watermark.get_ref().parse();
+            keys.vm_memory_high_watermark =
+                Some(judged.map_err(|what| quoted(complain, &watermark, what))?);
+        }
+        if let Some(limit) = written.disk_free_limit.map(plain) {
+            let judged = disk_free_limit(limit.get_ref());
+            keys.disk_free_limit = Some(judged.map_err(|what| quoted(complain, &limit, what))?);
+        }
         if let Some(level) = written.log_level {
             let judged = level.get_ref().parse();
             keys.log_level = Some(judged.map_err(|what| quoted(complain, &level, what))?);
         }
         Ok(keys)
     }
+}
+
+/// A number as the flag would have it, or the text of a string.
+fn plain(value: Spanned<toml::Value>) -> Spanned<String> {
+    let text = match value.get_ref() {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Float(number) => number.to_string(),
+        other => other.type_str().to_owned(),
+    };
+    Spanned::new(value.span(), text)
 }
 
 fn quoted<T: fmt::Display>(

@@ -33,6 +33,13 @@ pub struct Flags {
     /// other programs make a pinned shard slower [default: auto]
     #[arg(long, value_name = "auto|on|off")]
     pub pin: Option<String>,
+    /// Messages kept in memory that block publishers: a part of the machine's memory, or octets
+    /// [default: 0.4]
+    #[arg(long, value_name = "PART|BYTES")]
+    pub vm_memory_high_watermark: Option<String>,
+    /// Free disk space, in octets, below which publishers are blocked [default: 50000000]
+    #[arg(long, value_name = "BYTES")]
+    pub disk_free_limit: Option<String>,
     /// What to report on standard error: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,

@@ -6,7 +6,9 @@ mod error;
 mod file;
 mod flags;
 mod settings;
+mod watermarks;
 
 pub use error::ConfigError;
 pub use flags::Flags;
 pub use settings::{LogLevel, Pin, Settings, SHARDS_MAX};
+pub use watermarks::{MemoryWatermark, Watermarks};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::file::FileKeys;
+use super::watermarks::{disk_free_limit, Watermarks, DISK_FREE_DEFAULT_BYTES};
 use super::{ConfigError, Flags};
 
 /// More shards than this have no use on any machine this was thought out for.
@@ -62,7 +63,7 @@ impl FromStr for LogLevel {
 }
 
 /// What the broker runs with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// AMQP listeners; at least one. Port 0 means a free one.
     pub listen: Vec<SocketAddr>,
@@ -72,6 +73,7 @@ pub struct Settings {
     /// `None`: as many as the data directory has, or one per usable core for a new one.
     pub shards: Option<u16>,
     pub pin: Pin,
+    pub watermarks: Watermarks,
     pub log_level: LogLevel,
     /// The file the settings came from, if one was named.
     pub config_file: Option<PathBuf>,
@@ -106,13 +108,31 @@ impl Settings {
             Some(text) => flag("--pin", text, text.parse())?,
             None => file.pin.unwrap_or(Pin::Auto),
         };
+        let memory = match &flags.vm_memory_high_watermark {
+            Some(text) => flag("--vm-memory-high-watermark", text, text.parse())?,
+            None => file.vm_memory_high_watermark.unwrap_or_default(),
+        };
+        let disk_free_bytes = match &flags.disk_free_limit {
+            Some(text) => flag("--disk-free-limit", text, disk_free_limit(text))?,
+            None => file.disk_free_limit.unwrap_or(DISK_FREE_DEFAULT_BYTES),
+        };
+        let watermarks = Watermarks { memory, disk_free_bytes };
         let log_level = match &flags.log_level {
             Some(text) => flag("--log-level", text, text.parse())?,
             None => file.log_level.unwrap_or(LogLevel::Info),
         };
         let data_dir = flags.data_dir.or(file.data_dir).unwrap_or_else(|| DATA_DIR_DEFAULT.into());
         let config_file = flags.config;
-        Ok(Settings { listen, management, data_dir, shards, pin, log_level, config_file })
+        Ok(Settings {
+            listen,
+            management,
+            data_dir,
+            shards,
+            pin,
+            watermarks,
+            log_level,
+            config_file,
+        })
     }
 }
 
@@ -137,6 +157,7 @@ pub(super) fn shard_count(text: &str) -> Result<u16, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MemoryWatermark;
     use clap::Parser;
 
     fn flags(arguments: &[&str]) -> Flags {
@@ -160,6 +181,8 @@ mod tests {
         assert_eq!(settings.shards, None);
         assert_eq!(settings.pin, Pin::Auto);
         assert_eq!(settings.log_level, LogLevel::Info);
+        assert_eq!(settings.watermarks.memory, MemoryWatermark::Relative(0.4));
+        assert_eq!(settings.watermarks.disk_free_bytes, 50_000_000);
     }
 
     #[test]
@@ -194,6 +217,8 @@ mod tests {
             ("type", "\n\nshards = \"2\"\n", 3, "invalid type"),
             ("pin", "pin = \"yes\"", 1, "auto, on, off"),
             ("level", "log-level = \"loud\"", 1, "error, warn"),
+            ("memory", "\nvm-memory-high-watermark = 1.5\n", 2, "part of the memory"),
+            ("disk", "disk-free-limit = \"much\"", 1, "number of octets"),
             ("syntax", "shards = \n", 1, ""),
         ] {
             let path = file(name, text);
@@ -213,6 +238,8 @@ mod tests {
             (["--shards", "999"], "--shards 999"),
             (["--pin", "maybe"], "--pin maybe"),
             (["--log-level", "loud"], "--log-level loud"),
+            (["--vm-memory-high-watermark", "0"], "--vm-memory-high-watermark 0"),
+            (["--disk-free-limit", "-1"], "--disk-free-limit -1"),
         ] {
             let error = Settings::resolve(flags(&arguments)).unwrap_err().to_string();
             assert!(error.starts_with(flag), "{error}");

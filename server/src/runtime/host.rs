@@ -6,6 +6,7 @@
 //! been long enough; then the rings are flushed and the tasks that have something to write woken.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use glommio::io::DmaBuffer;
@@ -16,6 +17,7 @@ use haremq_engine::shard::Effect;
 use haremq_engine::topology::TopologyRequest;
 
 use super::abort;
+use super::alarms::Alarms;
 use super::cell::ConnectionCell;
 use super::clock::Clock;
 use super::desk::Desk;
@@ -45,10 +47,10 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(shard: EngineShard, port: Port, clock: Clock) -> Self {
+    pub(super) fn new(shard: EngineShard, port: Port, clock: Clock, alarms: Arc<Alarms>) -> Self {
         Host {
             desk: Desk::new(port.shard()),
-            world: World::new(clock.now(), port),
+            world: World::new(clock.now(), port, alarms),
             shard,
             clock,
             log_effects: Vec::new(),
@@ -88,6 +90,7 @@ impl Host {
                 break true;
             }
         };
+        self.world.alarms.memory(self.world.shard(), self.shard.memory_bytes() as u64);
         self.world.port.flush();
         if self.unfinished {
             self.world.port.bell().ring();
@@ -147,6 +150,11 @@ impl Host {
         let shard_due = self.shard.deadline_us().is_some_and(|due| due <= now_us);
         let scan_due = !self.world.connections.is_empty() && now_us >= self.next_scan_us;
         shard_due || scan_due || self.has_work() || !self.starved.is_empty()
+    }
+
+    /// Monotonic time, now.
+    pub(super) fn now_us(&self) -> u64 {
+        self.clock.now().monotonic_us
     }
 
     /// How long until the shard wants a tick, if it wants one.

@@ -12,12 +12,14 @@
 
 mod abort;
 mod acceptor;
+mod alarms;
 mod boot;
 mod budget;
 mod cell;
 mod clock;
 mod connection;
 mod desk;
+mod doze;
 mod error;
 mod host;
 mod mail;

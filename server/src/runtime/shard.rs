@@ -14,7 +14,9 @@ use glommio::io::DmaBuffer;
 use haremq_engine::ids::{ConnectionId, ShardId};
 use haremq_engine::log::LogEffect;
 
+use super::alarms::Alarms;
 use super::budget::Budget;
+use super::doze::Doze;
 use super::host::Host;
 use super::mailbox::Mailbox;
 use super::segments::Segments;
@@ -32,6 +34,7 @@ pub(super) struct Common {
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
     /// Connections of each shard, including those on their way to it.
     pub(super) loads: Vec<AtomicUsize>,
+    pub(super) alarms: Arc<Alarms>,
     /// The last connection's serial number; the first one is 1, 0 is nobody's.
     pub(super) serial: AtomicU64,
 }
@@ -51,6 +54,7 @@ pub(super) struct ShardRuntime {
     cut_off: Cell<bool>,
     /// Turns since the ticker last looked.
     pub(super) turns: Cell<u64>,
+    pub(super) doze: Doze,
 }
 
 impl ShardRuntime {
@@ -73,6 +77,7 @@ impl ShardRuntime {
             stopping: Cell::new(false),
             cut_off: Cell::new(false),
             turns: Cell::new(0),
+            doze: Doze::default(),
         }
     }
 
@@ -107,6 +112,7 @@ impl ShardRuntime {
         for effect in effects {
             self.spawn(effect);
         }
+        self.doze.rouse();
         outcome
     }
 

@@ -10,6 +10,7 @@ use haremq_engine::access::hash_password;
 use haremq_engine::ids::ShardId;
 use haremq_engine::topology::Change;
 
+use super::alarms::Alarms;
 use super::boot::{spawn, Plan};
 use super::clock::Clock;
 use super::mailbox::{Letter, Mailbox};
@@ -18,6 +19,7 @@ use super::shard::Common;
 use super::stage::Event;
 use super::StartError;
 use crate::amqp::ConnectionSettings;
+use crate::config::Watermarks;
 use crate::ring::mesh;
 
 /// How long the log may take to become quiet at the end.
@@ -44,6 +46,7 @@ impl Shards {
     pub(super) fn start(
         data_dir: &DataDir,
         cores: &[Option<usize>],
+        watermarks: Watermarks,
         events: Sender<(ShardId, Event)>,
         inbox: Receiver<(ShardId, Event)>,
     ) -> Result<Shards, StartError> {
@@ -54,6 +57,11 @@ impl Shards {
             mailboxes: mailboxes.collect(),
             loads: ports.iter().map(|_| AtomicUsize::new(0)).collect(),
             serial: AtomicU64::new(0),
+            alarms: Arc::new(Alarms::new(
+                data_dir.shards(),
+                watermarks,
+                data_dir.path().to_owned(),
+            )),
         });
         let clock = Clock::new();
         let guest_password_hash: Arc<[u8]> = hash_password(salt(), b"guest").into();

@@ -1,7 +1,12 @@
-//! The ticker of a shard: serves deadlines, and is the belt to the braces of every wake-up.
+//! The ticker of a shard: serves deadlines, and is the belt to the braces of every wake-up. When
+//! nothing goes on it dozes, and the next turn rouses it.
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
+
+use haremq_engine::ids::ShardId;
 
 use super::shard::ShardRuntime;
 
@@ -24,8 +29,12 @@ pub(super) async fn run(runtime: Rc<ShardRuntime>) {
             let until_due = runtime.host.borrow_mut().until_due();
             until_due.map_or(IDLE, |left| left.clamp(BUSY, IDLE))
         };
-        glommio::timer::sleep(pause).await;
+        doze(&runtime, pause).await;
         runtime.budget.enter();
+        if runtime.shard == ShardId::TOPOLOGY_WRITER {
+            let now_us = runtime.host.borrow().now_us();
+            runtime.common.alarms.look_at_disk(now_us);
+        }
         // The ticker's own turns are not traffic.
         quiet = if runtime.turns.get() == turns { quiet + 1 } else { 0 };
         let due = runtime.host.borrow_mut().is_due();
@@ -34,4 +43,19 @@ pub(super) async fn run(runtime: Rc<ShardRuntime>) {
         }
         turns = runtime.turns.get();
     }
+}
+
+/// Sleeps for `pause`, or until the next turn if that comes first: a turn may set a deadline (an
+/// expiry, a commit of settles) that is nearer than the end of an idle pause.
+async fn doze(runtime: &ShardRuntime, pause: Duration) {
+    if pause <= BUSY {
+        return glommio::timer::sleep(pause).await;
+    }
+    runtime.doze.begin();
+    let roused = poll_fn(|cx| match runtime.doze.is_over(cx.waker()) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    });
+    futures_lite::future::or(glommio::timer::sleep(pause), roused).await;
+    runtime.doze.end();
 }

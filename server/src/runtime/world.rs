@@ -2,6 +2,7 @@
 //! to the other shards. Apart from the shard itself, so that both can be borrowed at once.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use haremq_engine::ids::{ConnectionId, QueueId, Seq, ShardId};
 use haremq_engine::mail::{Command, Delivery, DeliveryTo, Outcome, PeerMail, Publish, Requester};
@@ -11,6 +12,7 @@ use haremq_engine::topology::{Topology, TopologyRequest};
 use rustc_hash::FxHashMap;
 
 use super::abort;
+use super::alarms::Alarms;
 use super::cell::ConnectionCell;
 use super::memory::DmaMemory;
 use super::random::Random;
@@ -23,6 +25,7 @@ pub(super) struct World {
     pub(super) now: Now,
     pub(super) port: Port,
     pub(super) connections: FxHashMap<ConnectionId, Rc<ConnectionCell>>,
+    pub(super) alarms: Arc<Alarms>,
     random: Random,
     /// The connection found last: deliveries come in runs.
     last: Option<Rc<ConnectionCell>>,
@@ -36,10 +39,11 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(now: Now, port: Port) -> Self {
+    pub(super) fn new(now: Now, port: Port, alarms: Arc<Alarms>) -> Self {
         World {
             now,
             port,
+            alarms,
             connections: FxHashMap::default(),
             random: Random::new(),
             last: None,
@@ -176,6 +180,11 @@ impl Broker for View<'_> {
         } else {
             self.world.port.batch(shard).command(command);
         }
+    }
+
+    #[inline]
+    fn publishers_blocked(&self) -> Option<&'static str> {
+        self.world.alarms.reason()
     }
 
     fn request(&mut self, from: Requester, request: TopologyRequest) {
