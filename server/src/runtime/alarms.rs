@@ -33,7 +33,7 @@ pub(super) struct Alarms {
 
 impl Alarms {
     pub(super) fn new(shards: u16, watermarks: Watermarks, data_dir: PathBuf) -> Self {
-        let total_bytes = rustix::system::sysinfo().totalram.into();
+        let total_bytes = rustix::system::sysinfo().totalram;
         Alarms {
             memory_max_bytes: watermarks.memory.bytes(total_bytes),
             disk_free_min_bytes: watermarks.disk_free_bytes,
