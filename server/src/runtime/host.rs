@@ -26,8 +26,8 @@ use crate::ring::{Mail, Port, RingBatch};
 
 /// A turn that has lasted this long leaves the rest to the next one.
 const TURN_MAX: Duration = Duration::from_micros(300);
-/// How often connections are asked whether a deadline of theirs has passed. They count in
-/// seconds (heartbeats, handshakes).
+/// How often connections are asked for their deadlines at least. They count in seconds
+/// (heartbeats, handshakes); one that is nearer is kept to the tick.
 const DEADLINE_SCAN_US: u64 = 200_000;
 
 pub(super) struct Host {
@@ -157,10 +157,11 @@ impl Host {
         self.clock.now().monotonic_us
     }
 
-    /// How long until the shard wants a tick, if it wants one.
+    /// How long until the shard or a connection wants a tick, if one does.
     pub(super) fn until_due(&mut self) -> Option<Duration> {
         self.begin();
-        let due = self.shard.deadline_us()?;
+        let scan = (!self.world.connections.is_empty()).then_some(self.next_scan_us);
+        let due = self.shard.deadline_us().into_iter().chain(scan).min()?;
         Some(Duration::from_micros(due.saturating_sub(self.world.now.monotonic_us)))
     }
 
@@ -189,17 +190,19 @@ impl Host {
             abort::on_panic(|| self.shard.tick(now));
         }
         if now.monotonic_us >= self.next_scan_us {
-            self.next_scan_us = now.monotonic_us + DEADLINE_SCAN_US;
-            let due = |cell: &&Rc<ConnectionCell>| {
-                let deadline = cell.with(|connection| connection.deadline_us()).flatten();
-                deadline.is_some_and(|due| due <= now.monotonic_us)
+            let deadline = |cell: &Rc<ConnectionCell>| {
+                cell.with(|connection| connection.deadline_us()).flatten().unwrap_or(u64::MAX)
             };
+            let due = |cell: &&Rc<ConnectionCell>| deadline(cell) <= now.monotonic_us;
             let due: Vec<_> = self.world.connections.values().filter(due).cloned().collect();
             for cell in due {
                 let mut view = View { shard: &mut self.shard, world: &mut self.world };
                 cell.with(|connection| connection.tick(&mut view));
                 self.world.touch(&cell);
             }
+            let nearest = self.world.connections.values().map(deadline).min().unwrap_or(u64::MAX);
+            let latest = now.monotonic_us + DEADLINE_SCAN_US;
+            self.next_scan_us = nearest.clamp(now.monotonic_us + 1, latest);
         }
     }
 
