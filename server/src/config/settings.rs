@@ -239,7 +239,7 @@ mod tests {
             (["--pin", "maybe"], "--pin maybe"),
             (["--log-level", "loud"], "--log-level loud"),
             (["--vm-memory-high-watermark", "0"], "--vm-memory-high-watermark 0"),
-            (["--disk-free-limit", "-1"], "--disk-free-limit -1"),
+            (["--disk-free-limit", "much"], "--disk-free-limit much"),
         ] {
             let error = Settings::resolve(flags(&arguments)).unwrap_err().to_string();
             assert!(error.starts_with(flag), "{error}");
