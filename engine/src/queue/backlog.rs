@@ -1,11 +1,12 @@
 //! A queue's messages while the log is being read back, before it is known whether the queue
 //! still exists and how it was declared.
 //!
-//! Messages and settles come in log order and go straight into the index the queue will have, so
-//! recovery needs no more memory than the queues themselves.
+//! Messages and settles come in log order and go straight into the index the queue will have,
+//! packed as it goes, so recovery needs no more memory than the queues themselves.
 
-use super::index::{ChunkPool, Index};
+use super::index::Index;
 use super::lane::Lane;
+use super::pool::ChunkPool;
 use super::slot::{Place, Slot, State};
 use super::{seq_of, LANE_SHIFT};
 use crate::ids::Seq;
@@ -20,6 +21,8 @@ struct Level {
 #[derive(Debug, Default)]
 pub struct Backlog {
     levels: Vec<Level>,
+    /// Octets of bodies.
+    body_bytes: u64,
 }
 
 const NUMBER: u64 = (1 << LANE_SHIFT) - 1;
@@ -45,12 +48,17 @@ impl Backlog {
         body_bytes: u64,
         expires_unix_ms: Option<u64>,
     ) {
-        let (level, number) = self.level(seq);
-        level.index.kill(pool, number, State::Ready);
-        level.next = level.next.max(number + 1);
         let slot = Slot::ready(place, body_bytes, true);
+        self.body_bytes += slot.body_bytes();
+        let (level, number) = self.level(seq);
+        let again = match number < level.next {
+            true => level.index.kill(pool, number, State::Ready),
+            false => None,
+        };
+        level.next = level.next.max(number + 1);
         let base_unix_ms = expires_unix_ms.unwrap_or(0);
         level.index.insert(pool, number, slot, expires_unix_ms, base_unix_ms);
+        self.body_bytes -= again.map_or(0, |slot| slot.body_bytes());
     }
 
     /// `first..=last` are settled.
@@ -62,16 +70,29 @@ impl Backlog {
             let (level, from) = self.level(from);
             // A number is never given twice, even if nothing but its settle is left of it.
             level.next = level.next.max(to + 1);
-            let mut next = level.index.next_live(from);
-            while let Some((number, _)) = next.filter(|(number, _)| *number <= to) {
+            let mut gone_bytes = 0;
+            let mut next = level.index.next_live(pool, from);
+            while let Some((number, slot)) = next.filter(|(number, _)| *number <= to) {
                 level.index.kill(pool, number, State::Ready);
-                next = level.index.next_live(number + 1);
+                gone_bytes += slot.body_bytes();
+                next = level.index.next_live(pool, number + 1);
             }
+            self.body_bytes -= gone_bytes;
         }
     }
 
+    /// Octets of bodies of messages found and not settled.
+    pub(super) fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// True if nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.levels.iter().all(|level| level.index.live() == 0)
+    }
+
     /// Messages found and not settled, in queue order.
-    pub fn messages(&self) -> impl Iterator<Item = (Seq, &Slot)> {
+    pub fn messages(&self) -> impl Iterator<Item = (Seq, Slot)> + '_ {
         let levels = self.levels.iter().enumerate();
         levels.flat_map(|(lane, level)| {
             level.index.iter().map(move |(number, slot)| (seq_of(lane, number), slot))

@@ -1,6 +1,6 @@
 //! Messages going out: which one is due, to whom, and what their settles do.
 
-use super::slot::{Slot, State};
+use super::slot::{Place, Slot, State};
 use super::{seq_of, ChunkPool, ConsumerSlot, PendingGet, Queue, Removed, Unused};
 use crate::ids::{ConsumerKey, Seq};
 use crate::mail::Outcome;
@@ -33,12 +33,12 @@ pub enum Release {
 impl Queue {
     /// The ready message in front.
     #[inline]
-    pub(super) fn head(&mut self) -> Option<(usize, u64, Slot)> {
+    pub(super) fn head(&mut self, pool: &mut ChunkPool) -> Option<(usize, u64, Slot)> {
         if self.counts.ready == 0 {
             return None;
         }
         while self.top < self.lanes.len() {
-            if let Some((number, slot)) = self.lanes[self.top].peek() {
+            if let Some((number, slot)) = self.lanes[self.top].peek(pool) {
                 return Some((self.top, number, slot));
             }
             self.top += 1;
@@ -49,10 +49,10 @@ impl Queue {
     /// The message to be delivered next, at that time.
     #[inline]
     pub fn due(&mut self, pool: &mut ChunkPool, now_unix_ms: u64) -> Due {
-        let Some((lane, number, slot)) = self.head() else { return Due::Nothing };
+        let Some((lane, number, slot)) = self.head(pool) else { return Due::Nothing };
         let expires = match slot.expiry() {
             0 => None,
-            _ => self.lanes[lane].expires_unix_ms(number),
+            _ => self.lanes[lane].expires_unix_ms(number, &slot),
         };
         if expires.is_some_and(|expires| expires < now_unix_ms) {
             if let Some(removed) = self.remove_ready(pool, lane, number) {
@@ -107,7 +107,7 @@ impl Queue {
             debug_assert!(removed.is_some(), "the message that was due is not ready");
             return;
         }
-        let delivered = self.lanes[lane].deliver(number);
+        let delivered = self.lanes[lane].deliver(pool, number);
         debug_assert!(delivered.is_some(), "the message that was due is not ready");
         if let Some(slot) = delivered {
             self.counts.ready -= 1;
@@ -161,7 +161,7 @@ impl Queue {
                 Release::Exhausted(slot)
             }
             Outcome::Requeue => {
-                let Some((slot, expires)) = self.lanes[lane].give_back(number) else {
+                let Some((slot, expires)) = self.lanes[lane].give_back(pool, number) else {
                     return Release::Unknown;
                 };
                 self.no_longer_unacked(slot);
@@ -184,9 +184,16 @@ impl Queue {
         self.counts.unacked_bytes -= slot.body_bytes();
     }
 
+    /// The message lies elsewhere now, with as many octets. False, and nothing has changed, if it
+    /// does not lie at `from`.
+    pub fn relocate(&mut self, pool: &mut ChunkPool, seq: Seq, from: Place, to: Place) -> bool {
+        let Some((lane, number)) = self.locate(seq) else { return false };
+        self.lanes[lane].relocate(pool, number, from, to)
+    }
+
     /// How a message stands; dead if the queue does not have it.
     pub fn state(&self, seq: Seq) -> State {
         let slot = self.locate(seq).and_then(|(lane, number)| self.lanes[lane].get(number));
-        slot.map_or(State::Dead, Slot::state)
+        slot.map_or(State::Dead, |slot| slot.state())
     }
 }

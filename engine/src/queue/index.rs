@@ -3,93 +3,38 @@
 //! A chunk covers [`CHUNK`] consecutive numbers and exists only while a slot in it lives, so a
 //! queue that shrinks gives its memory back wherever it shrinks, and numbers may have gaps of any
 //! size. Chunks come from and go back to the shard's [`ChunkPool`]: an empty queue holds none.
+//!
+//! In a long queue, chunks between the front and the last one are packed: when a new chunk is
+//! begun, the one before it is no longer written to. One that is needed after all is unpacked, and
+//! packed again when a few others have been needed since.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use super::slot::{Slot, State};
+use super::chunk::{Chunk, NEVER};
+use super::pool::{ChunkPool, CHUNK};
+use super::slot::{Slot, State, FAR_EXPIRY};
 
-/// Slots in a chunk: 3 KiB.
-pub(super) const CHUNK: u64 = 128;
-type Slots = Box<[Slot; CHUNK as usize]>;
+/// Chunks that were unpacked and are not packed again yet.
+const WARM_MAX: usize = 16;
+/// Chunks looked at for each one that is added.
+const LOOKS: usize = 8;
 
-/// Free chunks kept for the next burst, of all queues of a shard.
-const SPARE_CHUNKS_MAX: usize = 256;
-
-/// Chunks without a queue. Every slot in them is dead.
+/// What most indexes never need.
 #[derive(Debug, Default)]
-pub struct ChunkPool {
-    spare: Vec<Slots>,
-}
-
-impl ChunkPool {
-    fn take(&mut self) -> Slots {
-        self.spare.pop().unwrap_or_else(|| Box::new([Slot::DEAD; CHUNK as usize]))
-    }
-
-    fn give_back(&mut self, slots: Slots) {
-        if self.spare.len() < SPARE_CHUNKS_MAX {
-            self.spare.push(slots);
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Chunk {
-    /// The numbers it covers, divided by [`CHUNK`].
-    key: u64,
-    /// Wall clock that slots' expiry counts from; 0: no slot expires yet.
-    base_unix_ms: u64,
-    /// Lower bound of the expiry of ready slots; `u32::MAX`: none.
-    soonest: u32,
-    live: u32,
-    slots: Slots,
-}
-
-impl Chunk {
-    fn new(key: u64, slots: Slots) -> Self {
-        Chunk { key, base_unix_ms: 0, soonest: u32::MAX, live: 0, slots }
-    }
-
-    fn first(&self) -> u64 {
-        self.key * CHUNK
-    }
-
-    /// What to write into a slot whose message expires then. Half a hundred days can be told
-    /// within a chunk; what is farther off than that never expires, rather than too early.
-    fn expiry_of(&mut self, expires_unix_ms: u64, base_unix_ms: u64) -> u32 {
-        if self.base_unix_ms == 0 {
-            // One less, so that an expiry at the base itself is not 0, which says never.
-            self.base_unix_ms = base_unix_ms.min(expires_unix_ms).saturating_sub(1).max(1);
-        } else if expires_unix_ms <= self.base_unix_ms {
-            self.lower_base(expires_unix_ms.saturating_sub(1).max(1));
-        }
-        let after = expires_unix_ms.saturating_sub(self.base_unix_ms).max(1);
-        let after = u32::try_from(after).unwrap_or(0);
-        if after != 0 {
-            self.soonest = self.soonest.min(after);
-        }
-        after
-    }
-
-    /// Counts all expiries from an earlier time.
-    fn lower_base(&mut self, base_unix_ms: u64) {
-        let by = self.base_unix_ms.saturating_sub(base_unix_ms);
-        self.base_unix_ms = base_unix_ms;
-        self.soonest = u32::MAX;
-        for slot in self.slots.iter_mut().filter(|slot| slot.expiry() != 0) {
-            let after = u32::try_from(u64::from(slot.expiry()) + by).unwrap_or(0);
-            slot.set_expiry(after);
-            if after != 0 {
-                self.soonest = self.soonest.min(after);
-            }
-        }
-    }
+struct Rare {
+    /// Keys of chunks unpacked lately, the oldest first.
+    warm: VecDeque<u64>,
+    /// Position of the chunk that is to be looked at next for being packed.
+    hand: usize,
+    /// Expiries that 32 bits cannot tell, by number.
+    far: BTreeMap<u64, u64>,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     chunks: VecDeque<Chunk>,
+    rare: Option<Box<Rare>>,
 }
 
 fn key(number: u64) -> u64 {
@@ -129,27 +74,67 @@ impl Index {
         self.chunks.binary_search_by_key(&key, |chunk| chunk.key)
     }
 
+    /// The slot of that number, which may be dead, wherever it is kept.
     #[inline]
-    pub(super) fn get(&self, number: u64) -> Option<&Slot> {
+    pub(super) fn get(&self, number: u64) -> Option<Slot> {
         let at = self.position(key(number)).ok()?;
-        Some(&self.chunks[at].slots[offset(number)])
+        Some(self.chunks[at].get(offset(number)))
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Slot> {
+    pub(super) fn get_mut(&mut self, pool: &mut ChunkPool, number: u64) -> Option<&mut Slot> {
         let at = self.position(key(number)).ok()?;
-        Some(&mut self.chunks[at].slots[offset(number)])
+        self.unpacked(pool, at).slots_mut().map(|slots| &mut slots[offset(number)])
     }
 
-    /// False if the number's chunk is so old that the expiry cannot be told from its base.
-    pub(super) fn can_hold(&self, number: u64, expires_unix_ms: u64) -> bool {
-        match self.position(key(number)) {
-            Ok(at) => {
-                let base = self.chunks[at].base_unix_ms;
-                base == 0 || expires_unix_ms.saturating_sub(base) < u64::from(u32::MAX)
-            }
-            Err(_) => true,
+    /// The chunk at that position, unpacked.
+    #[inline]
+    fn unpacked(&mut self, pool: &mut ChunkPool, at: usize) -> &mut Chunk {
+        if self.chunks[at].is_packed() {
+            self.unpack(pool, at);
         }
+        &mut self.chunks[at]
+    }
+
+    #[cold]
+    fn unpack(&mut self, pool: &mut ChunkPool, at: usize) {
+        let chunk = &mut self.chunks[at];
+        chunk.unpack(pool);
+        let warm = &mut self.rare.get_or_insert_default().warm;
+        warm.push_back(chunk.key);
+        if warm.len() > WARM_MAX {
+            let coldest = warm.pop_front().map(|key| self.position(key));
+            if let Some(Ok(coldest)) = coldest.filter(|cold| *cold != Ok(at)) {
+                self.pack(pool, coldest);
+            }
+        }
+    }
+
+    /// Packs the chunk at that position if it is between the front and the last one. True if that
+    /// has changed something.
+    fn pack(&mut self, pool: &mut ChunkPool, at: usize) -> bool {
+        at >= pool.lead() && at + 1 < self.chunks.len() && self.chunks[at].pack(pool)
+    }
+
+    /// A chunk has been added at the end. Looks at a few more chunks: those that could not be
+    /// packed in their time, because messages in them were with consumers, have their turn here.
+    #[cold]
+    fn tidy(&mut self, pool: &mut ChunkPool) {
+        let count = self.chunks.len();
+        let lead = pool.lead();
+        if count < lead + 2 {
+            return;
+        }
+        self.pack(pool, count - 2);
+        let mut hand = self.rare.get_or_insert_default().hand;
+        for _ in 0..LOOKS {
+            hand = if (lead..count).contains(&hand) { hand } else { lead };
+            hand += 1;
+            if self.pack(pool, hand - 1) {
+                break;
+            }
+        }
+        self.rare.get_or_insert_default().hand = hand;
     }
 
     /// The chunk of that key, made if need be. Mostly it is the last one.
@@ -162,11 +147,14 @@ impl Index {
                 Ok(at) => at,
                 Err(at) => {
                     self.chunks.insert(at, Chunk::new(key, pool.take()));
+                    if at == count {
+                        self.tidy(pool);
+                    }
                     at
                 }
             },
         };
-        &mut self.chunks[at]
+        self.unpacked(pool, at)
     }
 
     /// Fills a dead slot. `base_unix_ms` is a time that expiries of this number's neighbours are
@@ -184,21 +172,28 @@ impl Index {
         base_unix_ms: u64,
     ) {
         let chunk = self.chunk_for(pool, key(number));
-        let vacant = chunk.slots[offset(number)].state() == State::Dead;
-        assert!(vacant, "message number {number} is being overwritten");
         if let Some(expires) = expires_unix_ms {
             slot.set_expiry(chunk.expiry_of(expires, base_unix_ms));
         }
-        chunk.slots[offset(number)] = slot;
         chunk.live += 1;
+        let Some(slots) = chunk.slots_mut() else {
+            unreachable!("a chunk that is to be filled is packed");
+        };
+        let place = &mut slots[offset(number)];
+        assert!(place.state() == State::Dead, "message number {number} is being overwritten");
+        *place = slot;
+        if slot.expiry() == FAR_EXPIRY {
+            let far = &mut self.rare.get_or_insert_default().far;
+            far.extend(expires_unix_ms.map(|expires| (number, expires)));
+        }
     }
 
     /// Empties a slot, if it is in that state, and gives back what was in it.
     #[inline]
     pub(super) fn kill(&mut self, pool: &mut ChunkPool, number: u64, state: State) -> Option<Slot> {
         let at = self.position(key(number)).ok()?;
-        let chunk = &mut self.chunks[at];
-        let place = &mut chunk.slots[offset(number)];
+        let chunk = self.unpacked(pool, at);
+        let place = &mut chunk.slots_mut()?[offset(number)];
         if place.state() != state || state == State::Dead {
             return None;
         }
@@ -207,37 +202,52 @@ impl Index {
         if chunk.live == 0 {
             self.drop_chunk(pool, at);
         }
+        if slot.expiry() == FAR_EXPIRY {
+            if let Some(rare) = &mut self.rare {
+                rare.far.remove(&number);
+            }
+        }
         Some(slot)
     }
 
     fn drop_chunk(&mut self, pool: &mut ChunkPool, at: usize) {
         let chunk = if at == 0 { self.chunks.pop_front() } else { self.chunks.remove(at) };
         if let Some(chunk) = chunk {
-            pool.give_back(chunk.slots);
+            chunk.discard(pool);
+        }
+        if self.chunks.is_empty() {
+            self.rare = None;
         }
     }
 
     /// The first number from `from` on whose slot lives, and the slot.
     #[inline]
-    pub(super) fn next_live(&self, from: u64) -> Option<(u64, Slot)> {
+    pub(super) fn next_live(&mut self, pool: &mut ChunkPool, from: u64) -> Option<(u64, Slot)> {
         let (at, start) = match self.position(key(from)) {
             Ok(at) => (at, offset(from)),
             Err(at) => (at, 0),
         };
         let chunk = self.chunks.get(at)?;
-        let slot = chunk.slots[start];
-        if slot.state() != State::Dead {
-            return Some((chunk.first() + start as u64, slot));
+        if let Some(slots) = chunk.slots() {
+            let slot = slots[start];
+            if slot.state() != State::Dead {
+                return Some((chunk.first() + start as u64, slot));
+            }
         }
-        self.next_live_behind(at, start)
+        self.next_live_behind(pool, at, start)
     }
 
-    fn next_live_behind(&self, mut at: usize, mut start: usize) -> Option<(u64, Slot)> {
-        while let Some(chunk) = self.chunks.get(at) {
-            let live = chunk.slots[start..].iter().position(|slot| slot.state() != State::Dead);
-            if let Some(found) = live {
-                let offset = start + found;
-                return Some((chunk.first() + offset as u64, chunk.slots[offset]));
+    fn next_live_behind(
+        &mut self,
+        pool: &mut ChunkPool,
+        mut at: usize,
+        mut start: usize,
+    ) -> Option<(u64, Slot)> {
+        while at < self.chunks.len() {
+            let chunk = self.unpacked(pool, at);
+            let rest = &chunk.slots()?[start..];
+            if let Some(found) = rest.iter().position(|slot| slot.state() != State::Dead) {
+                return Some((chunk.first() + (start + found) as u64, rest[found]));
             }
             at += 1;
             start = 0;
@@ -246,39 +256,41 @@ impl Index {
     }
 
     /// Numbers and slots that live, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Slot)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Slot)> + '_ {
         self.chunks.iter().flat_map(|chunk| {
-            let numbers = chunk.first()..;
-            numbers.zip(chunk.slots.iter()).filter(|(_, slot)| slot.state() != State::Dead)
+            let first = chunk.first();
+            chunk.iter().map(move |(offset, slot)| (first + offset as u64, slot))
         })
     }
 
-    /// When the slot's message expires.
-    pub(super) fn expires_unix_ms(&self, number: u64) -> Option<u64> {
-        let chunk = &self.chunks[self.position(key(number)).ok()?];
-        match chunk.slots[offset(number)].expiry() {
+    /// How many slots live.
+    pub(super) fn live(&self) -> u64 {
+        self.chunks.iter().map(|chunk| u64::from(chunk.live)).sum()
+    }
+
+    /// When the message of that number expires; `slot` is its slot.
+    #[inline]
+    pub(super) fn expires_unix_ms(&self, number: u64, slot: &Slot) -> Option<u64> {
+        match slot.expiry() {
             0 => None,
-            after => Some(chunk.base_unix_ms + u64::from(after)),
+            FAR_EXPIRY => self.rare.as_ref()?.far.get(&number).copied(),
+            _ => self.chunks[self.position(key(number)).ok()?].expires_unix_ms(slot),
         }
     }
 
     /// A message that came back counts for the next expiry again.
-    pub(super) fn note_expiry(&mut self, number: u64) -> Option<u64> {
+    pub(super) fn note_expiry(&mut self, number: u64, slot: &Slot) -> Option<u64> {
+        let expires = self.expires_unix_ms(number, slot)?;
         let at = self.position(key(number)).ok()?;
         let chunk = &mut self.chunks[at];
-        match chunk.slots[offset(number)].expiry() {
-            0 => None,
-            after => {
-                chunk.soonest = chunk.soonest.min(after);
-                Some(chunk.base_unix_ms + u64::from(after))
-            }
-        }
+        chunk.soonest_unix_ms = chunk.soonest_unix_ms.min(expires);
+        Some(expires)
     }
 
     /// Lower bound of the expiry of all ready messages.
     pub(super) fn next_expiry_unix_ms(&self) -> Option<u64> {
-        let expiring = self.chunks.iter().filter(|chunk| chunk.soonest != u32::MAX);
-        expiring.map(|chunk| chunk.base_unix_ms + u64::from(chunk.soonest)).min()
+        let soonest = self.chunks.iter().map(|chunk| chunk.soonest_unix_ms).min();
+        soonest.filter(|soonest| *soonest != NEVER)
     }
 
     /// Adds the numbers of ready messages whose time was before `now_unix_ms` to `expired`, and
@@ -290,43 +302,43 @@ impl Index {
         limit: usize,
         expired: &mut Vec<u64>,
     ) {
+        let far = self.rare.as_ref().map(|rare| &rare.far);
         for chunk in &mut self.chunks {
             if expired.len() >= limit {
                 return;
             }
-            let base = chunk.base_unix_ms;
-            if chunk.soonest == u32::MAX || base + u64::from(chunk.soonest) >= now_unix_ms {
+            if chunk.soonest_unix_ms >= now_unix_ms {
                 continue;
             }
-            chunk.soonest = u32::MAX;
-            let first = chunk.first();
-            for (number, slot) in (first..).zip(chunk.slots.iter()) {
+            let mut soonest = NEVER;
+            for (offset, slot) in chunk.iter() {
+                let number = chunk.first() + offset as u64;
                 if slot.state() != State::Ready || slot.expiry() == 0 {
                     continue;
                 }
-                if base + u64::from(slot.expiry()) < now_unix_ms {
-                    expired.push(number);
-                } else {
-                    chunk.soonest = chunk.soonest.min(slot.expiry());
+                let in_table = || far.and_then(|far| far.get(&number).copied());
+                match chunk.expires_unix_ms(&slot).or_else(in_table) {
+                    Some(expires) if expires < now_unix_ms => expired.push(number),
+                    Some(expires) => soonest = soonest.min(expires),
+                    None => {}
                 }
             }
+            chunk.soonest_unix_ms = soonest;
         }
     }
 
     /// Gives all chunks back, with whatever they hold.
     pub(super) fn clear(&mut self, pool: &mut ChunkPool) {
-        for mut chunk in self.chunks.drain(..) {
-            if chunk.live > 0 {
-                chunk.slots.fill(Slot::DEAD);
-            }
-            pool.give_back(chunk.slots);
+        for chunk in std::mem::take(&mut self.chunks) {
+            chunk.discard(pool);
         }
-        self.chunks.shrink_to_fit();
+        self.rare = None;
     }
 
-    /// How many chunks it holds.
+    /// How many chunks it holds, and how many of them are packed.
     #[cfg(test)]
-    pub(super) fn chunk_count(&self) -> usize {
-        self.chunks.len()
+    pub(super) fn chunk_count(&self) -> (usize, usize) {
+        let packed = self.chunks.iter().filter(|chunk| chunk.is_packed()).count();
+        (self.chunks.len(), packed)
     }
 }

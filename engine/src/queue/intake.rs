@@ -53,10 +53,10 @@ impl Queue {
 
     /// Gives a message its number. It must be pushed before anything else is done to the queue.
     #[inline]
-    pub fn assign(&mut self, arrival: &Arrival, expires_unix_ms: Option<u64>) -> Seq {
+    pub fn assign(&mut self, arrival: &Arrival) -> Seq {
         let max = self.settings.max_priority;
         let lane = usize::from(max - arrival.priority.min(max));
-        seq_of(lane, self.lanes[lane].assign(expires_unix_ms))
+        seq_of(lane, self.lanes[lane].assign())
     }
 
     /// Puts the message at its number.
@@ -98,7 +98,7 @@ impl Queue {
         {
             return None;
         }
-        let (lane, number, _) = self.head()?;
+        let (lane, number, _) = self.head(pool)?;
         self.remove_ready(pool, lane, number)
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Every slot at or after `cursor` is ready or dead; a ready slot before it is in `returned`.
 
-use super::index::{ChunkPool, Index, CHUNK};
+use super::index::Index;
+use super::pool::ChunkPool;
 use super::returned::Returned;
-use super::slot::{Slot, State};
+use super::slot::{Place, Slot, State};
 
 #[derive(Debug, Default)]
 pub(super) struct Lane {
@@ -18,15 +19,9 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// A number for a new message. A chunk whose base is weeks old may not be able to hold the
-    /// expiry; the number after it is as good.
+    /// A number for a new message.
     #[inline]
-    pub(super) fn assign(&mut self, expires_unix_ms: Option<u64>) -> u64 {
-        if let Some(expires) = expires_unix_ms {
-            if !self.index.can_hold(self.next, expires) {
-                self.next = (self.next / CHUNK + 1) * CHUNK;
-            }
-        }
+    pub(super) fn assign(&mut self) -> u64 {
         let number = self.next;
         self.next += 1;
         number
@@ -48,32 +43,36 @@ impl Lane {
 
     /// A lane as recovery found it: everything is ready, numbers before `next` have been used.
     pub(super) fn recovered(index: Index, next: u64) -> Self {
-        let ready = index.iter().count() as u64;
+        let ready = index.live();
         Lane { index, next, cursor: 0, returned: Returned::default(), ready }
     }
 
-    pub(super) fn get(&self, number: u64) -> Option<&Slot> {
+    pub(super) fn ready(&self) -> u64 {
+        self.ready
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<Slot> {
         self.index.get(number).filter(|slot| slot.state() != State::Dead)
     }
 
     /// The ready message that is due.
     #[inline]
-    pub(super) fn peek(&mut self) -> Option<(u64, Slot)> {
+    pub(super) fn peek(&mut self, pool: &mut ChunkPool) -> Option<(u64, Slot)> {
         if let Some(number) = self.returned.first() {
-            return self.index.get(number).map(|slot| (number, *slot));
+            return self.index.get_mut(pool, number).map(|slot| (number, *slot));
         }
         if self.ready == 0 {
             return None;
         }
-        let (number, slot) = self.index.next_live(self.cursor)?;
+        let (number, slot) = self.index.next_live(pool, self.cursor)?;
         self.cursor = number;
         Some((number, slot))
     }
 
     /// Makes the message that `peek` showed unacked.
     #[inline]
-    pub(super) fn deliver(&mut self, number: u64) -> Option<Slot> {
-        let slot = self.index.get_mut(number).filter(|slot| slot.state() == State::Ready)?;
+    pub(super) fn deliver(&mut self, pool: &mut ChunkPool, number: u64) -> Option<Slot> {
+        let slot = self.index.get_mut(pool, number).filter(|slot| slot.state() == State::Ready)?;
         slot.deliver();
         let slot = *slot;
         self.pass(number);
@@ -107,17 +106,36 @@ impl Lane {
     }
 
     /// An unacked message is ready again, at its old place. Gives its slot and expiry.
-    pub(super) fn give_back(&mut self, number: u64) -> Option<(Slot, Option<u64>)> {
-        let slot = self.index.get_mut(number).filter(|slot| slot.state() == State::Unacked)?;
+    pub(super) fn give_back(
+        &mut self,
+        pool: &mut ChunkPool,
+        number: u64,
+    ) -> Option<(Slot, Option<u64>)> {
+        let slot =
+            self.index.get_mut(pool, number).filter(|slot| slot.state() == State::Unacked)?;
         slot.give_back();
         let slot = *slot;
         self.ready += 1;
         self.returned.insert(number);
-        Some((slot, self.index.note_expiry(number)))
+        Some((slot, self.index.note_expiry(number, &slot)))
     }
 
-    pub(super) fn expires_unix_ms(&self, number: u64) -> Option<u64> {
-        self.index.expires_unix_ms(number)
+    #[inline]
+    pub(super) fn expires_unix_ms(&self, number: u64, slot: &Slot) -> Option<u64> {
+        self.index.expires_unix_ms(number, slot)
+    }
+
+    /// The message lies elsewhere now. False if it did not lie where it was thought to.
+    pub(super) fn relocate(
+        &mut self,
+        pool: &mut ChunkPool,
+        number: u64,
+        from: Place,
+        to: Place,
+    ) -> bool {
+        let slot = self.index.get_mut(pool, number);
+        let slot = slot.filter(|slot| slot.state() != State::Dead && slot.place() == from);
+        slot.map(|slot| slot.relocate(to)).is_some()
     }
 
     pub(super) fn next_expiry_unix_ms(&self) -> Option<u64> {
@@ -134,17 +152,17 @@ impl Lane {
     }
 
     /// Live messages, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Slot)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Slot)> + '_ {
         self.index.iter()
     }
 
     /// The next live message at or after a number, in whatever state.
-    pub(super) fn next_live(&self, from: u64) -> Option<(u64, Slot)> {
-        self.index.next_live(from)
+    pub(super) fn next_live(&mut self, pool: &mut ChunkPool, from: u64) -> Option<(u64, Slot)> {
+        self.index.next_live(pool, from)
     }
 
     #[cfg(test)]
-    pub(super) fn chunk_count(&self) -> usize {
+    pub(super) fn chunk_count(&self) -> (usize, usize) {
         self.index.chunk_count()
     }
 }

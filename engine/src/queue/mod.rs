@@ -7,6 +7,7 @@
 //! that order by `Seq` is queue order in every queue; each level is a [`Lane`].
 
 mod backlog;
+mod chunk;
 mod comebacks;
 mod consumer;
 mod consumers;
@@ -16,6 +17,8 @@ mod error;
 mod index;
 mod intake;
 mod lane;
+mod pack;
+mod pool;
 mod removal;
 mod returned;
 mod settings;
@@ -31,8 +34,8 @@ pub use consumer::Consumer;
 pub use consumers::{ConsumerSlot, Consumers, Unused};
 pub use delivery::{Due, Release};
 pub use error::QueueError;
-pub use index::ChunkPool;
 pub use intake::Arrival;
+pub use pool::ChunkPool;
 pub use settings::{DeadLetterRule, Overflow, QueueSettings};
 pub use slot::{Place, Slot, State};
 
@@ -134,6 +137,7 @@ impl Queue {
         now_unix_ms: u64,
     ) -> Self {
         let mut queue = Queue::new(id, settings, now_unix_ms);
+        queue.counts.ready_bytes = backlog.body_bytes();
         for (lane, recovered) in backlog.into_lanes().into_iter().enumerate() {
             match queue.lanes.get_mut(lane) {
                 Some(place) => *place = recovered,
@@ -144,10 +148,7 @@ impl Queue {
             let expiry = lane.next_expiry_unix_ms();
             queue.next_expiry_unix_ms =
                 [queue.next_expiry_unix_ms, expiry].into_iter().flatten().min();
-            for (_, slot) in lane.iter() {
-                queue.counts.ready += 1;
-                queue.counts.ready_bytes += slot.body_bytes();
-            }
+            queue.counts.ready += lane.ready();
         }
         queue
     }

@@ -1,6 +1,6 @@
 //! Messages leaving without a delivery: purge, expiry, deletion; and recovery's way in.
 
-use super::index::ChunkPool;
+use super::pool::ChunkPool;
 use super::slot::{Slot, State};
 use super::{seq_of, Queue, Removed};
 use crate::ids::Seq;
@@ -23,7 +23,7 @@ impl Queue {
     /// Drops every ready message and keeps the unacked ones (behaviour A78). Gives the number.
     pub fn purge(&mut self, pool: &mut ChunkPool, mut free: impl FnMut(Removed)) -> u64 {
         let mut purged = 0;
-        while let Some((lane, number, _)) = self.head() {
+        while let Some((lane, number, _)) = self.head(pool) {
             let Some(removed) = self.remove_ready(pool, lane, number) else { break };
             free(removed);
             purged += 1;
@@ -73,7 +73,7 @@ impl Queue {
     ) -> bool {
         let mut left = limit;
         while let Some(lane) = self.lanes.last_mut() {
-            while let Some((number, slot)) = lane.next_live(0) {
+            while let Some((number, slot)) = lane.next_live(pool, 0) {
                 if left == 0 {
                     return false;
                 }
@@ -91,7 +91,7 @@ impl Queue {
     }
 
     /// Every message the queue holds, in whatever state.
-    pub fn messages(&self) -> impl Iterator<Item = (Seq, &Slot)> {
+    pub fn messages(&self) -> impl Iterator<Item = (Seq, Slot)> + '_ {
         let lanes = self.lanes.iter().enumerate();
         lanes.flat_map(|(lane, messages)| {
             messages.iter().map(move |(number, slot)| (seq_of(lane, number), slot))

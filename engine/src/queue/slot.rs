@@ -20,14 +20,17 @@ pub enum State {
 /// What the index keeps of a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
-    address: u64,
-    /// Octets of the log record; for the arena, of the body.
-    length: u32,
-    reference: u32,
-    /// Milliseconds after the base of the slot's chunk; 0: never.
-    expiry: u32,
-    bits: u32,
+    pub(super) address: u64,
+    /// Octets of the log record; for the arena, and with [`BODY`], of the body.
+    pub(super) length: u32,
+    pub(super) reference: u32,
+    /// Milliseconds after the base of the slot's chunk; 0: never; [`FAR_EXPIRY`].
+    pub(super) expiry: u32,
+    pub(super) bits: u32,
 }
+
+/// The expiry is in a table beside the chunks.
+pub(super) const FAR_EXPIRY: u32 = u32::MAX;
 
 const _: () = assert!(size_of::<Slot>() == 24);
 
@@ -36,27 +39,34 @@ const STATE: u32 = 0b11;
 const READY: u32 = 0b01;
 const UNACKED: u32 = 0b10;
 const REDELIVERED: u32 = 0b100;
-/// Octets of a log record that are not body take the upper 24 bits.
+/// The body is longer than its record, since it lies in parts.
+const BODY: u32 = 0b1000;
+/// Octets of a log record that are not body take the upper 24 bits; with [`BODY`], all octets of
+/// the record.
 const OVERHEAD_SHIFT: u32 = 8;
 const OVERHEAD_MAX: u32 = u32::MAX >> OVERHEAD_SHIFT;
 
 impl Slot {
     pub const DEAD: Slot = Slot { address: 0, length: 0, reference: 0, expiry: 0, bits: 0 };
 
-    /// A ready message. `body_bytes` is what the counters count; a log record with more than
-    /// 16 MiB beside its body counts the rest as body, at both ends alike.
+    /// A ready message. `body_bytes` is what the counters count; what is above 4 GiB is not.
     ///
     /// # Panics
-    /// If the address uses the bit that tells the two stores apart: messages would be mixed up.
+    /// If the address uses the bit that tells the two stores apart, or a record has 16 MiB beside
+    /// its body: messages would be mixed up.
     #[inline]
     pub fn ready(place: Place, body_bytes: u64, redelivered: bool) -> Slot {
         let flags = READY | if redelivered { REDELIVERED } else { 0 };
         match place {
             Place::Log { address, length, reference } => {
                 assert!(address & ARENA == 0, "log address {address} is out of range");
-                let overhead = u64::from(length).saturating_sub(body_bytes);
-                let overhead = overhead.min(u64::from(OVERHEAD_MAX)) as u32;
-                let bits = flags | (overhead << OVERHEAD_SHIFT);
+                let body = u32::try_from(body_bytes).unwrap_or(u32::MAX);
+                let (length, beside, flags) = match length.checked_sub(body) {
+                    Some(overhead) => (length, overhead, flags),
+                    None => (body, length, flags | BODY),
+                };
+                assert!(beside <= OVERHEAD_MAX, "a log record has {beside} octets beside its body");
+                let bits = flags | (beside << OVERHEAD_SHIFT);
                 Slot { address, length, reference, expiry: 0, bits }
             }
             Place::Arena { address } => {
@@ -70,15 +80,28 @@ impl Slot {
     #[inline]
     pub fn place(&self) -> Place {
         if self.address & ARENA != 0 {
-            Place::Arena { address: self.address & !ARENA }
-        } else {
-            Place::Log { address: self.address, length: self.length, reference: self.reference }
+            return Place::Arena { address: self.address & !ARENA };
         }
+        let length = match self.bits & BODY {
+            0 => self.length,
+            _ => self.bits >> OVERHEAD_SHIFT,
+        };
+        Place::Log { address: self.address, length, reference: self.reference }
     }
 
     #[inline]
     pub fn body_bytes(&self) -> u64 {
-        u64::from(self.length - (self.bits >> OVERHEAD_SHIFT))
+        match self.bits & BODY {
+            0 => u64::from(self.length - (self.bits >> OVERHEAD_SHIFT)),
+            _ => u64::from(self.length),
+        }
+    }
+
+    /// The message lies elsewhere now; all else stays as it is.
+    pub(super) fn relocate(&mut self, place: Place) {
+        let moved = Slot::ready(place, self.body_bytes(), self.redelivered());
+        let bits = (moved.bits & !STATE) | (self.bits & STATE);
+        *self = Slot { expiry: self.expiry, bits, ..moved };
     }
 
     #[inline]
@@ -137,6 +160,8 @@ mod tests {
         let slot = Slot::ready(log, 100, false);
         assert_eq!(slot.place(), log);
         assert_eq!(slot.body_bytes(), 100);
+        let in_parts = Slot::ready(log, 5_000_000, false);
+        assert_eq!((in_parts.place(), in_parts.body_bytes()), (log, 5_000_000));
         let arena = Place::Arena { address: 7 };
         let slot = Slot::ready(arena, 0, true);
         assert_eq!(slot.place(), arena);
@@ -155,5 +180,16 @@ mod tests {
         assert_eq!(slot.state(), State::Ready);
         assert!(slot.redelivered());
         assert_eq!((slot.place(), slot.body_bytes()), (place, 10));
+    }
+
+    #[test]
+    fn relocating_changes_the_place_and_nothing_else() {
+        let place = |address| Place::Log { address, length: 64, reference: 1 };
+        let mut slot = Slot::ready(place(5), 10, true);
+        slot.deliver();
+        slot.set_expiry(77);
+        slot.relocate(place(9));
+        assert_eq!((slot.place(), slot.body_bytes()), (place(9), 10));
+        assert_eq!((slot.state(), slot.redelivered(), slot.expiry()), (State::Unacked, true, 77));
     }
 }

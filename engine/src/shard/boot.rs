@@ -210,7 +210,7 @@ fn restore(
 ) -> Option<Queue> {
     let backlog = backlogs.remove(&put.id);
     if put.owner != config.shard {
-        let stray = backlog.is_some_and(|backlog| backlog.messages().next().is_some());
+        let stray = backlog.is_some_and(|backlog| !backlog.is_empty());
         assert!(
             !stray,
             "shard {} holds messages of queue {:?}, which is defined as one of shard {}",

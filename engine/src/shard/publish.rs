@@ -93,7 +93,7 @@ impl<M: Memory> Shard<M> {
                 continue;
             }
             let expires_unix_ms = queue.expiry_unix_ms(&arrival, now.unix_ms);
-            let seq = queue.assign(&arrival, expires_unix_ms);
+            let seq = queue.assign(&arrival);
             survives_restart |= queue.settings().survives_restart;
             let place = NOWHERE;
             self.takers.all.push(Taker { at, queue: id, seq, expires_unix_ms, place, is_refused });

@@ -1,0 +1,149 @@
+//! [`CHUNK`] consecutive numbers of a queue and their slots, packed or not.
+
+use super::pack::{pack, Unpack};
+use super::pool::{ChunkPool, Slots, CHUNK};
+use super::slot::{Slot, State, FAR_EXPIRY};
+
+/// `soonest_unix_ms` of a chunk in which nothing expires.
+pub(super) const NEVER: u64 = u64::MAX;
+
+#[derive(Debug)]
+enum Content {
+    Open(Slots),
+    /// See `pack`. Every slot is ready or dead.
+    Packed(Box<[u8]>),
+}
+
+#[derive(Debug)]
+pub(super) struct Chunk {
+    /// The numbers it covers, divided by [`CHUNK`].
+    pub(super) key: u64,
+    /// Wall clock that slots' expiry counts from; 0: no slot expires yet.
+    base_unix_ms: u64,
+    /// Lower bound of the expiry of ready slots, or [`NEVER`].
+    pub(super) soonest_unix_ms: u64,
+    /// Slots that are not dead.
+    pub(super) live: u32,
+    content: Content,
+}
+
+impl Chunk {
+    pub(super) fn new(key: u64, slots: Slots) -> Self {
+        let content = Content::Open(slots);
+        Chunk { key, base_unix_ms: 0, soonest_unix_ms: NEVER, live: 0, content }
+    }
+
+    pub(super) fn first(&self) -> u64 {
+        self.key * CHUNK
+    }
+
+    /// The slots, if they are not packed.
+    #[inline]
+    pub(super) fn slots(&self) -> Option<&Slots> {
+        match &self.content {
+            Content::Open(slots) => Some(slots),
+            Content::Packed(_) => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn slots_mut(&mut self) -> Option<&mut Slots> {
+        match &mut self.content {
+            Content::Open(slots) => Some(slots),
+            Content::Packed(_) => None,
+        }
+    }
+
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self.content, Content::Packed(_))
+    }
+
+    /// The slot at that offset, which may be dead.
+    #[inline]
+    pub(super) fn get(&self, offset: usize) -> Slot {
+        match &self.content {
+            Content::Open(slots) => slots[offset],
+            Content::Packed(octets) => {
+                let mut from_there = Unpack::new(octets).skip_while(|(at, _)| *at < offset);
+                let found = from_there.next().filter(|(at, _)| *at == offset);
+                found.map_or(Slot::DEAD, |(_, slot)| slot)
+            }
+        }
+    }
+
+    /// Offsets and slots that live, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, Slot)> + '_ {
+        let (open, packed): (&[Slot], &[u8]) = match &self.content {
+            Content::Open(slots) => (&slots[..], &[]),
+            Content::Packed(octets) => (&[], octets),
+        };
+        let live = |(_, slot): &(usize, Slot)| slot.state() != State::Dead;
+        open.iter().copied().enumerate().filter(live).chain(Unpack::new(packed))
+    }
+
+    /// Packs the slots, unless some are with consumers. True if that has changed something.
+    pub(super) fn pack(&mut self, pool: &mut ChunkPool) -> bool {
+        let Content::Open(slots) = &mut self.content else { return false };
+        if slots.iter().any(|slot| slot.state() == State::Unacked) {
+            return false;
+        }
+        let mut octets = std::mem::take(&mut pool.scratch);
+        octets.clear();
+        pack(&slots[..], &mut octets);
+        slots.fill(Slot::DEAD);
+        let packed: Box<[u8]> = octets.as_slice().into();
+        pool.scratch = octets;
+        pool.note_packed(packed.len());
+        if let Content::Open(slots) = std::mem::replace(&mut self.content, Content::Packed(packed))
+        {
+            pool.give_back(slots);
+        }
+        true
+    }
+
+    /// Unpacks the slots. True if they were packed.
+    pub(super) fn unpack(&mut self, pool: &mut ChunkPool) -> bool {
+        let Content::Packed(octets) = &self.content else { return false };
+        let mut slots = pool.take();
+        for (offset, slot) in Unpack::new(octets) {
+            slots[offset] = slot;
+        }
+        pool.note_unpacked(octets.len());
+        self.content = Content::Open(slots);
+        true
+    }
+
+    /// Gives its memory back, with whatever it holds.
+    pub(super) fn discard(self, pool: &mut ChunkPool) {
+        match self.content {
+            Content::Open(mut slots) => {
+                if self.live > 0 {
+                    slots.fill(Slot::DEAD);
+                }
+                pool.give_back(slots);
+            }
+            Content::Packed(octets) => pool.note_unpacked(octets.len()),
+        }
+    }
+
+    /// What to write into a slot whose message expires then, and that it counts for the next
+    /// expiry. What cannot be told in 32 bits after the chunk's base is [`FAR_EXPIRY`].
+    pub(super) fn expiry_of(&mut self, expires_unix_ms: u64, base_unix_ms: u64) -> u32 {
+        if self.base_unix_ms == 0 {
+            // One less, so that an expiry at the base itself is not 0, which says never.
+            self.base_unix_ms = base_unix_ms.min(expires_unix_ms).saturating_sub(1).max(1);
+        }
+        self.soonest_unix_ms = self.soonest_unix_ms.min(expires_unix_ms);
+        let after = expires_unix_ms.checked_sub(self.base_unix_ms).filter(|after| *after != 0);
+        after.and_then(|after| u32::try_from(after).ok()).unwrap_or(FAR_EXPIRY)
+    }
+
+    /// When a slot of this chunk expires; `None` as well if that is in the table of far ones.
+    #[inline]
+    pub(super) fn expires_unix_ms(&self, slot: &Slot) -> Option<u64> {
+        match slot.expiry() {
+            0 | FAR_EXPIRY => None,
+            after => Some(self.base_unix_ms + u64::from(after)),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Memory of a shard's queues that comes and goes with their messages: chunks of slots.
+//!
+//! Chunks come from here and go back, so an empty queue holds none. The pool also counts what all
+//! queues of the shard hold, and from that says how eagerly they pack what they do not need.
+
+use super::slot::Slot;
+
+/// Slots in a chunk: 3 KiB.
+pub(super) const CHUNK: u64 = 128;
+pub(super) type Slots = Box<[Slot; CHUNK as usize]>;
+
+/// Octets of an unpacked chunk.
+const CHUNK_BYTES: usize = size_of::<[Slot; CHUNK as usize]>();
+/// Free chunks kept for the next burst, of all queues of a shard.
+const SPARE_CHUNKS_MAX: usize = 256;
+/// Unpacked chunks of the whole shard up to which a queue may have as many as it likes near its
+/// front: 12 MiB.
+const OPEN_CHUNKS_FREELY: usize = 4096;
+/// Chunks at a queue's front that are not packed while there is memory: consumers that keep up
+/// never see a packed one.
+const LEAD: usize = 16;
+
+/// See the module.
+#[derive(Debug)]
+pub struct ChunkPool {
+    /// Chunks without a queue. Every slot in them is dead.
+    spare: Vec<Slots>,
+    /// Chunks that queues hold unpacked.
+    open: usize,
+    packed_bytes: usize,
+    open_freely: usize,
+    /// Working memory of packing.
+    pub(super) scratch: Vec<u8>,
+}
+
+impl Default for ChunkPool {
+    fn default() -> Self {
+        ChunkPool::new(OPEN_CHUNKS_FREELY)
+    }
+}
+
+impl ChunkPool {
+    /// `open_freely`: unpacked chunks of all queues above which they pack at every occasion.
+    pub fn new(open_freely: usize) -> Self {
+        let (spare, scratch) = (Vec::new(), Vec::new());
+        ChunkPool { spare, open: 0, packed_bytes: 0, open_freely, scratch }
+    }
+
+    /// Octets of all chunks, packed and not, and of those kept for later.
+    pub fn bytes(&self) -> usize {
+        (self.open + self.spare.len()) * CHUNK_BYTES + self.packed_bytes
+    }
+
+    /// A chunk of dead slots.
+    pub(super) fn take(&mut self) -> Slots {
+        self.open += 1;
+        self.spare.pop().unwrap_or_else(|| Box::new([Slot::DEAD; CHUNK as usize]))
+    }
+
+    /// Every slot must be dead.
+    pub(super) fn give_back(&mut self, slots: Slots) {
+        self.open -= 1;
+        if self.spare.len() < SPARE_CHUNKS_MAX {
+            self.spare.push(slots);
+        }
+    }
+
+    pub(super) fn note_packed(&mut self, bytes: usize) {
+        self.packed_bytes += bytes;
+    }
+
+    pub(super) fn note_unpacked(&mut self, bytes: usize) {
+        self.packed_bytes -= bytes;
+    }
+
+    /// Chunks at a queue's front that are to stay unpacked.
+    pub(super) fn lead(&self) -> usize {
+        if self.open <= self.open_freely {
+            LEAD
+        } else {
+            1
+        }
+    }
+}
