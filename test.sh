@@ -3,14 +3,18 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-# Client programs in Python are run against the broker, from virtual environments that the tests make themselves.
-if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+# Client programs in Python and JavaScript are run against the broker; the tests install the client libraries
+# themselves, below target/. What they need for that:
+missing=()
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+command -v node >/dev/null && command -v npm >/dev/null || missing+=(nodejs npm)
+if [ "${#missing[@]}" -gt 0 ]; then
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-        echo "test.sh: python3 with its module venv is needed; on Debian: apt-get install python3 python3-venv" >&2
+        echo "test.sh: needed for the tests and not there; on Debian: apt-get install ${missing[*]}" >&2
         exit 1
     fi
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3 python3-venv
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
 fi
 
 output=$(mktemp)

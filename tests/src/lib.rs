@@ -9,6 +9,7 @@
 //! - [`broker`] one running broker: start, kill, stop, restart; its [`output`] is kept for failures
 //! - [`ctl`] runs `haremqctl` and compares what it prints with recorded sessions
 //! - [`python`] the virtual environments of the client libraries and the programs in `tests/python`
+//! - [`node`] the same for Node.js and `tests/node`
 //! - [`wire`] a small AMQP 0-9-1 client that can also say what no client should
 //! - [`ledger`] the oracle: what was published, confirmed, delivered and acknowledged
 //! - [`traffic`] publishers and consumers that fill a ledger
@@ -22,6 +23,7 @@ pub mod broker;
 pub mod ctl;
 pub mod directory;
 pub mod ledger;
+pub mod node;
 pub mod output;
 pub mod probe;
 pub mod python;

@@ -41,6 +41,12 @@ impl Pika {
     }
 }
 
+/// The interpreter that has celery, kombu and aio-pika; makes its environment on first use.
+fn clients_interpreter() -> &'static Path {
+    static CLIENTS: OnceLock<PathBuf> = OnceLock::new();
+    CLIENTS.get_or_init(|| environment("clients", "clients/requirements.txt"))
+}
+
 /// Makes the virtual environment `name` unless it stands with these very requirements; gives its interpreter.
 fn environment(name: &str, requirements: &str) -> PathBuf {
     let requirements = workspace().join("tests/python").join(requirements);
@@ -71,7 +77,7 @@ fn environment(name: &str, requirements: &str) -> PathBuf {
     interpreter
 }
 
-fn succeed(command: &mut Command, complaint: &str) {
+pub(crate) fn succeed(command: &mut Command, complaint: &str) {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{complaint}: {error}"));
     let (out, err) =
@@ -98,6 +104,25 @@ impl Program {
             // For its sitecustomize.py, which says why.
             command.env("PYTHONPATH", pika.programs());
         }
+        command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
+        Program::spawn(name, &mut command)
+    }
+
+    /// Starts a program of `tests/python/clients`, or a command of a package installed for those: `celery`.
+    pub fn start_client(name: &str, broker: &Broker, arguments: &[&str]) -> Program {
+        let directory = workspace().join("tests/python/clients");
+        let interpreter = clients_interpreter();
+        let mut command = if name == "celery" {
+            let mut command = Command::new(interpreter);
+            command.args(["-m", "celery", "--app", "celery_app"]);
+            command
+        } else {
+            let mut command = Command::new(interpreter);
+            command.arg(directory.join(format!("{name}.py")));
+            command
+        };
+        command.args(arguments).current_dir(directory);
+        command.env("BROKER_PORT", broker.amqp().port().to_string());
         command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
         Program::spawn(name, &mut command)
     }
