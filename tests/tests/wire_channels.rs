@@ -394,3 +394,27 @@ fn nowait_suppresses_the_answer_but_not_the_error() {
     let answer = client.receive(PATIENCE).to_string();
     assert_eq!(answer, "CH 404 NOT_FOUND - no queue 'missing' in vhost '/' (50,10)");
 }
+
+/// A method that must be answered stops the input behind it. Where the queue lived on the connection's own shard the
+/// answer came within the same turn, and what had been held back lay there until the client sent something more: a
+/// program that subscribed and published in one breath never got its message.
+#[test]
+fn what_is_sent_behind_a_method_in_one_breath_is_taken_when_it_is_answered() {
+    let broker = Broker::start();
+    let mut client = Client::login_with_channel(broker.amqp());
+    // Queues of every shard.
+    for number in 0..6 {
+        let queue = format!("breath {number}");
+        client.declare_queue(1, &queue, 0);
+        let consume =
+            Arguments::new().short(0).shortstr(&queue).shortstr(&queue).octet(2).empty_table();
+        let mut breath = Frame::method(1, method::BASIC_CONSUME, &consume).encode();
+        breath.extend(Frame::method(1, method::BASIC_PUBLISH, &publish_to(&queue)).encode());
+        breath.extend(Frame::content_header(1, 4, &[0, 0]).encode());
+        breath.extend(Frame::body(1, b"body").encode());
+        client.send(&breath);
+        client.expect(1, method::BASIC_CONSUME_OK);
+        let delivery = client.expect(1, method::BASIC_DELIVER);
+        assert_eq!(client.content(&delivery).expect("its content").body, b"body");
+    }
+}

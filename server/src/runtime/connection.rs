@@ -195,18 +195,23 @@ impl Socket {
     /// Hands octets to the connection and keeps what it leaves. `carry` is empty before.
     fn receive(&mut self, octets: &[u8]) {
         let cell = &self.cell;
-        let consumed = self.runtime.turn(Some(cell.id), |host| {
+        // Whether it stopped of its own accord must be asked at once: the turn that follows may
+        // bring the very answer it waits for.
+        let received = self.runtime.turn(Some(cell.id), |host| {
             let mut view = host.view();
-            let consumed = cell.with(|connection| connection.receive(octets, &mut view));
+            let received = cell.with(|connection| {
+                let consumed = connection.receive(octets, &mut view);
+                (consumed, connection.wants_input())
+            });
             host.world.touch(cell);
-            consumed
+            received
         });
-        let rest = &octets[consumed.unwrap_or(octets.len()).min(octets.len())..];
+        let (consumed, wants) = received.unwrap_or((octets.len(), false));
+        let rest = &octets[consumed.min(octets.len())..];
         if rest.is_empty() && self.carry.capacity() > CARRY_KEPT {
             self.carry = Vec::new();
         }
         self.carry.extend_from_slice(rest);
-        let wants = self.cell.with(|connection| connection.wants_input()).unwrap_or(false);
         self.stalled = !rest.is_empty() && !wants;
     }
 
