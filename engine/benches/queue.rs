@@ -99,6 +99,7 @@ impl Bench {
             shard: ShardId(0),
             shards: 1,
             log,
+            memory_max_bytes: 1 << 30,
             window_bytes: 1 << 40,
             dispatch_batch: 4096,
             guest_password_hash: Arc::from([0_u8; 36]),

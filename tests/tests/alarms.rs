@@ -5,7 +5,13 @@ use haremq_tests::python::{Pika, Program};
 
 #[test]
 fn publisher_is_blocked_while_memory_is_short_and_goes_on_when_it_is_drained() {
-    let setup = Setup::new().arguments(["--vm-memory-high-watermark", "8000000"]);
+    // Messages would go to disk before they pass the watermark.
+    let setup = Setup::new().arguments([
+        "--vm-memory-high-watermark",
+        "8000000",
+        "--vm-memory-high-watermark-paging-ratio",
+        "10",
+    ]);
     let broker = Broker::start_with(setup);
     let lines = Program::run(Pika::One, "blocked_publisher", &broker, &[]);
     assert_eq!(lines, ["blocked: low on memory", "unblocked", "2000 of 2000 messages"]);

@@ -13,7 +13,7 @@ mod page;
 use crate::log::Stored;
 use crate::message::MessageRef;
 use crate::now::Now;
-use entry::Entry;
+use entry::{Entry, HEAD_BYTES};
 use page::Page;
 
 /// Page number in the upper half, offset of the entry in the lower one. The top bit is never set.
@@ -103,6 +103,20 @@ impl Arena {
                 self.retire(number);
             }
         }
+    }
+
+    /// True if the arena can take the message and hold `bytes_max` octets at most.
+    #[inline]
+    pub fn has_room(&self, message: &MessageRef<'_>, bytes_max: usize) -> bool {
+        let beside = message.exchange.len() + message.routing_key.len() + message.properties.len();
+        let needed = HEAD_BYTES + beside + message.body.len();
+        self.bytes + needed.max(PAGE_BYTES) <= bytes_max || self.fits_in_what_is_held(needed)
+    }
+
+    fn fits_in_what_is_held(&self, needed: usize) -> bool {
+        let open = self.open.and_then(|number| self.pages[number as usize].as_ref());
+        open.is_some_and(|page| page.free() >= needed)
+            || (needed <= PAGE_BYTES && !self.spare.is_empty())
     }
 
     /// Octets of pages held.

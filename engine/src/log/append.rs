@@ -48,6 +48,21 @@ impl<M: Memory> Log<M> {
         self.place(at, length, count)
     }
 
+    /// As [`Log::append_message`] for a message that is not persistent and comes here for want of
+    /// memory: nobody waits for it, so it makes no commit of its own, and recovery drops it.
+    pub fn append_spilled(
+        &mut self,
+        now: Now,
+        message: &MessageRef<'_>,
+        expires_unix_ms: Option<u64>,
+        references: &[(QueueId, Seq)],
+    ) -> Placed {
+        let urgent = self.urgent;
+        let placed = self.append_message(now, message, expires_unix_ms, references);
+        self.urgent = urgent;
+        placed
+    }
+
     /// A durable definition: a live message of [`QueueId::DEFINITIONS`] until settled.
     ///
     /// # Panics

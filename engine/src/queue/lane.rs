@@ -134,8 +134,7 @@ impl Lane {
         to: Place,
     ) -> bool {
         let slot = self.index.get_mut(pool, number);
-        let slot = slot.filter(|slot| slot.state() != State::Dead && slot.place() == from);
-        slot.map(|slot| slot.relocate(to)).is_some()
+        slot.is_some_and(|slot| slot.state() != State::Dead && slot.relocate(from, to))
     }
 
     pub(super) fn next_expiry_unix_ms(&self) -> Option<u64> {

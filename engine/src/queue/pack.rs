@@ -311,7 +311,7 @@ mod tests {
                         let length = length % (1 << 24);
                         Place::Log { address, length, reference }
                     }
-                    arena @ Place::Arena { .. } => arena,
+                    other => other,
                 };
                 let mut slot = Slot::ready(place, body_bytes, redelivered);
                 slot.set_expiry(expiry);

@@ -5,6 +5,8 @@
 pub enum Place {
     /// In the log: address and length of the record, number of the reference in its segment.
     Log { address: u64, length: u32, reference: u32 },
+    /// In the log until the next start at most: a record that recovery drops.
+    Spilled { address: u64, length: u32, reference: u32 },
     /// In the arena.
     Arena { address: u64 },
 }
@@ -41,6 +43,8 @@ const UNACKED: u32 = 0b10;
 const REDELIVERED: u32 = 0b100;
 /// The body is longer than its record, since it lies in parts.
 const BODY: u32 = 0b1000;
+/// In the log, for want of memory.
+const SPILLED: u32 = 0b1_0000;
 /// Octets of a log record that are not body take the upper 24 bits; with [`BODY`], all octets of
 /// the record.
 const OVERHEAD_SHIFT: u32 = 8;
@@ -57,8 +61,10 @@ impl Slot {
     #[inline]
     pub fn ready(place: Place, body_bytes: u64, redelivered: bool) -> Slot {
         let flags = READY | if redelivered { REDELIVERED } else { 0 };
+        let flags = flags | if let Place::Spilled { .. } = place { SPILLED } else { 0 };
         match place {
-            Place::Log { address, length, reference } => {
+            Place::Log { address, length, reference }
+            | Place::Spilled { address, length, reference } => {
                 assert!(address & ARENA == 0, "log address {address} is out of range");
                 let body = u32::try_from(body_bytes).unwrap_or(u32::MAX);
                 let (length, beside, flags) = match length.checked_sub(body) {
@@ -86,7 +92,11 @@ impl Slot {
             0 => self.length,
             _ => self.bits >> OVERHEAD_SHIFT,
         };
-        Place::Log { address: self.address, length, reference: self.reference }
+        let (address, reference) = (self.address, self.reference);
+        match self.bits & SPILLED {
+            0 => Place::Log { address, length, reference },
+            _ => Place::Spilled { address, length, reference },
+        }
     }
 
     #[inline]
@@ -97,11 +107,18 @@ impl Slot {
         }
     }
 
-    /// The message lies elsewhere now; all else stays as it is.
-    pub(super) fn relocate(&mut self, place: Place) {
-        let moved = Slot::ready(place, self.body_bytes(), self.redelivered());
-        let bits = (moved.bits & !STATE) | (self.bits & STATE);
+    /// The message lies at `to` now, if it lay at `from`; all else stays as it is. Whether it was
+    /// spilled is not asked.
+    pub(super) fn relocate(&mut self, from: Place, to: Place) -> bool {
+        let was = Slot::ready(from, 0, false);
+        if (was.address, was.reference) != (self.address, self.reference) {
+            return false;
+        }
+        let moved = Slot::ready(to, self.body_bytes(), self.redelivered());
+        let kept = STATE | SPILLED;
+        let bits = (moved.bits & !kept) | (self.bits & kept);
         *self = Slot { expiry: self.expiry, bits, ..moved };
+        true
     }
 
     #[inline]
@@ -162,6 +179,8 @@ mod tests {
         assert_eq!(slot.body_bytes(), 100);
         let in_parts = Slot::ready(log, 5_000_000, false);
         assert_eq!((in_parts.place(), in_parts.body_bytes()), (log, 5_000_000));
+        let spilled = Place::Spilled { address: 8, length: 180, reference: 9 };
+        assert_eq!(Slot::ready(spilled, 100, false).place(), spilled);
         let arena = Place::Arena { address: 7 };
         let slot = Slot::ready(arena, 0, true);
         assert_eq!(slot.place(), arena);
@@ -188,7 +207,8 @@ mod tests {
         let mut slot = Slot::ready(place(5), 10, true);
         slot.deliver();
         slot.set_expiry(77);
-        slot.relocate(place(9));
+        assert!(!slot.relocate(place(6), place(9)));
+        assert!(slot.relocate(place(5), place(9)));
         assert_eq!((slot.place(), slot.body_bytes()), (place(9), 10));
         assert_eq!((slot.state(), slot.redelivered(), slot.expiry()), (State::Unacked, true, 77));
     }

@@ -90,7 +90,7 @@ impl DeadMessage {
             Place::Log { address, reference, .. } if self.survives_restart => {
                 Some(Settling { queue, seq, address: Address(address), reference })
             }
-            Place::Log { .. } | Place::Arena { .. } => None,
+            Place::Log { .. } | Place::Spilled { .. } | Place::Arena { .. } => None,
         }
     }
 

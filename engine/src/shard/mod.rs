@@ -52,6 +52,9 @@ pub struct ShardConfig {
     /// Of the whole broker.
     pub shards: u16,
     pub log: LogConfig,
+    /// Octets of memory for messages and the queues' knowledge of them. Above it, messages that
+    /// need no log go there all the same.
+    pub memory_max_bytes: usize,
     /// Octets of deliveries on their way to one connection's socket, from this shard.
     pub window_bytes: u64,
     /// Deliveries made by one call of `dispatch` at most.
@@ -194,6 +197,11 @@ impl<M: Memory> Shard<M> {
     /// Octets of memory that messages take.
     pub fn memory_bytes(&self) -> usize {
         self.store.arena.bytes()
+    }
+
+    /// Octets of memory that the queues' knowledge of their messages takes, wherever these are.
+    pub fn index_bytes(&self) -> usize {
+        self.queues.pool.bytes()
     }
 
     /// Messages that are in memory only; what the log holds does not count.

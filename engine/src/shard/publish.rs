@@ -47,6 +47,11 @@ pub(super) struct Takers {
     references: Vec<(QueueId, Seq)>,
 }
 
+/// Part of the memory for messages that long queues leave to short ones.
+const RESERVE: usize = 8;
+/// A queue is short while its ready messages take no more than this part of the memory.
+const SHORT_QUEUE: usize = 64;
+
 const NOWHERE: Place = Place::Arena { address: 0 };
 
 impl<M: Memory> Shard<M> {
@@ -83,6 +88,8 @@ impl<M: Memory> Shard<M> {
         };
         self.takers.all.clear();
         let mut survives_restart = false;
+        let mut is_short = true;
+        let short_bytes = (self.config.memory_max_bytes / SHORT_QUEUE) as u64;
         let mut refused = false;
         for &id in queues {
             let Some((at, hosted, _)) = self.queues.open(id) else { continue };
@@ -95,6 +102,7 @@ impl<M: Memory> Shard<M> {
             let expires_unix_ms = queue.expiry_unix_ms(&arrival, now.unix_ms);
             let seq = queue.assign(&arrival);
             survives_restart |= queue.settings().survives_restart;
+            is_short &= queue.counts().ready_bytes <= short_bytes;
             let place = NOWHERE;
             self.takers.all.push(Taker { at, queue: id, seq, expires_unix_ms, place, is_refused });
         }
@@ -103,7 +111,10 @@ impl<M: Memory> Shard<M> {
         let end = match self.takers.all.is_empty() {
             true => Position::default(),
             false if is_in_log => self.takers.put_in_log(&mut self.store, now, message, settling),
-            false => self.takers.put_in_arena(&mut self.store, now, message),
+            false if self.has_memory(message, is_short) => {
+                self.takers.put_in_arena(&mut self.store, now, message)
+            }
+            false => self.takers.spill(&mut self.store, now, message),
         };
         if let Some(dead) = from {
             if !is_in_log || settling.is_none() {
@@ -115,6 +126,17 @@ impl<M: Memory> Shard<M> {
             self.take_in(now, taker, arrival.body_bytes);
         }
         Intake { end, refused }
+    }
+
+    /// True if the message may be kept in memory. Messages of short queues, whose consumers keep up,
+    /// need not go by the device for the sake of long ones.
+    #[inline]
+    fn has_memory(&self, message: &MessageRef<'_>, is_short: bool) -> bool {
+        let max_bytes = self.config.memory_max_bytes;
+        let reserve_bytes = if is_short { 0 } else { max_bytes / RESERVE };
+        let index_bytes = self.queues.pool.bytes();
+        let arena_max_bytes = max_bytes.saturating_sub(reserve_bytes + index_bytes);
+        self.store.arena.has_room(message, arena_max_bytes)
     }
 
     #[inline]
@@ -209,6 +231,29 @@ impl Takers {
         let address = store.arena.append(now, message, self.all.len() as u32).0;
         for taker in &mut self.all {
             taker.place = Place::Arena { address };
+        }
+        Position::default()
+    }
+
+    /// Nothing is promised to survive, and there is no memory left for it. What the log holds of it
+    /// is dead after a restart: either it is not persistent, or none of its queues is there then.
+    #[cold]
+    fn spill<M: Memory>(
+        &mut self,
+        store: &mut Store<M>,
+        now: Now,
+        message: &MessageRef<'_>,
+    ) -> Position {
+        self.all.sort_by_key(|taker| taker.expires_unix_ms);
+        for alike in self.all.chunk_by_mut(Taker::expires_like) {
+            self.references.clear();
+            self.references.extend(alike.iter().map(|taker| (taker.queue, taker.seq)));
+            let expires = alike[0].expires_unix_ms;
+            let placed = store.log.append_spilled(now, message, expires, &self.references);
+            for (reference, taker) in (placed.reference..).zip(alike) {
+                let (address, length) = (placed.address.0, placed.length);
+                taker.place = Place::Spilled { address, length, reference };
+            }
         }
         Position::default()
     }

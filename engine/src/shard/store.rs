@@ -16,13 +16,16 @@ impl<M: Memory> Store<M> {
     #[inline]
     pub(super) fn fetch(&mut self, slot: &Slot) -> Fetch<'_> {
         match slot.place() {
-            Place::Log { address, length, .. } => self.log.fetch(Address(address), length),
+            Place::Log { address, length, .. } | Place::Spilled { address, length, .. } => {
+                self.log.fetch(Address(address), length)
+            }
             Place::Arena { address } => Fetch::Ready(self.arena.get(ArenaAddress(address))),
         }
     }
 
-    /// A queue lets a message go. Only a queue that survives a restart needs a record of it: what
-    /// others have in the log is dead after one by their absence.
+    /// A queue lets a message go. Only a queue that survives a restart needs a record of it, and
+    /// only of a message that does: what others have in the log is dead after one by their
+    /// absence.
     #[inline]
     pub(super) fn free(
         &mut self,
@@ -36,14 +39,16 @@ impl<M: Memory> Store<M> {
             Place::Log { address, reference, .. } if survives_restart => {
                 self.log.append_settle(now, queue, seq, Address(address), reference);
             }
-            Place::Log { .. } | Place::Arena { .. } => self.release(slot),
+            Place::Log { .. } | Place::Spilled { .. } | Place::Arena { .. } => self.release(slot),
         }
     }
 
     /// A message of a queue that no longer exists.
     pub(super) fn release(&mut self, slot: &Slot) {
         match slot.place() {
-            Place::Log { address, reference, .. } => self.log.release(Address(address), reference),
+            Place::Log { address, reference, .. } | Place::Spilled { address, reference, .. } => {
+                self.log.release(Address(address), reference);
+            }
             Place::Arena { address } => self.arena.release(ArenaAddress(address)),
         }
     }

@@ -11,4 +11,5 @@ mod limits;
 mod model;
 mod random;
 mod schedules;
+mod spilling;
 mod world;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::settings::{address, shard_count};
-use super::watermarks::disk_free_limit;
+use super::watermarks::{disk_free_limit, paging_ratio};
 use super::{ConfigError, LogLevel, MemoryWatermark, Pin};
 
 /// The file's values, judged.
@@ -22,6 +22,7 @@ pub(super) struct FileKeys {
     pub(super) shards: Option<u16>,
     pub(super) pin: Option<Pin>,
     pub(super) vm_memory_high_watermark: Option<MemoryWatermark>,
+    pub(super) vm_memory_high_watermark_paging_ratio: Option<f64>,
     pub(super) disk_free_limit: Option<u64>,
     pub(super) log_level: Option<LogLevel>,
 }
@@ -36,6 +37,7 @@ struct Written {
     shards: Option<Spanned<i64>>,
     pin: Option<Spanned<String>>,
     vm_memory_high_watermark: Option<Spanned<toml::Value>>,
+    vm_memory_high_watermark_paging_ratio: Option<Spanned<toml::Value>>,
     disk_free_limit: Option<Spanned<toml::Value>>,
     log_level: Option<Spanned<String>>,
 }
@@ -85,6 +87,11 @@ impl FileKeys {
             let judged = watermark.get_ref().parse();
             keys.vm_memory_high_watermark =
                 Some(judged.map_err(|what| quoted(complain, &watermark, what))?);
+        }
+        if let Some(ratio) = written.vm_memory_high_watermark_paging_ratio.map(plain) {
+            let judged = paging_ratio(ratio.get_ref());
+            keys.vm_memory_high_watermark_paging_ratio =
+                Some(judged.map_err(|what| quoted(complain, &ratio, what))?);
         }
         if let Some(limit) = written.disk_free_limit.map(plain) {
             let judged = disk_free_limit(limit.get_ref());

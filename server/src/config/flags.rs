@@ -37,6 +37,10 @@ pub struct Flags {
     /// [default: 0.4]
     #[arg(long, value_name = "PART|BYTES")]
     pub vm_memory_high_watermark: Option<String>,
+    /// Part of --vm-memory-high-watermark that messages may take before those that are held in
+    /// memory alone go to disk; shards have equal shares of it [default: 0.5]
+    #[arg(long, value_name = "PART")]
+    pub vm_memory_high_watermark_paging_ratio: Option<String>,
     /// Free disk space, in octets, below which publishers are blocked [default: 50000000]
     #[arg(long, value_name = "BYTES")]
     pub disk_free_limit: Option<String>,

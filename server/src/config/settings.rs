@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::file::FileKeys;
-use super::watermarks::{disk_free_limit, Watermarks, DISK_FREE_DEFAULT_BYTES};
+use super::watermarks::{
+    disk_free_limit, paging_ratio, Watermarks, DISK_FREE_DEFAULT_BYTES, PAGING_RATIO_DEFAULT,
+};
 use super::{ConfigError, Flags};
 
 /// More shards than this have no use on any machine this was thought out for.
@@ -112,11 +114,17 @@ impl Settings {
             Some(text) => flag("--vm-memory-high-watermark", text, text.parse())?,
             None => file.vm_memory_high_watermark.unwrap_or_default(),
         };
+        let paging_ratio = match &flags.vm_memory_high_watermark_paging_ratio {
+            Some(text) => {
+                flag("--vm-memory-high-watermark-paging-ratio", text, paging_ratio(text))?
+            }
+            None => file.vm_memory_high_watermark_paging_ratio.unwrap_or(PAGING_RATIO_DEFAULT),
+        };
         let disk_free_bytes = match &flags.disk_free_limit {
             Some(text) => flag("--disk-free-limit", text, disk_free_limit(text))?,
             None => file.disk_free_limit.unwrap_or(DISK_FREE_DEFAULT_BYTES),
         };
-        let watermarks = Watermarks { memory, disk_free_bytes };
+        let watermarks = Watermarks { memory, paging_ratio, disk_free_bytes };
         let log_level = match &flags.log_level {
             Some(text) => flag("--log-level", text, text.parse())?,
             None => file.log_level.unwrap_or(LogLevel::Info),
@@ -182,6 +190,7 @@ mod tests {
         assert_eq!(settings.pin, Pin::Auto);
         assert_eq!(settings.log_level, LogLevel::Info);
         assert_eq!(settings.watermarks.memory, MemoryWatermark::Relative(0.4));
+        assert_eq!(settings.watermarks.paging_ratio, 0.5);
         assert_eq!(settings.watermarks.disk_free_bytes, 50_000_000);
     }
 
@@ -218,6 +227,7 @@ mod tests {
             ("pin", "pin = \"yes\"", 1, "auto, on, off"),
             ("level", "log-level = \"loud\"", 1, "error, warn"),
             ("memory", "\nvm-memory-high-watermark = 1.5\n", 2, "part of the memory"),
+            ("ratio", "vm-memory-high-watermark-paging-ratio = 0", 1, "above 0"),
             ("disk", "disk-free-limit = \"much\"", 1, "number of octets"),
             ("syntax", "shards = \n", 1, ""),
         ] {
@@ -239,6 +249,10 @@ mod tests {
             (["--pin", "maybe"], "--pin maybe"),
             (["--log-level", "loud"], "--log-level loud"),
             (["--vm-memory-high-watermark", "0"], "--vm-memory-high-watermark 0"),
+            (
+                ["--vm-memory-high-watermark-paging-ratio", "half"],
+                "--vm-memory-high-watermark-paging-ratio half",
+            ),
             (["--disk-free-limit", "much"], "--disk-free-limit much"),
         ] {
             let error = Settings::resolve(flags(&arguments)).unwrap_err().to_string();

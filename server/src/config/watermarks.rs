@@ -45,13 +45,35 @@ impl FromStr for MemoryWatermark {
     }
 }
 
-/// Both of them.
+/// RabbitMQ's `vm_memory_high_watermark_paging_ratio`.
+pub(super) const PAGING_RATIO_DEFAULT: f64 = 0.5;
+
+/// All of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Watermarks {
     /// For messages that are kept in memory.
     pub memory: MemoryWatermark,
+    /// Part of `memory` above which messages that are in memory alone go to disk. Above 1 the
+    /// memory alarm comes first, and nothing goes to disk.
+    pub paging_ratio: f64,
     /// Of the disk that holds the data directory.
     pub disk_free_bytes: u64,
+}
+
+impl Watermarks {
+    /// Octets that messages may take in one of so many shards, on a machine with `total_bytes` of
+    /// memory.
+    pub fn shard_bytes(&self, total_bytes: u64, shards: u16) -> u64 {
+        let all = self.memory.bytes(total_bytes) as f64 * self.paging_ratio;
+        (all / f64::from(shards.max(1))) as u64
+    }
+}
+
+pub(super) fn paging_ratio(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(ratio) if ratio > 0.0 && ratio.is_finite() => Ok(ratio),
+        _ => Err("must be a number above 0, like 0.5".into()),
+    }
 }
 
 pub(super) fn disk_free_limit(text: &str) -> Result<u64, String> {

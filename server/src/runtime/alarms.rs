@@ -102,7 +102,11 @@ mod tests {
 
     fn alarms(memory_bytes: u64, disk_free_bytes: u64) -> Alarms {
         let memory = MemoryWatermark::Absolute(memory_bytes);
-        Alarms::new(2, Watermarks { memory, disk_free_bytes }, std::env::temp_dir())
+        Alarms::new(
+            2,
+            Watermarks { memory, paging_ratio: 0.5, disk_free_bytes },
+            std::env::temp_dir(),
+        )
     }
 
     #[test]

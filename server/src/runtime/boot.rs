@@ -158,6 +158,7 @@ fn config(plan: &Plan) -> ShardConfig {
             cache_bytes: CACHE_BYTES,
             settle_delay_us: SETTLE_DELAY_US,
         },
+        memory_max_bytes: plan.common.memory_max_bytes,
         window_bytes: WINDOW_BYTES,
         dispatch_batch: DISPATCH_BATCH,
         guest_password_hash: plan.guest_password_hash.clone(),

@@ -90,7 +90,8 @@ impl Host {
                 break true;
             }
         };
-        self.world.alarms.memory(self.world.shard(), self.shard.memory_bytes() as u64);
+        let memory_bytes = self.shard.memory_bytes() + self.shard.index_bytes();
+        self.world.alarms.memory(self.world.shard(), memory_bytes as u64);
         self.world.port.flush();
         if self.unfinished {
             self.world.port.bell().ring();

@@ -35,6 +35,8 @@ pub(super) struct Common {
     /// Connections of each shard, including those on their way to it.
     pub(super) loads: Vec<AtomicUsize>,
     pub(super) alarms: Arc<Alarms>,
+    /// Octets of memory that messages may take in each shard.
+    pub(super) memory_max_bytes: usize,
     /// The last connection's serial number; the first one is 1, 0 is nobody's.
     pub(super) serial: AtomicU64,
 }

@@ -42,6 +42,12 @@ pub(super) struct Shards {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// Octets that messages may take in each shard before they go to disk.
+fn shard_memory(watermarks: Watermarks, shards: u16) -> usize {
+    let total_bytes = rustix::system::sysinfo().totalram;
+    watermarks.shard_bytes(total_bytes, shards).try_into().unwrap_or(usize::MAX)
+}
+
 impl Shards {
     pub(super) fn start(
         data_dir: &DataDir,
@@ -57,6 +63,7 @@ impl Shards {
             mailboxes: mailboxes.collect(),
             loads: ports.iter().map(|_| AtomicUsize::new(0)).collect(),
             serial: AtomicU64::new(0),
+            memory_max_bytes: shard_memory(watermarks, data_dir.shards()),
             alarms: Arc::new(Alarms::new(
                 data_dir.shards(),
                 watermarks,

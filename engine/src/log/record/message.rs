@@ -132,6 +132,10 @@ impl<'a> MessageView<'a> {
     pub(in crate::log) fn priority(&self) -> u8 {
         self.head.priority
     }
+    /// False: it was spilled, and the start that reads this is its end.
+    pub(in crate::log) fn is_persistent(&self) -> bool {
+        self.head.attributes & PERSISTENT != 0
+    }
     pub(in crate::log) fn body_bytes(&self) -> u64 {
         self.head.body.get()
     }

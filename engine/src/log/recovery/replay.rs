@@ -253,6 +253,9 @@ impl Found {
         visit: &mut dyn FnMut(Recovered<'_>),
     ) -> Result<(), Malformed> {
         let first = self.number(message.references())?;
+        if !message.is_persistent() {
+            return Ok(());
+        }
         self.references.clear();
         match message.payload {
             Payload::Inline(content) => {

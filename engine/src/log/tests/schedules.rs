@@ -59,6 +59,7 @@ fn move_on(world: &mut World) {
 
 fn run(seed: u64, steps: usize) {
     let mut world = World::new(tiny(), seed);
+    world.spills = true;
     // Some seeds pile up, some keep nearly empty.
     let appends = 20 + world.random.below(40);
     for _ in 0..steps {

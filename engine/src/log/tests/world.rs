@@ -35,6 +35,8 @@ pub(super) struct Body {
     pub seed: u64,
     pub bytes: usize,
     pub is_definition: bool,
+    /// It is in the log for want of memory, until the next start.
+    pub is_spilled: bool,
 }
 
 impl Body {
@@ -54,7 +56,7 @@ impl Body {
             routing_key: &texts.routing_key,
             properties: &texts.properties,
             body: octets,
-            persistent: !self.seed.is_multiple_of(5),
+            persistent: !self.is_spilled,
             priority: (self.seed % 10) as u8,
             expiration_ms: self.seed.is_multiple_of(3).then_some(self.seed),
         }
@@ -89,6 +91,8 @@ pub(super) struct World {
     pub next_seq: BTreeMap<QueueId, u64>,
     pub gone: Vec<QueueId>,
     pub torn_bytes: u64,
+    /// Some messages that are appended are spilled ones.
+    pub spills: bool,
     /// Ends of the message and of the settle of each move.
     moves: Vec<(Position, Position)>,
 }
@@ -114,12 +118,14 @@ impl World {
             next_seq: BTreeMap::new(),
             gone: Vec::new(),
             torn_bytes: 0,
+            spills: false,
             moves: Vec::new(),
         }
     }
 
     fn body(&mut self, bytes: usize, is_definition: bool) -> Body {
-        Body { seed: self.random.next() >> 20, bytes, is_definition }
+        let is_spilled = !is_definition && self.spills && self.random.one_in(5);
+        Body { seed: self.random.next() >> 20, bytes, is_definition, is_spilled }
     }
 
     /// Appends a message for those queues.
@@ -143,7 +149,9 @@ impl World {
         bytes: usize,
         from: Option<(QueueId, Seq)>,
     ) -> Vec<(QueueId, Seq)> {
-        let body = self.body(bytes, false);
+        let mut body = self.body(bytes, false);
+        // A move to queues that keep nothing is a spilled message and a settle of its own.
+        body.is_spilled &= from.is_none();
         let references: Vec<(QueueId, Seq)> = queues
             .iter()
             .map(|queue| {
@@ -156,6 +164,9 @@ impl World {
         let message = body.message(&octets, &texts);
         let expires = body.seed.is_multiple_of(4).then_some(body.seed);
         let placed = match from {
+            None if body.is_spilled => {
+                self.log.append_spilled(self.now, &message, expires, &references)
+            }
             None => self.log.append_message(self.now, &message, expires, &references),
             Some(key) => {
                 let held = self.held.get_mut(&key).expect("a message that is held");
@@ -203,6 +214,11 @@ impl World {
 
     pub(super) fn settle(&mut self, (queue, seq): (QueueId, Seq)) {
         let held = self.held.get_mut(&(queue, seq)).expect("a message that is held");
+        if held.body.is_spilled {
+            self.log.release(held.address, held.reference);
+            self.held.remove(&(queue, seq));
+            return;
+        }
         let at = self.log.append_settle(self.now, queue, seq, held.address, held.reference);
         held.settled = Some(at);
     }
@@ -277,6 +293,10 @@ impl World {
 
     /// Completes everything, waiting for deadlines.
     pub(super) fn settle_down(&mut self) {
+        if self.spills {
+            // Spilled messages wait for company.
+            self.log.flush();
+        }
         loop {
             self.poll();
             if self.under_way.is_empty() {
@@ -342,7 +362,9 @@ impl World {
         for (message, settle) in self.moves.drain(..) {
             assert_eq!(message <= end, settle <= end, "half a move, log ends at {end:?}");
         }
-        let is_there = |held: &Held| held.end <= end && held.settled.is_none_or(|at| at > end);
+        let is_there = |held: &Held| {
+            !held.body.is_spilled && held.end <= end && held.settled.is_none_or(|at| at > end)
+        };
         for ((queue, seq), (address, length, reference, payload)) in live {
             let held = self.held.get(&(*queue, *seq));
             let held = held.unwrap_or_else(|| panic!("{queue:?} {seq:?} was never appended"));
@@ -359,7 +381,7 @@ impl World {
         for (key, held) in &self.held {
             assert!(!is_there(held) || seen.contains_key(key), "{key:?} is lost: {held:?}");
         }
-        self.held.retain(|_, held| held.end <= end);
+        self.held.retain(|_, held| !held.body.is_spilled && held.end <= end);
         for held in self.held.values_mut() {
             held.settled = held.settled.filter(|at| *at <= end);
         }

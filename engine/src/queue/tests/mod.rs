@@ -146,7 +146,9 @@ fn dismantling_frees_every_message_once_whatever_its_state() {
     }
     assert_eq!((freed.len(), steps), (900, 14));
     let place = |place: &Place| match place {
-        Place::Arena { address } | Place::Log { address, .. } => *address,
+        Place::Arena { address } | Place::Log { address, .. } | Place::Spilled { address, .. } => {
+            *address
+        }
     };
     freed.sort_by_key(place);
     freed.dedup();
