@@ -3,7 +3,9 @@
 
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
 use haremq_engine::ids::{QueueId, Seq, ShardId};
-use haremq_engine::log::{Address, Log, LogCompletion, LogConfig, LogEffect, Memory, Recovery};
+use haremq_engine::log::{
+    Address, Log, LogCompletion, LogConfig, LogEffect, Memory, Recovery, Settling,
+};
 use haremq_engine::message::MessageRef;
 use haremq_engine::now::Now;
 
@@ -82,8 +84,9 @@ impl Traffic {
 
     fn settle(&mut self) {
         let first = self.next - self.unsettled.len() as u64;
-        for (seq, (address, _, reference)) in (first..).zip(self.unsettled.drain(..)) {
-            self.log.append_settle(NOW, QueueId(1), Seq(seq), address, reference);
+        for (seq, (address, length, reference)) in (first..).zip(self.unsettled.drain(..)) {
+            let (queue, seq) = (QueueId(1), Seq(seq));
+            self.log.append_settle(NOW, Settling { queue, seq, address, length, reference });
         }
     }
 
@@ -108,8 +111,8 @@ fn append(criterion: &mut Criterion) {
                 traffic.append();
                 if traffic.is_turn() {
                     // Freed without records: what is measured is the append.
-                    for (address, _, reference) in traffic.unsettled.drain(..) {
-                        traffic.log.release(address, reference);
+                    for (address, length, reference) in traffic.unsettled.drain(..) {
+                        traffic.log.release(address, length, reference);
                     }
                     turn(&mut traffic.log);
                 }

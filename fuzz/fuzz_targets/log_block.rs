@@ -153,8 +153,8 @@ fn recover(files: &Files) {
             return;
         }
     }
-    for (address, _, reference) in &messages {
-        recovery.keep(*address, *reference);
+    for (address, length, reference) in &messages {
+        recovery.keep(*address, *length, *reference);
     }
     let now = Now { unix_ms: 1, monotonic_us: 1 };
     let Ok(mut log) = recovery.finish(now) else { return };

@@ -10,12 +10,13 @@ use super::commit::Closed;
 use super::format::{
     aligned_record, whole_pages, FileHeader, BLOCK_HEADER_BYTES, FILE_MAGIC, PAGE_BYTES, VERSION,
 };
+use super::parts::Pinned;
 use super::record::{
     self, Attributes, PartEntry, RosterEntry, Settle, DEFINITION_HEAD_BYTES, MESSAGE_HEAD_BYTES,
     PART_ENTRY_BYTES, PART_HEAD_BYTES, ROSTER_ENTRY_BYTES, ROSTER_HEAD_BYTES, SETTLE_BYTES,
 };
 use super::segment::Segment;
-use super::{Address, Log, Memory, Placed, Position};
+use super::{Address, Log, Memory, Placed, Position, Settling};
 use crate::ids::{QueueId, Seq};
 use crate::message::MessageRef;
 use crate::now::Now;
@@ -77,14 +78,8 @@ impl<M: Memory> Log<M> {
 
     /// Records that the reference is settled and frees it. Rides the next commit, or makes one
     /// after `settle_delay_us`. Returns the position at which the settle is durable.
-    pub fn append_settle(
-        &mut self,
-        now: Now,
-        queue: QueueId,
-        seq: Seq,
-        address: Address,
-        reference: u32,
-    ) -> Position {
+    pub fn append_settle(&mut self, now: Now, settled: Settling) -> Position {
+        let Settling { queue, seq, address, length, reference } = settled;
         let segment = self.geometry.segment_of_address(address);
         if self.segments.get_mut(segment).is_none_or(|held| held.is_dead(reference)) {
             return self.end();
@@ -99,29 +94,31 @@ impl<M: Memory> Log<M> {
         if let Some(held) = self.segments.get_mut(segment) {
             held.note_holder(holder);
         }
-        self.let_go(address, reference);
+        self.let_go(address, length, reference);
         self.end()
     }
 
     /// Frees a reference without a record: its queue's id is gone for ever, which says it all.
-    pub fn release(&mut self, address: Address, reference: u32) {
-        self.let_go(address, reference);
+    /// `length`: octets of the message's record.
+    pub fn release(&mut self, address: Address, length: u32, reference: u32) {
+        self.let_go(address, length, reference);
     }
 
-    fn let_go(&mut self, address: Address, reference: u32) {
+    fn let_go(&mut self, address: Address, length: u32, reference: u32) {
         let number = self.geometry.segment_of_address(address);
         let Some(segment) = self.segments.get_mut(number) else { return };
-        if !segment.kill(reference) {
-            return;
-        }
+        let octets = aligned_record(length as usize) as u64;
+        let Some(freed) = segment.kill(reference, octets) else { return };
         if segment.is_done() {
             self.reclaim.done(number);
         }
+        self.space.freed(freed);
         if let Some(pinned) = self.multiparts.release(address) {
             self.assemblies.drop(address);
-            for number in pinned {
+            for (number, octets) in pinned {
                 let Some(segment) = self.segments.get_mut(number) else { continue };
-                segment.unpin();
+                segment.unpin(octets);
+                self.space.freed(octets);
                 if segment.is_done() {
                     self.reclaim.done(number);
                 }
@@ -147,7 +144,7 @@ impl<M: Memory> Log<M> {
         let mut pieces = [content.as_slice(), message.body];
         let count = references.len() as u32;
         let mut parts = Vec::new();
-        let mut segments: Vec<u32> = Vec::new();
+        let mut pinned = Pinned::default();
         loop {
             let left = pieces[0].len() + pieces[1].len();
             if left == 0 {
@@ -165,12 +162,12 @@ impl<M: Memory> Log<M> {
                 *piece = left;
             }
             parts.push(PartEntry::new(self.batch.address(at), length as u32));
+            // Pinned at once: sealing must not find it idle.
+            let octets = aligned_record(length) as u64;
             let tail = self.segments.tail_mut();
-            if segments.last() != Some(&tail.number) {
-                // Pinned at once: sealing must not find it idle.
-                tail.pin();
-                segments.push(tail.number);
-            }
+            tail.pin(octets);
+            self.space.taken(octets);
+            pinned.push((tail.number, octets));
         }
         let length = MESSAGE_HEAD_BYTES + parts.len() * PART_ENTRY_BYTES;
         if followed_by > 0 {
@@ -187,7 +184,7 @@ impl<M: Memory> Log<M> {
         );
         rest.copy_from_slice(parts.as_bytes());
         let placed = self.place(at, length, count);
-        self.multiparts.add(placed.address, count, segments);
+        self.multiparts.add(placed.address, count, pinned);
         placed
     }
 
@@ -203,10 +200,12 @@ impl<M: Memory> Log<M> {
     fn place(&mut self, at: usize, length: usize, references: u32) -> Placed {
         self.urgent = true;
         self.note_end();
+        let octets = aligned_record(length) as u64;
+        self.space.taken(octets);
         Placed {
             address: self.batch.address(at),
             length: length as u32,
-            reference: self.segments.tail_mut().add_live(references),
+            reference: self.segments.tail_mut().add_live(references, octets),
             end: Position(self.end),
         }
     }

@@ -55,6 +55,12 @@ impl Bitmap {
         }
     }
 
+    /// No number has ever been set.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
     pub(super) fn words(&self) -> &[u64] {
         &self.words
     }

@@ -72,6 +72,12 @@ impl Files {
         self.wanted.iter().all(|wanted| wanted.file != file)
     }
 
+    /// Files there are, if so many are in use by segments.
+    pub(super) fn count(&self, used: usize) -> u64 {
+        let missing = self.wanted.iter().filter(|wanted| wanted.taken).count();
+        (used + self.free.len() - missing.min(used)) as u64
+    }
+
     pub(super) fn has_free(&self) -> bool {
         !self.free.is_empty()
     }

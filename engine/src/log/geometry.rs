@@ -1,6 +1,8 @@
 //! How positions, pages, segments and file offsets relate, and what limits follow from the
 //! segment size. Pure arithmetic, shared by writing, reading back and recovery.
 
+use std::ops::Range;
+
 use super::format::{
     BLOCK_HEADER_BYTES, PAGE_BYTES, POSITION_MAX, SEGMENT_BYTES_MIN, SEGMENT_REFERENCES_MAX,
 };
@@ -55,6 +57,11 @@ impl Geometry {
     }
     pub(super) const fn segment_of_address(self, address: Address) -> u32 {
         self.segment_of(address.block().0)
+    }
+    /// Addresses of all records of the segment.
+    pub(super) fn addresses(self, segment: u32) -> Range<Address> {
+        let start = u64::from(segment) * self.segment_bytes;
+        Address::new(start, 0)..Address::new(start + self.segment_bytes, 0)
     }
     /// Offset in the file of its segment.
     pub(super) const fn offset(self, position: u64) -> u64 {

@@ -9,7 +9,7 @@
 //! | `format`, `geometry`, `record`, `block` | octets: layouts and arithmetic, no state |
 //! | `append`, `moving` | new records |
 //! | `batch`, `commit` | what is being written, and how far it is durable |
-//! | `segment`, `segments`, `files`, `reclaim` | what lives, and giving the rest back |
+//! | `segment`, `segments`, `space`, `files`, `reclaim` | what lives, and giving the rest back |
 //! | `cache`, `readback`, `parts`, `fetch` | reading back |
 //! | `recovery` | reading everything back at start |
 
@@ -33,6 +33,7 @@ mod record;
 mod recovery;
 mod segment;
 mod segments;
+mod space;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ mod tests;
 pub use effect::{IoFailure, LogCompletion, LogEffect};
 pub use error::LogError;
 pub use recovery::{Recovered, Recovery, RecoveryRead, SegmentFile};
+pub use space::LogSpace;
 pub use store::Log;
 
 use crate::ids::{QueueId, Seq, ShardId};
@@ -100,6 +102,8 @@ pub struct Settling {
     pub queue: QueueId,
     pub seq: Seq,
     pub address: Address,
+    /// Octets of the record.
+    pub length: u32,
     pub reference: u32,
 }
 

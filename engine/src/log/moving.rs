@@ -31,7 +31,7 @@ impl<M: Memory> Log<M> {
             self.keep_together(now, length + SETTLE_BYTES, references.len() as u32);
             self.append_message(now, message, expires_unix_ms, references)
         };
-        self.append_settle(now, from.queue, from.seq, from.address, from.reference);
+        self.append_settle(now, from);
         let block = self.batch.open_position();
         assert!(placed.address.block().0 == block, "a move is torn between two blocks");
         placed

@@ -9,9 +9,12 @@ use super::Address;
 struct Multipart {
     /// References that still hold it.
     live: u32,
-    /// Segments that its parts lie in, each once.
-    segments: Vec<u32>,
+    /// Segments that its parts lie in.
+    pinned: Pinned,
 }
+
+/// Segments that parts of one message pin, each with the octets of a part or several.
+pub(super) type Pinned = Vec<(u32, u64)>;
 
 /// The live messages in parts, by the address of their record.
 #[derive(Clone, Debug, Default)]
@@ -20,14 +23,14 @@ pub(super) struct Multiparts {
 }
 
 impl Multiparts {
-    pub(super) fn add(&mut self, address: Address, live: u32, segments: Vec<u32>) {
-        self.by_address.insert(address, Multipart { live, segments });
+    pub(super) fn add(&mut self, address: Address, live: u32, pinned: Pinned) {
+        self.by_address.insert(address, Multipart { live, pinned });
     }
 
     /// One reference of the message at `address` is dead. Segments to unpin, if it was the last
     /// one of a message in parts.
     #[inline]
-    pub(super) fn release(&mut self, address: Address) -> Option<Vec<u32>> {
+    pub(super) fn release(&mut self, address: Address) -> Option<Pinned> {
         if self.by_address.is_empty() {
             return None;
         }
@@ -36,14 +39,14 @@ impl Multiparts {
         if message.live > 0 {
             return None;
         }
-        self.by_address.remove(&address).map(|message| message.segments)
+        self.by_address.remove(&address).map(|message| message.pinned)
     }
 
     /// One reference of a message that recovery found lives. Segments to pin, if it is the first.
-    pub(super) fn revive(&mut self, address: Address) -> Option<&[u32]> {
+    pub(super) fn revive(&mut self, address: Address) -> Option<&[(u32, u64)]> {
         let message = self.by_address.get_mut(&address)?;
         message.live += 1;
-        (message.live == 1).then_some(message.segments.as_slice())
+        (message.live == 1).then_some(message.pinned.as_slice())
     }
 
     /// Forgets messages that nothing revived.

@@ -14,7 +14,12 @@ pub(super) struct Segment {
     /// References numbered so far.
     references: u32,
     live: u32,
+    /// Octets of records that are wanted: of messages and definitions with a live reference, and
+    /// of parts of live messages.
+    live_octets: u64,
     dead: Bitmap,
+    /// References that are not the first of their record.
+    continued: Bitmap,
     /// Live messages that have parts here and their record elsewhere or here.
     pins: u32,
     /// Later segments with settles of this one, or with its Liveness record; ascending. Settles
@@ -32,7 +37,9 @@ impl Segment {
             sealed_end: None,
             references: 0,
             live: 0,
+            live_octets: 0,
             dead: Bitmap::default(),
+            continued: Bitmap::default(),
             pins: 0,
             holders: Vec::new(),
             liveness: None,
@@ -45,13 +52,24 @@ impl Segment {
         self.references
     }
 
-    /// Numbers `count` references, all live. Returns the first number.
+    /// Numbers the `count` references of one record of so many octets, all live. Returns the first
+    /// number.
     #[inline]
-    pub(super) fn add_live(&mut self, count: u32) -> u32 {
+    pub(super) fn add_live(&mut self, count: u32, octets: u64) -> u32 {
         let first = self.references;
         self.references += count;
         self.live += count;
+        self.live_octets += octets;
+        self.note_record(first, count);
         first
+    }
+
+    /// References `first .. first + count` are all of one record.
+    #[inline]
+    pub(super) fn note_record(&mut self, first: u32, count: u32) {
+        if count > 1 {
+            self.continued.set_run(first + 1, count - 1);
+        }
     }
 
     /// Numbers `count` references, all dead: recovery's shard says which live after all.
@@ -60,12 +78,41 @@ impl Segment {
         self.references += count;
     }
 
-    /// True if the reference was alive.
+    /// A reference dies, of a record of so many octets. Gives the octets that are wanted no more;
+    /// `None` if the reference was not alive.
     #[inline]
-    pub(super) fn kill(&mut self, reference: u32) -> bool {
-        let died = reference < self.references && self.dead.set(reference);
-        self.live -= u32::from(died);
-        died
+    pub(super) fn kill(&mut self, reference: u32, octets: u64) -> Option<u64> {
+        if reference >= self.references || !self.dead.set(reference) {
+            return None;
+        }
+        self.live -= 1;
+        let freed = if self.others_are_dead(reference) { octets } else { 0 };
+        self.live_octets = self.live_octets.saturating_sub(freed);
+        Some(freed)
+    }
+
+    /// True if no other reference of that one's record is alive.
+    #[inline]
+    fn others_are_dead(&self, reference: u32) -> bool {
+        self.continued.is_empty() || self.neighbours_are_dead(reference)
+    }
+
+    fn neighbours_are_dead(&self, reference: u32) -> bool {
+        let mut next = reference + 1;
+        while next < self.references && self.continued.get(next) {
+            if !self.dead.get(next) {
+                return false;
+            }
+            next += 1;
+        }
+        let mut at = reference;
+        while at > 0 && self.continued.get(at) {
+            at -= 1;
+            if !self.dead.get(at) {
+                return false;
+            }
+        }
+        true
     }
 
     #[inline]
@@ -73,20 +120,33 @@ impl Segment {
         reference >= self.references || self.dead.get(reference)
     }
 
-    /// Undoes a death that recovery took for granted.
-    pub(super) fn revive(&mut self, reference: u32) -> bool {
-        let revived = reference < self.references && self.dead.clear(reference);
-        self.live += u32::from(revived);
+    /// Undoes a death that recovery took for granted, of a reference of a record of so many octets.
+    pub(super) fn revive(&mut self, reference: u32, octets: u64) -> bool {
+        let revived = reference < self.references && self.dead.get(reference);
+        if revived {
+            self.live_octets += if self.others_are_dead(reference) { octets } else { 0 };
+            self.live += 1;
+            self.dead.clear(reference);
+        }
         revived
     }
 
-    pub(super) fn pin(&mut self) {
+    /// Parts of so many octets in it are those of a live message.
+    pub(super) fn pin(&mut self, octets: u64) {
         self.pins += 1;
+        self.live_octets += octets;
     }
 
-    pub(super) fn unpin(&mut self) {
+    /// The message that [`Segment::pin`] told of, with all its parts here, lives no more.
+    pub(super) fn unpin(&mut self, octets: u64) {
         debug_assert!(self.pins > 0, "segment {} is not pinned", self.number);
         self.pins = self.pins.saturating_sub(1);
+        self.live_octets = self.live_octets.saturating_sub(octets);
+    }
+
+    /// Octets of it that are wanted.
+    pub(super) fn live_octets(&self) -> u64 {
+        self.live_octets
     }
 
     /// It takes no more records, and nothing in it is wanted.
@@ -137,23 +197,41 @@ mod tests {
     #[test]
     fn a_segment_is_done_when_it_is_sealed_and_every_reference_is_dead() {
         let mut segment = Segment::new(1, FileId(1));
-        segment.add_live(2);
-        assert!(segment.kill(0));
+        segment.add_live(2, 100);
+        assert!(segment.kill(0, 100).is_some());
         segment.sealed_end = Some(100);
         assert!(!segment.is_done());
-        assert!(!segment.kill(0), "a second death is none");
-        assert!(!segment.kill(2), "there is no such reference");
-        assert!(segment.kill(1) && segment.is_done());
+        assert!(segment.kill(0, 100).is_none(), "a second death is none");
+        assert!(segment.kill(2, 100).is_none(), "there is no such reference");
+        assert!(segment.kill(1, 100).is_some() && segment.is_done());
+    }
+
+    #[test]
+    fn a_record_is_wanted_until_its_last_reference_is_dead() {
+        let mut segment = Segment::new(1, FileId(1));
+        for (count, octets) in [(1, 80), (3, 400), (2, 1000)] {
+            segment.add_live(count, octets);
+        }
+        assert_eq!(segment.live_octets(), 1480);
+        let freed = [(2, 400, 0), (0, 80, 80), (1, 400, 0), (4, 1000, 0), (3, 400, 400)];
+        for (reference, octets, expected) in freed {
+            assert_eq!(segment.kill(reference, octets), Some(expected), "{reference}");
+        }
+        assert_eq!(segment.live_octets(), 1000);
+        assert!(segment.revive(2, 400) && segment.revive(1, 400) && !segment.revive(1, 400));
+        assert_eq!(segment.live_octets(), 1400);
     }
 
     #[test]
     fn parts_keep_a_segment_whose_references_are_dead() {
         let mut segment = Segment::new(1, FileId(1));
         segment.sealed_end = Some(100);
-        segment.pin();
+        segment.pin(500);
         assert!(!segment.is_done());
-        segment.unpin();
+        assert_eq!(segment.live_octets(), 500);
+        segment.unpin(500);
         assert!(segment.is_done());
+        assert_eq!(segment.live_octets(), 0);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::reclaim::Reclaim;
 use super::record::{self, DEFINITION_HEAD_BYTES, RECORD_HEADER_BYTES};
 use super::segment::Segment;
 use super::segments::Segments;
+use super::space::Space;
 use super::{FileId, IoFailure, LogCompletion, LogConfig, LogEffect, LogError, Memory, Position};
 use crate::now::Now;
 
@@ -43,6 +44,7 @@ pub struct Log<M: Memory> {
     pub(super) multiparts: Multiparts,
     pub(super) assemblies: Assemblies,
     pub(super) reclaim: Reclaim,
+    pub(super) space: Space,
     pub(super) reads: VecDeque<LogEffect<M::Buffer>>,
     pub(super) ticket: u64,
     /// Position behind the last record.
@@ -102,6 +104,7 @@ impl<M: Memory> Log<M> {
             batch: Batch::new(buffer, start, room, skip, reference),
             stamp: Stamp { log: opening.log, epoch: opening.epoch, durable: start, previous },
             reclaim: Reclaim::after_recovery(&segments),
+            space: Space::after_recovery(&segments),
             segments,
             commit: Commit::new(start, segment, config.writes_in_flight_max),
             files,

@@ -61,8 +61,14 @@ impl Backlog {
         self.body_bytes -= again.map_or(0, |slot| slot.body_bytes());
     }
 
-    /// `first..=last` are settled.
-    pub fn settled(&mut self, pool: &mut ChunkPool, first: Seq, last: Seq) {
+    /// `first..=last` are settled, as far as `is_meant` says so of what is known of them.
+    pub fn settled(
+        &mut self,
+        pool: &mut ChunkPool,
+        first: Seq,
+        last: Seq,
+        is_meant: impl Fn(&Slot) -> bool,
+    ) {
         let lanes = (first.0 >> LANE_SHIFT)..=(last.0 >> LANE_SHIFT);
         for lane in lanes {
             let from = first.max(Seq(lane << LANE_SHIFT));
@@ -73,8 +79,10 @@ impl Backlog {
             let mut gone_bytes = 0;
             let mut next = level.index.next_live(pool, from);
             while let Some((number, slot)) = next.filter(|(number, _)| *number <= to) {
-                level.index.kill(pool, number, State::Ready);
-                gone_bytes += slot.body_bytes();
+                if is_meant(&slot) {
+                    level.index.kill(pool, number, State::Ready);
+                    gone_bytes += slot.body_bytes();
+                }
                 next = level.index.next_live(pool, number + 1);
             }
             self.body_bytes -= gone_bytes;

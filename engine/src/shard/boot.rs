@@ -23,7 +23,7 @@ use crate::arena::Arena;
 use crate::ids::{QueueId, Seq, ShardId};
 use crate::log::{Address, Log, LogError, Memory, Recovered, Recovery, RecoveryRead, SegmentFile};
 use crate::now::Now;
-use crate::queue::{Backlog, Place, Queue, QueueSettings};
+use crate::queue::{Backlog, Place, Queue, QueueSettings, Slot};
 use crate::topology::{self, BindingTarget, Change, DefinitionError, EntityKey, Topology};
 
 /// A definition record found in the log.
@@ -109,7 +109,7 @@ impl<M: Memory> ShardBoot<M> {
         let ShardBoot { config, mut recovery, found, sorted } = self;
         let Findings { mut queues, mut backlogs, definitions: records, next_definition } = found;
         for record in records.values().map(|found| found.record) {
-            recovery.keep(record.address, record.reference);
+            recovery.keep(record.address, record.length, record.reference);
         }
         let mut newest_queue = QueueId(0);
         for change in definitions {
@@ -117,8 +117,8 @@ impl<M: Memory> ShardBoot<M> {
             newest_queue = newest_queue.max(put.id);
             if let Some(queue) = restore(&config, put, &mut backlogs, now) {
                 for (_, slot) in queue.messages() {
-                    if let Place::Log { address, reference, .. } = slot.place() {
-                        recovery.keep(Address(address), reference);
+                    if let Place::Log { address, length, reference } = slot.place() {
+                        recovery.keep(Address(address), length, reference);
                     }
                 }
                 queues.add(queue);
@@ -180,22 +180,27 @@ impl Findings {
                     backlog.found(pool, seq, place, body_bytes, expires_unix_ms);
                 }
             }
-            Recovered::Definition { address, reference, seq, payload, .. } => {
+            Recovered::Definition { address, length, reference, seq, payload } => {
                 self.next_definition = self.next_definition.max(seq.0 + 1);
-                let record = Record { seq, address, reference };
+                let record = Record { seq, address, length, reference };
                 let found = FoundDefinition { record, payload: payload.into() };
                 self.definitions.insert(seq, found);
             }
-            Recovered::Settled { queue: QueueId::DEFINITIONS, first, last } => {
+            Recovered::Settled { queue: QueueId::DEFINITIONS, first, last, among } => {
                 self.next_definition = self.next_definition.max(last.0 + 1);
-                let settled: Vec<Seq> =
-                    self.definitions.range(first..=last).map(|(seq, _)| *seq).collect();
+                let run = self.definitions.range(first..=last);
+                let meant = run.filter(|(_, found)| among.contains(&found.record.address));
+                let settled: Vec<Seq> = meant.map(|(seq, _)| *seq).collect();
                 for seq in settled {
                     self.definitions.remove(&seq);
                 }
             }
-            Recovered::Settled { queue, first, last } => {
-                self.backlogs.entry(queue).or_default().settled(pool, first, last);
+            Recovered::Settled { queue, first, last, among } => {
+                let is_meant = |slot: &Slot| match slot.place() {
+                    Place::Log { address, .. } => among.contains(&Address(address)),
+                    Place::Spilled { .. } | Place::Arena { .. } => false,
+                };
+                self.backlogs.entry(queue).or_default().settled(pool, first, last, is_meant);
             }
         }
     }

@@ -87,8 +87,8 @@ impl DeadMessage {
     pub(super) fn settling(&self) -> Option<Settling> {
         let (queue, seq) = (self.queue, self.seq);
         match self.slot.place() {
-            Place::Log { address, reference, .. } if self.survives_restart => {
-                Some(Settling { queue, seq, address: Address(address), reference })
+            Place::Log { address, length, reference } if self.survives_restart => {
+                Some(Settling { queue, seq, address: Address(address), length, reference })
             }
             Place::Log { .. } | Place::Spilled { .. } | Place::Arena { .. } => None,
         }

@@ -13,7 +13,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::ids::{QueueId, Seq};
-use crate::log::{Address, Log, Memory, Position};
+use crate::log::{Address, Log, Memory, Placed, Position, Settling};
 use crate::now::Now;
 use crate::table::{Table, Value};
 use crate::topology::{Change, DefinitionError, EntityKey};
@@ -28,6 +28,8 @@ const RESERVATION: &str = "queue_ids";
 pub(super) struct Record {
     pub(super) seq: Seq,
     pub(super) address: Address,
+    /// Octets of the record.
+    pub(super) length: u32,
     pub(super) reference: u32,
 }
 
@@ -128,7 +130,8 @@ impl Definitions {
         let seq = Seq(self.next_seq);
         self.next_seq += 1;
         let placed = log.append_definition(now, seq, payload);
-        (Record { seq, address: placed.address, reference: placed.reference }, placed.end)
+        let Placed { address, length, reference, end } = placed;
+        (Record { seq, address, length, reference }, end)
     }
 
     /// Writes what of these changes is to survive. Returns the position at which it does.
@@ -171,7 +174,11 @@ impl Definitions {
 
 /// Settles a definition's record.
 pub(super) fn settle<M: Memory>(now: Now, log: &mut Log<M>, record: Record) -> Position {
-    log.append_settle(now, QueueId::DEFINITIONS, record.seq, record.address, record.reference)
+    let Record { seq, address, length, reference } = record;
+    log.append_settle(
+        now,
+        Settling { queue: QueueId::DEFINITIONS, seq, address, length, reference },
+    )
 }
 
 #[cfg(test)]

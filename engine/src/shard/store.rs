@@ -2,7 +2,7 @@
 
 use crate::arena::{Arena, ArenaAddress};
 use crate::ids::{QueueId, Seq};
-use crate::log::{Address, Fetch, Log, Memory};
+use crate::log::{Address, Fetch, Log, Memory, Settling};
 use crate::now::Now;
 use crate::queue::{Place, Slot};
 
@@ -36,8 +36,9 @@ impl<M: Memory> Store<M> {
         slot: &Slot,
     ) {
         match slot.place() {
-            Place::Log { address, reference, .. } if survives_restart => {
-                self.log.append_settle(now, queue, seq, Address(address), reference);
+            Place::Log { address, length, reference } if survives_restart => {
+                let address = Address(address);
+                self.log.append_settle(now, Settling { queue, seq, address, length, reference });
             }
             Place::Log { .. } | Place::Spilled { .. } | Place::Arena { .. } => self.release(slot),
         }
@@ -46,8 +47,9 @@ impl<M: Memory> Store<M> {
     /// A message of a queue that no longer exists.
     pub(super) fn release(&mut self, slot: &Slot) {
         match slot.place() {
-            Place::Log { address, reference, .. } | Place::Spilled { address, reference, .. } => {
-                self.log.release(Address(address), reference);
+            Place::Log { address, length, reference }
+            | Place::Spilled { address, length, reference } => {
+                self.log.release(Address(address), length, reference);
             }
             Place::Arena { address } => self.arena.release(ArenaAddress(address)),
         }

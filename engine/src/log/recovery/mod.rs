@@ -15,6 +15,8 @@ mod scan;
 mod survey;
 mod walk;
 
+use std::ops::Range;
+
 use catalogue::{Catalogue, Newest};
 use evidence::Evidence;
 use liveness::LivenessReads;
@@ -23,7 +25,7 @@ use replay::{Planned, Replay};
 use survey::Survey;
 
 use super::files::Files;
-use super::format::{FileHeader, VERSION};
+use super::format::{aligned_record, FileHeader, VERSION};
 use super::geometry::Geometry;
 use super::parts::Multiparts;
 use super::record;
@@ -41,8 +43,8 @@ pub struct SegmentFile {
 }
 
 /// One thing recovery found, in log order. What is known to be dead for good is left out; a
-/// settle comes after the message that it settles, and applies to that one only: a queue whose
-/// messages were all forgotten may use a number again, and the later message is not meant.
+/// settle comes after the message that it settles, and applies to that one only. A message that
+/// comes again under the same number was copied, and the later place is the right one.
 #[derive(Debug)]
 pub enum Recovered<'a> {
     /// A message. One with several references may come in several pieces, each with a part of
@@ -64,11 +66,13 @@ pub enum Recovered<'a> {
         seq: Seq,
         payload: &'a [u8],
     },
-    /// `first..=last` of that queue are settled.
+    /// `first..=last` of that queue are settled, as far as their records lie at addresses `among`:
+    /// in one segment. What was copied elsewhere, before or after, is not meant.
     Settled {
         queue: QueueId,
         first: Seq,
         last: Seq,
+        among: Range<Address>,
     },
 }
 
@@ -271,17 +275,18 @@ impl<M: Memory> Recovery<M> {
         ))
     }
 
-    /// Marks a recovered reference as live. One that recovery did not tell of is left alone.
-    pub fn keep(&mut self, address: Address, reference: u32) {
+    /// Marks a recovered reference, of a record of `length` octets, as live. One that recovery did
+    /// not tell of is left alone.
+    pub fn keep(&mut self, address: Address, length: u32, reference: u32) {
         let Some(newest) = &self.newest else { return };
         let number = newest.geometry.segment_of_address(address);
         let Some(segment) = self.segments.get_mut(number) else { return };
-        if !segment.revive(reference) {
+        if !segment.revive(reference, aligned_record(length as usize) as u64) {
             return;
         }
-        for number in self.multiparts.revive(address).unwrap_or_default() {
+        for (number, octets) in self.multiparts.revive(address).unwrap_or_default() {
             if let Some(segment) = self.segments.get_mut(*number) {
-                segment.pin();
+                segment.pin(*octets);
             }
         }
     }

@@ -12,9 +12,9 @@ use super::{unknown_record, Recovered, RecoveryRead};
 use crate::ids::{QueueId, Seq};
 use crate::log::bitmap::Bitmap;
 use crate::log::block::Block;
-use crate::log::format::{FileHeader, BLOCK_HEADER_BYTES, SEGMENT_REFERENCES_MAX};
+use crate::log::format::{aligned_record, FileHeader, BLOCK_HEADER_BYTES, SEGMENT_REFERENCES_MAX};
 use crate::log::geometry::Geometry;
-use crate::log::parts::Multiparts;
+use crate::log::parts::{Multiparts, Pinned};
 use crate::log::record::{
     DefinitionView, LivenessView, Malformed, MessageView, PartEntry, PartView, Payload, Record,
     REFERENCE_BYTES,
@@ -197,7 +197,8 @@ impl Found {
                         segment.note_holder(holder);
                     }
                     let (queue, first, last) = (settle.queue, settle.first, settle.last());
-                    visit(Recovered::Settled { queue, first, last });
+                    let among = self.geometry.addresses(settle.segment);
+                    visit(Recovered::Settled { queue, first, last, among });
                 }
                 Record::Liveness(liveness) => self.liveness(address, length, liveness),
                 Record::Roster(_) | Record::Recycled(_) | Record::Mark | Record::Skipped => {}
@@ -222,6 +223,7 @@ impl Found {
             return Err(Malformed("more references than a segment can have"));
         }
         tail.add_dead(count);
+        tail.note_record(first, count);
         Ok(first)
     }
 
@@ -270,22 +272,20 @@ impl Found {
                 }
                 let content = message.references_in(&parts.content)?;
                 self.references.extend(content.iter().map(|entry| entry.get()));
-                let parts = entries.iter().map(|entry| entry.address());
-                self.multiparts.add(address, 0, self.segments_of(parts));
+                self.multiparts.add(address, 0, self.pinned_by(entries));
             }
         }
         self.visit_live(address, length, first, &message, visit);
         Ok(())
     }
 
-    /// The segments of the addresses that are there, each once.
-    fn segments_of(&self, addresses: impl Iterator<Item = Address>) -> Vec<u32> {
-        let mut numbers: Vec<u32> = addresses
-            .map(|address| self.geometry.segment_of_address(address))
-            .filter(|number| self.segments.get(*number).is_some())
-            .collect();
-        numbers.dedup();
-        numbers
+    /// The segments that those parts lie in, as far as they are there.
+    fn pinned_by(&self, parts: &[PartEntry]) -> Pinned {
+        let pinned = parts.iter().map(|part| {
+            let octets = aligned_record(part.length() as usize) as u64;
+            (self.geometry.segment_of_address(part.address()), octets)
+        });
+        pinned.filter(|(number, _)| self.segments.get(*number).is_some()).collect()
     }
 
     /// Tells of each stretch of references that are not known to be dead.

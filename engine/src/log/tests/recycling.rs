@@ -108,3 +108,35 @@ fn a_deleted_queues_messages_are_given_back_without_settles() {
     world.crash();
     assert!(world.held.is_empty());
 }
+
+/// With references that die in any order, parts, definitions and moves.
+#[test]
+fn octets_that_are_wanted_are_counted_alike_before_and_after_a_restart() {
+    let mut world = ready();
+    let queues = [Q, R, QueueId(3)];
+    for round in 0..300 {
+        let count = 1 + world.random.below(3);
+        let bytes = if round % 50 == 7 { 90_000 } else { world.random.below(2000) };
+        world.append(&queues[..count], bytes);
+        if round % 9 == 0 {
+            world.define(100);
+        }
+        for _ in 0..world.random.below(3) {
+            let unsettled = world.unsettled();
+            if !unsettled.is_empty() {
+                let key = unsettled[world.random.below(unsettled.len())];
+                world.settle(key);
+            }
+        }
+        if round % 40 == 39 {
+            world.settle_down();
+            let before = world.log.space();
+            world.crash();
+            assert_eq!(world.log.space().live_octets, before.live_octets);
+        }
+    }
+    for key in world.unsettled() {
+        world.settle(key);
+    }
+    assert_eq!(world.log.space().live_octets, 0);
+}

@@ -171,8 +171,8 @@ impl World {
             Some(key) => {
                 let held = self.held.get_mut(&key).expect("a message that is held");
                 let (queue, seq) = key;
-                let Held { address, reference, .. } = *held;
-                let from = Settling { queue, seq, address, reference };
+                let Held { address, length, reference, .. } = *held;
+                let from = Settling { queue, seq, address, length, reference };
                 let placed = self.log.append_move(self.now, &message, expires, &references, from);
                 let settled = self.log.end();
                 held.settled = Some(settled);
@@ -214,12 +214,14 @@ impl World {
 
     pub(super) fn settle(&mut self, (queue, seq): (QueueId, Seq)) {
         let held = self.held.get_mut(&(queue, seq)).expect("a message that is held");
+        let Held { address, length, reference, .. } = *held;
         if held.body.is_spilled {
-            self.log.release(held.address, held.reference);
+            self.log.release(address, length, reference);
             self.held.remove(&(queue, seq));
             return;
         }
-        let at = self.log.append_settle(self.now, queue, seq, held.address, held.reference);
+        let settled = Settling { queue, seq, address, length, reference };
+        let at = self.log.append_settle(self.now, settled);
         held.settled = Some(at);
     }
 
@@ -245,7 +247,7 @@ impl World {
         for key in doomed {
             if let Some(held) = self.held.remove(&key) {
                 if held.settled.is_none() {
-                    self.log.release(held.address, held.reference);
+                    self.log.release(held.address, held.length, held.reference);
                 }
             }
         }
@@ -353,8 +355,8 @@ impl World {
         let seen = read_back(&mut recovery, &self.disk)?;
         let live: Vec<_> =
             seen.iter().filter(|((queue, _), _)| !self.gone.contains(queue)).collect();
-        for (_, (address, _, reference, _)) in &live {
-            recovery.keep(*address, *reference);
+        for (_, (address, length, reference, _)) in &live {
+            recovery.keep(*address, *length, *reference);
         }
         self.torn_bytes = recovery.torn_bytes();
         self.log = recovery.finish(self.now)?;
@@ -419,9 +421,10 @@ pub(super) fn read_back(recovery: &mut Recovery<Vectors>, disk: &Disk) -> Result
                 let known = (address, length, reference, Some(payload.to_vec()));
                 seen.insert((QueueId::DEFINITIONS, seq), known);
             }
-            Recovered::Settled { queue, first, last } => {
-                let settled: Vec<_> =
-                    seen.range((queue, first)..=(queue, last)).map(|(key, _)| *key).collect();
+            Recovered::Settled { queue, first, last, among } => {
+                let run = seen.range((queue, first)..=(queue, last));
+                let meant = run.filter(|(_, (address, ..))| among.contains(address));
+                let settled: Vec<_> = meant.map(|(key, _)| *key).collect();
                 for key in settled {
                     seen.remove(&key);
                 }

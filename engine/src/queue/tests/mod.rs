@@ -163,11 +163,11 @@ fn recovered_backlog_is_what_was_found_and_not_settled() {
     for number in [4, 9, 1000, 70_000, 70_001] {
         backlog.found(&mut pool, Seq(number), place(number), 10, None);
     }
-    backlog.settled(&mut pool, Seq(5), Seq(1000));
+    backlog.settled(&mut pool, Seq(5), Seq(1000), |_| true);
     // Copied elsewhere since it was found first.
     backlog.found(&mut pool, Seq(70_000), place(5), 10, None);
     // Nothing is left of these but their settles.
-    backlog.settled(&mut pool, Seq(80_000), Seq(80_010));
+    backlog.settled(&mut pool, Seq(80_000), Seq(80_010), |_| true);
     let mut queue = Queue::recovered(QueueId(7), QueueSettings::default(), backlog, NOW_MS);
     assert_eq!(queue.counts(), Counts { ready: 3, ready_bytes: 30, ..Counts::default() });
     let held: Vec<(Seq, Place)> = queue.messages().map(|(seq, slot)| (seq, slot.place())).collect();

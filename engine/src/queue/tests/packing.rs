@@ -105,7 +105,7 @@ fn backlog_is_packed_while_it_is_read_back() {
     for number in 0..count {
         backlog.found(&mut pool, Seq(number), place(number), 10, None);
         if number % 10 == 9 && number > 5000 {
-            backlog.settled(&mut pool, Seq(number - 5000), Seq(number - 4992));
+            backlog.settled(&mut pool, Seq(number - 5000), Seq(number - 4992), |_| true);
         }
     }
     assert!(pool.bytes() < 1 << 20, "{} octets", pool.bytes());
