@@ -2,7 +2,7 @@
 //! connection, and in which words.
 
 use haremq_tests::broker::Broker;
-use haremq_tests::wire::client::PATIENCE;
+use haremq_tests::wire::client::{Login, PATIENCE};
 use haremq_tests::wire::frame::{BODY, HEADER, METHOD};
 use haremq_tests::wire::{method, Arguments, Client, Frame, Received};
 use std::time::Duration;
@@ -416,5 +416,33 @@ fn what_is_sent_behind_a_method_in_one_breath_is_taken_when_it_is_answered() {
         client.expect(1, method::BASIC_CONSUME_OK);
         let delivery = client.expect(1, method::BASIC_DELIVER);
         assert_eq!(client.content(&delivery).expect("its content").body, b"body");
+    }
+}
+
+/// A client that hears of its consumer's end before its queue.delete is answered may close the channel and then wait
+/// for an answer that cannot come any more. RabbitMQ's channel does nothing else while it deletes.
+#[test]
+fn a_deletion_is_answered_before_its_consumers_are_cancelled() {
+    let broker = Broker::start();
+    let capability = Arguments::new().shortstr("consumer_cancel_notify").raw(b"t\x01");
+    let capabilities =
+        Arguments::new().shortstr("capabilities").raw(b"F").longstr(capability.octets());
+    let client_properties = capabilities.octets().to_vec();
+    let (mut client, opened) =
+        Client::login_as(broker.amqp(), &Login { client_properties, ..Login::default() });
+    assert!(matches!(opened, Received::Frame(_)), "{opened}");
+    client.open_channel(1);
+    // Queues of every shard.
+    for number in 0..4 {
+        let queue = format!("deleted {number}");
+        client.declare_queue(1, &queue, 0);
+        client.consume(1, &queue, "one");
+        client.consume(1, &queue, "two");
+        let delete = Arguments::new().short(0).shortstr(&queue).octet(0);
+        client.call(1, method::QUEUE_DELETE, &delete, method::QUEUE_DELETE_OK);
+        let mut cancelled =
+            [(); 2].map(|()| client.expect(1, method::BASIC_CANCEL).arguments().shortstr());
+        cancelled.sort();
+        assert_eq!(cancelled, ["one", "two"]);
     }
 }

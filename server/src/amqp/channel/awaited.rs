@@ -39,8 +39,11 @@ pub(super) enum Awaited {
     Purged {
         name: Arc<str>,
     },
+    /// A queue's deletion. `cancelled`: tags of this channel's consumers that went with it; their
+    /// client is told after delete-ok.
     Deleted {
         name: Arc<str>,
+        cancelled: Vec<Arc<str>>,
     },
     Consuming {
         serial: u32,

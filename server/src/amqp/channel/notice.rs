@@ -1,5 +1,7 @@
 //! What shards tell a channel: answers to what it awaits, confirms, and what happens unasked.
 
+use std::sync::Arc;
+
 use haremq_engine::mail::Notice;
 use haremq_engine::queue::QueueError;
 use haremq_engine::topology::TopologyOutcome;
@@ -78,8 +80,33 @@ impl Channel {
                 return;
             }
         }
-        if cx.session.cancel_notify {
-            basic::cancel(cx.out(), number, &consumer.tag);
+        if !cx.session.cancel_notify {
+            return;
+        }
+        match &mut self.awaiting {
+            // RabbitMQ's channel is busy with the deletion and looks at nothing else before it has
+            // answered; there are clients that rely on that order.
+            Some(Awaiting { what: Awaited::Deleted { cancelled, .. }, .. }) => {
+                cancelled.push(consumer.tag.clone());
+            }
+            _ => basic::cancel(cx.out(), number, &consumer.tag),
+        }
+    }
+
+    /// The answer to queue.delete, and then what went with the queue.
+    fn deleted<B: Broker>(
+        &mut self,
+        nowait: bool,
+        messages: u64,
+        cancelled: &[Arc<str>],
+        cx: &mut Context<'_, B>,
+    ) {
+        let number = self.number();
+        if !nowait {
+            queue::delete_ok(cx.out(), number, messages);
+        }
+        for tag in cancelled {
+            basic::cancel(cx.out(), number, tag);
         }
     }
 
@@ -155,10 +182,8 @@ impl Channel {
                 return Ok(());
             }
             // Somebody else was faster (behaviour A79).
-            Awaited::Deleted { .. } if error == QueueError::NoQueue => {
-                if !nowait {
-                    queue::delete_ok(cx.out(), self.number(), 0);
-                }
+            Awaited::Deleted { cancelled, .. } if error == QueueError::NoQueue => {
+                self.deleted(nowait, 0, &cancelled, cx);
                 return Ok(());
             }
             Awaited::Consuming { serial } => match self.drop_consumer(serial, cx) {
@@ -167,7 +192,7 @@ impl Channel {
             },
             Awaited::Got { name, .. }
             | Awaited::Purged { name }
-            | Awaited::Deleted { name }
+            | Awaited::Deleted { name, .. }
             | Awaited::Counts { name, again: None } => name,
             what => {
                 self.awaiting = Some(Awaiting { method, nowait, what });
@@ -196,10 +221,8 @@ impl Channel {
                     queue::purge_ok(out, number, messages);
                 }
             }
-            (Awaited::Deleted { .. }, Notice::Deleted { messages, .. }) => {
-                if say {
-                    queue::delete_ok(out, number, messages);
-                }
+            (Awaited::Deleted { cancelled, .. }, Notice::Deleted { messages, .. }) => {
+                self.deleted(!say, messages, cancelled, cx);
             }
             (Awaited::Consuming { serial }, Notice::Consuming { .. }) => {
                 if let (true, Some(consumer)) = (say, self.consumers.get(*serial)) {

@@ -51,7 +51,7 @@ impl Channel {
             }
             Err(error) => return Err(error),
         };
-        let what = Awaited::Deleted { name: queue.name.clone() };
+        let what = Awaited::Deleted { name: queue.name.clone(), cancelled: Vec::new() };
         self.awaiting = Some(Awaiting { method: id, nowait: args.nowait, what });
         let delete = Command::Delete {
             queue: queue.id,
