@@ -2,7 +2,7 @@
 //! nothing. Everything is answered at once; what is published goes to all consumers of its queues.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use haremq::amqp::{Broker, Connection, ConnectionSettings};
 use haremq_engine::ids::{ConnectionId, QueueId, Seq, ShardId};
@@ -47,7 +47,7 @@ impl Answering {
 
     pub fn connection(&self) -> Connection {
         let address = "127.0.0.1:1".parse().expect("an address");
-        let settings = Rc::new(ConnectionSettings::default());
+        let settings = Arc::new(ConnectionSettings::default());
         Connection::new(settings, ConnectionId::new(SHARD, 1), SHARD, address, address, self.now)
     }
 

@@ -2,7 +2,7 @@
 //! shard to octets out. Nothing behind it: the broker here counts and forgets.
 
 use std::hint::black_box;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use criterion::{criterion_group, criterion_main, BatchSize, Criterion, Throughput};
 use haremq::amqp::{Broker, Connection, ConnectionSettings};
@@ -87,7 +87,7 @@ fn publish(size: usize) -> Vec<u8> {
 /// A connection with channel 1 open.
 fn open(broker: &mut Counter) -> Connection {
     let address = "127.0.0.1:1".parse().expect("an address");
-    let settings = Rc::new(ConnectionSettings::default());
+    let settings = Arc::new(ConnectionSettings::default());
     let id = ConnectionId::new(SHARD, 1);
     let mut connection = Connection::new(settings, id, SHARD, address, address, Now::default());
     let mut octets = b"AMQP\0\0\x09\x01".to_vec();

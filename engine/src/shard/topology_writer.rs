@@ -18,6 +18,9 @@ use crate::topology::{Change, Topology, TopologyError, TopologyOutcome, Topology
 
 pub(super) type Answer = (Requester, Result<TopologyOutcome, TopologyError>);
 
+/// So many queues more than the shard with the fewest may one have that a connection declares on.
+const UNEVENNESS: u64 = 1;
+
 #[derive(Debug)]
 struct Pending {
     from: Requester,
@@ -42,12 +45,18 @@ pub(super) struct TopologyWriter {
     spread: usize,
     /// Version that each shard has applied.
     applied: Vec<u64>,
-    /// For requests that come from no shard in particular.
-    next_owner: u16,
+    /// Queues of each shard.
+    queues: Vec<u64>,
 }
 
 impl TopologyWriter {
     pub(super) fn new(authority: Topology, definitions: Definitions, shards: u16) -> Self {
+        let mut queues = vec![0; usize::from(shards)];
+        for queue in authority.all_queues() {
+            if let Some(count) = queues.get_mut(usize::from(queue.owner.0)) {
+                *count += 1;
+            }
+        }
         TopologyWriter {
             authority,
             definitions,
@@ -55,7 +64,7 @@ impl TopologyWriter {
             pending: VecDeque::new(),
             spread: 0,
             applied: vec![0; usize::from(shards)],
-            next_owner: 0,
+            queues,
         }
     }
 
@@ -67,7 +76,7 @@ impl TopologyWriter {
         from: Requester,
         request: &TopologyRequest,
     ) {
-        let owner = self.owner_for(from);
+        let owner = self.owner_for(from, request);
         let id = self.definitions.next_queue();
         let decided = self.authority.decide(request, owner, id).and_then(|decision| {
             check_size(&decision.changes, log.definition_bytes_max())?;
@@ -86,6 +95,7 @@ impl TopologyWriter {
                         // Before the queue's own record, and before anything can name the id.
                         end = end.max(self.definitions.queue_given(now, log));
                     }
+                    self.count(change);
                     self.authority.apply(change);
                 }
                 end = end.max(self.definitions.write(now, log, &decision.changes));
@@ -95,19 +105,41 @@ impl TopologyWriter {
         self.pending.push_back(Pending { from, result, changes, version: self.version, end });
     }
 
-    /// The shard for a new queue. That of the connection which declares it: the one most likely
-    /// to use it, and then its messages never cross a ring. The acceptor spreads connections
-    /// over the shards, so this spreads queues as well. For everybody else: each shard in turn.
-    fn owner_for(&mut self, from: Requester) -> ShardId {
-        let shards = self.applied.len() as u16;
-        match from {
-            Requester::Channel(channel) if channel.connection.shard().0 < shards => {
-                channel.connection.shard()
-            }
-            _ => {
-                self.next_owner = (self.next_owner + 1) % shards;
-                ShardId(self.next_owner)
-            }
+    /// The shard for a new queue. A connection that works with one queue moves to it, and one
+    /// that declares many may serve others with them: so queues are spread evenly, and what is
+    /// left of choice goes to the shard of the connection. A queue that nobody else may use is
+    /// always there.
+    fn owner_for(&self, from: Requester, request: &TopologyRequest) -> ShardId {
+        let counts = || self.queues.iter().copied();
+        let least = counts().min().unwrap_or(0);
+        let at_least = ShardId(counts().position(|count| count == least).unwrap_or(0) as u16);
+        let Requester::Channel(channel) = from else { return at_least };
+        let home = channel.connection.shard();
+        let exclusive = matches!(
+            request,
+            TopologyRequest::DeclareQueue { exclusive_to: Some(owner), .. }
+                if *owner == channel.connection
+        );
+        match self.queues.get(usize::from(home.0)) {
+            Some(count) if exclusive || *count <= least + UNEVENNESS => home,
+            _ => at_least,
+        }
+    }
+
+    /// Keeps `queues`: to be called before the change is applied.
+    fn count(&mut self, change: &Change) {
+        let (id, put) = match change {
+            Change::PutQueue(queue) => (queue.id, Some(queue.owner)),
+            Change::DropQueue { id } => (*id, None),
+            _ => return,
+        };
+        let (owner, step) = match (put, self.authority.queue_by_id(id)) {
+            (Some(owner), None) => (owner, 1),
+            (None, Some(queue)) => (queue.owner, -1),
+            _ => return,
+        };
+        if let Some(count) = self.queues.get_mut(usize::from(owner.0)) {
+            *count = count.saturating_add_signed(step);
         }
     }
 

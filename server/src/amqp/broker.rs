@@ -28,6 +28,10 @@ pub trait Broker {
     fn command(&mut self, shard: ShardId, command: Command);
     /// To the topology writer.
     fn request(&mut self, from: Requester, request: TopologyRequest);
+    /// Whether a connection that works for that shard alone should be taken there.
+    fn may_move_to(&self, _shard: ShardId) -> bool {
+        false
+    }
     /// True while memory or disk is short: a connection that publishes is to be blocked.
     fn publishers_blocked(&self) -> Option<&'static str> {
         None

@@ -9,6 +9,7 @@ mod broker;
 mod channel;
 mod codec;
 mod connection;
+mod drift;
 mod error;
 mod method;
 mod output;

@@ -1,6 +1,5 @@
 //! What all channels of a connection share: who is logged in where, what may be done, the output.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,6 +10,7 @@ use haremq_engine::mail::{Command, Outcome};
 use haremq_engine::topology::{Queue, TopologyError};
 
 use super::broker::Broker;
+use super::drift::Drift;
 use super::error::ProtocolError;
 use super::output::Output;
 use super::settings::ConnectionSettings;
@@ -31,7 +31,7 @@ pub(crate) struct Orphan {
 
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) settings: Rc<ConnectionSettings>,
+    pub(crate) settings: Arc<ConnectionSettings>,
     pub(crate) id: ConnectionId,
     pub(crate) user: Arc<str>,
     pub(crate) tags: Vec<Arc<str>>,
@@ -45,6 +45,8 @@ pub(crate) struct Session {
     /// Channels with confirms to be sent at the end of the turn.
     pub(crate) confirming: Vec<u16>,
     pub(crate) orphans: Vec<Orphan>,
+    /// Where its messages go.
+    pub(crate) drift: Drift,
     /// Shards that hold consumers of this connection, or answer its gets.
     pub(crate) asked: Vec<ShardId>,
     /// It has asked for a queue that dies with it.
@@ -57,7 +59,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(settings: Rc<ConnectionSettings>, id: ConnectionId) -> Self {
+    pub(crate) fn new(settings: Arc<ConnectionSettings>, id: ConnectionId) -> Self {
         Session {
             settings,
             id,
@@ -70,6 +72,7 @@ impl Session {
             blocked_notify: false,
             confirming: Vec::new(),
             orphans: Vec::new(),
+            drift: Drift::new(id.shard()),
             asked: Vec::new(),
             owns_queues: false,
             access: None,

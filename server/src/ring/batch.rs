@@ -1,8 +1,13 @@
 //! What crosses a ring at once: everything one shard had for another in one turn, in order.
 
+use std::any::Any;
+
 use haremq_engine::ids::{ChannelKey, QueueId, Seq};
 use haremq_engine::mail::{Command, Delivery, DeliveryTo, Notice, PeerMail, Publish};
 use haremq_engine::message::MessageRef;
+
+/// Something of the runtime's own, which travels in order with all other mail.
+pub type Parcel = Box<dyn Any + Send>;
 
 /// One item of a batch, as it is read. Borrowed kinds borrow from the batch.
 #[derive(Debug)]
@@ -12,6 +17,7 @@ pub enum Mail<'a> {
     Command(Command),
     Notice(Notice),
     Peer(PeerMail),
+    Parcel(Parcel),
 }
 
 /// The order of kinds; the items themselves lie in one vector per kind, so that the two hot ones
@@ -23,6 +29,7 @@ enum Kind {
     Command,
     Notice,
     Peer,
+    Parcel,
 }
 
 /// A message whose octets lie in the batch, one string behind the other.
@@ -66,6 +73,7 @@ pub struct RingBatch {
     commands: Vec<Command>,
     notices: Vec<Notice>,
     peers: Vec<PeerMail>,
+    parcels: Vec<Parcel>,
 }
 
 /// Octets of memory that a batch keeps when it is emptied for reuse.
@@ -125,6 +133,11 @@ impl RingBatch {
         self.kinds.push(Kind::Peer);
     }
 
+    pub fn parcel(&mut self, parcel: Parcel) {
+        self.parcels.push(parcel);
+        self.kinds.push(Kind::Parcel);
+    }
+
     /// Hands every item to `visit`, in the order they were put in, and leaves the batch empty.
     pub fn drain(&mut self, mut visit: impl FnMut(Mail<'_>)) {
         let mut publishes = self.publishes.drain(..);
@@ -132,6 +145,7 @@ impl RingBatch {
         let mut commands = self.commands.drain(..);
         let mut notices = self.notices.drain(..);
         let mut peers = self.peers.drain(..);
+        let mut parcels = self.parcels.drain(..);
         for kind in self.kinds.drain(..) {
             let mail = match kind {
                 Kind::Publish => publishes.next().map(|packed| {
@@ -150,6 +164,7 @@ impl RingBatch {
                 Kind::Command => commands.next().map(Mail::Command),
                 Kind::Notice => notices.next().map(Mail::Notice),
                 Kind::Peer => peers.next().map(Mail::Peer),
+                Kind::Parcel => parcels.next().map(Mail::Parcel),
             };
             visit(mail.expect("a batch has an item for each kind it lists"));
         }

@@ -89,6 +89,12 @@ impl LaneSender {
         self.waiting.len()
     }
 
+    /// The peer has taken every batch out of the ring. It reads a batch through before it does
+    /// anything else.
+    pub(super) fn is_read(&self) -> bool {
+        self.full.slots() == RING_SLOTS
+    }
+
     /// Whether [`LaneSender::send`] would get something through.
     pub(super) fn can_send(&self) -> bool {
         !self.waiting.is_empty() && self.full.slots() > 0

@@ -18,7 +18,7 @@ mod doorbell;
 mod lane;
 mod port;
 
-pub use batch::{Mail, RingBatch};
+pub use batch::{Mail, Parcel, RingBatch};
 pub use doorbell::Doorbell;
 pub use port::{mesh, Port};
 

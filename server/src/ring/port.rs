@@ -140,6 +140,14 @@ impl Port {
         self.dirty.is_empty()
     }
 
+    /// True if every shard but `shard` has read all that this one has ever sent to it.
+    pub fn is_heard_by_all_but(&self, shard: ShardId) -> bool {
+        let others = self.peers.iter().enumerate().filter(|(at, _)| *at != usize::from(shard.0));
+        others
+            .filter_map(|(_, peer)| peer.as_ref())
+            .all(|peer| peer.open.is_empty() && peer.to.waiting() == 0 && peer.to.is_read())
+    }
+
     /// Whether there is something to receive, or room again for what waits.
     pub fn has_work(&self) -> bool {
         self.peers.iter().flatten().any(|peer| !peer.from.is_empty() || peer.to.can_send())

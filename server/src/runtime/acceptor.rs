@@ -3,7 +3,6 @@
 use std::io;
 use std::net::TcpStream;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use glommio::io::PollableFd;
@@ -11,7 +10,7 @@ use glommio::io::PollableFd;
 use super::connection::serve;
 use super::mailbox::Letter;
 use super::preflight::Listening;
-use super::shard::{Common, ShardRuntime};
+use super::shard::ShardRuntime;
 
 /// How long no connections are taken when the process has run out of something.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -57,16 +56,11 @@ fn is_the_clients_affair(error: &io::Error) -> bool {
 /// To the shard with the fewest connections.
 fn hand_over(runtime: &Rc<ShardRuntime>, socket: TcpStream) {
     let common = &runtime.common;
-    let shard = least_loaded(common);
-    common.loads[shard].fetch_add(1, Ordering::Relaxed);
-    if shard == usize::from(runtime.shard.0) {
+    let shard = common.loads.least();
+    common.loads.begin(shard);
+    if shard == runtime.shard {
         serve(runtime, socket);
-    } else if common.mailboxes[shard].post(Letter::Accepted(socket)).is_err() {
-        common.loads[shard].fetch_sub(1, Ordering::Relaxed);
+    } else if common.mailboxes[usize::from(shard.0)].post(Letter::Accepted(socket)).is_err() {
+        common.loads.end(shard);
     }
-}
-
-fn least_loaded(common: &Common) -> usize {
-    let load = |shard: &usize| common.loads[*shard].load(Ordering::Relaxed);
-    (0..common.loads.len()).min_by_key(load).unwrap_or(0)
 }

@@ -100,7 +100,7 @@ async fn serve(plan: Plan) -> Result<(), StartError> {
     let (queues, messages) = shard.all_queue_stats().iter().fold((0, 0), |(queues, sum), stats| {
         (queues + 1, sum + stats.messages_ready + stats.messages_unacknowledged)
     });
-    let host = Host::new(shard, plan.port, plan.clock, plan.common.alarms.clone());
+    let host = Host::new(shard, plan.port, plan.clock, &plan.common);
     let Plan { shard, common, settings, events, .. } = plan;
     let runtime = Rc::new(ShardRuntime::new(host, segments, common, settings, events));
     // What recovery has left to do, such as preparing the first segment.

@@ -11,7 +11,8 @@ use crate::amqp::Connection;
 /// One connection. Shared within a shard by the task of its socket and the shard's host.
 pub(super) struct ConnectionCell {
     pub(super) id: ConnectionId,
-    connection: RefCell<Connection>,
+    /// `None`: it has gone to another shard.
+    connection: RefCell<Option<Connection>>,
     waker: RefCell<Option<Waker>>,
     /// In the host's list of connections that wait for `end_of_turn`.
     pub(super) touched: Cell<bool>,
@@ -27,7 +28,7 @@ impl ConnectionCell {
     pub(super) fn new(id: ConnectionId, connection: Connection) -> Self {
         ConnectionCell {
             id,
-            connection: RefCell::new(connection),
+            connection: RefCell::new(Some(connection)),
             waker: RefCell::new(None),
             touched: Cell::new(false),
             roused: Cell::new(false),
@@ -36,7 +37,7 @@ impl ConnectionCell {
         }
     }
 
-    /// Calls into the connection. `None` if it is broken, or breaks: a panic ends one connection,
+    /// Calls into the connection. `None` if it is not here any more, is broken, or breaks: a panic ends one connection,
     /// not the shard. (A panic of the shard under the call does end the process, see
     /// [`super::abort`].)
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut Connection) -> T) -> Option<T> {
@@ -44,13 +45,19 @@ impl ConnectionCell {
             return None;
         }
         let mut connection = self.connection.borrow_mut();
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut connection)));
+        let connection = connection.as_mut()?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(connection)));
         if outcome.is_err() {
             tracing::error!(connection = ?self.id, "internal error, the connection is closed");
             self.broken.set(true);
             self.wake();
         }
         outcome.ok()
+    }
+
+    /// Takes the connection out, for another shard.
+    pub(super) fn take(&self) -> Option<Connection> {
+        self.connection.borrow_mut().take()
     }
 
     pub(super) fn is_broken(&self) -> bool {

@@ -6,21 +6,20 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::Shutdown;
-use std::pin::Pin;
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use futures_lite::{AsyncRead, AsyncWrite};
-use glommio::net::TcpStream;
 use haremq_engine::ids::{ConnectionId, ShardId};
 use haremq_engine::mail::Command;
 use haremq_engine::topology::TopologyRequest;
 
 use super::budget::Budget;
 use super::cell::ConnectionCell;
-use super::reset;
+use super::mail::SHUTDOWN_REASON;
 use super::shard::ShardRuntime;
+use super::socket::Socket;
+use super::transfer::Transfer;
 use crate::amqp::Connection;
 
 /// Input kept for a connection that does not take it now, beyond which its socket is not read.
@@ -32,16 +31,19 @@ const CARRY_KEPT: usize = 4 << 10;
 enum Step {
     /// The reactor is to have a look; go on afterwards.
     Pause,
+    /// The connection is to live on that shard from now on.
+    Leave(ShardId),
     /// All has been said.
     Finished,
     /// The socket is closed or broken, or the connection must not go on.
     Gone,
 }
 
-struct Socket {
+/// The state of one task.
+struct Client {
     runtime: Rc<ShardRuntime>,
     cell: Rc<ConnectionCell>,
-    stream: TcpStream,
+    socket: Socket,
     /// Octets read and not yet consumed.
     carry: Vec<u8>,
     /// `carry` was refused for another reason than being incomplete.
@@ -49,15 +51,18 @@ struct Socket {
 }
 
 /// Serves an accepted socket until its end. The shard's load counts it already.
-pub(super) fn serve(runtime: &Rc<ShardRuntime>, socket: std::net::TcpStream) {
-    let addresses = socket.peer_addr().and_then(|peer| Ok((peer, socket.local_addr()?)));
-    // Nagle's algorithm would hold back the end of every turn.
-    let prepared = socket.set_nodelay(true).and(addresses);
-    let (peer, local) = match prepared {
-        Ok(addresses) if !runtime.is_stopping() => addresses,
+pub(super) fn serve(runtime: &Rc<ShardRuntime>, stream: TcpStream) {
+    let prepared = || -> io::Result<_> {
+        // Nagle's algorithm would hold back the end of every turn.
+        stream.set_nodelay(true)?;
+        let addresses = (stream.peer_addr()?, stream.local_addr()?);
+        Ok((addresses, Socket::new(stream)?))
+    };
+    let ((peer, local), socket) = match prepared() {
+        Ok(prepared) if !runtime.is_stopping() => prepared,
         _ => return runtime.connection_ended(),
     };
-    let id = runtime.next_connection();
+    let id = runtime.next_connection(runtime.shard);
     let cell = {
         let mut host = runtime.host.borrow_mut();
         host.begin();
@@ -65,35 +70,61 @@ pub(super) fn serve(runtime: &Rc<ShardRuntime>, socket: std::net::TcpStream) {
         let now = host.world.now;
         let shard = host.world.shard();
         let connection = Connection::new(settings, id, shard, peer, local, now);
-        let cell = Rc::new(ConnectionCell::new(id, connection));
-        host.world.connections.insert(id, cell.clone());
-        cell
+        host.world.adopt(id, connection)
     };
-    let stream = TcpStream::from(socket2::Socket::from(socket));
     let runtime = runtime.clone();
-    let socket = Socket { runtime, cell, stream, carry: Vec::new(), stalled: false };
-    glommio::spawn_local(socket.run()).detach();
+    let client = Client { runtime, cell, socket, carry: Vec::new(), stalled: false };
+    glommio::spawn_local(client.run()).detach();
 }
 
-impl Socket {
+/// Goes on with a connection that has come from another shard. This shard's load counts it
+/// already.
+pub(super) fn go_on(runtime: &Rc<ShardRuntime>, transfer: Transfer) {
+    let Transfer { id, connection, socket, carry } = transfer;
+    let cell = runtime.turn(None, |host| {
+        let cell = host.world.adopt(id, connection);
+        if runtime.is_stopping() {
+            let mut view = host.view();
+            cell.with(|connection| connection.shutdown(SHUTDOWN_REASON, &mut view));
+        }
+        host.world.touch(&cell);
+        cell
+    });
+    match Socket::new(socket) {
+        Ok(socket) => {
+            // What came along is looked at before anything is read.
+            let stalled = !carry.is_empty();
+            let client = Client { runtime: runtime.clone(), cell, socket, carry, stalled };
+            glommio::spawn_local(client.run()).detach();
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection is lost on its way to another shard");
+            disconnected(runtime, &cell);
+            runtime.connection_ended();
+        }
+    }
+}
+
+impl Client {
     async fn run(mut self) {
         let end = loop {
             match poll_fn(|cx| self.poll(cx)).await {
                 Step::Pause => Budget::pause().await,
+                Step::Leave(shard) => return self.leave(shard),
                 end => break end,
             }
         };
         let reset = self.cell.with(|connection| connection.should_reset()).unwrap_or(false);
-        self.disconnected();
+        disconnected(&self.runtime, &self.cell);
         if reset {
-            reset::reset(&self.stream);
+            self.socket.reset();
         } else if matches!(end, Step::Finished) {
             // Say that this is the end, and take what lies in the receive buffer: closing over
             // unread octets would be a reset, which can overtake our last words.
-            let _ = self.stream.shutdown(Shutdown::Write).await;
+            self.socket.shut_down();
             poll_fn(|cx| self.discard(cx)).await;
         }
-        drop(self.stream);
+        drop(self.socket);
         self.runtime.connection_ended();
     }
 
@@ -115,6 +146,9 @@ impl Socket {
             if self.cell.with(over).unwrap_or(true) {
                 return Poll::Ready(Step::Finished);
             }
+            if let Some(step) = self.look_whether_leaving() {
+                return Poll::Ready(step);
+            }
             let took = match self.take_input(cx) {
                 Ok(took) => took,
                 Err(_) => return Poll::Ready(Step::Gone),
@@ -130,10 +164,10 @@ impl Socket {
 
     /// One write of all output there is. True if anything left.
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let Socket { cell, stream, runtime, .. } = self;
+        let Client { cell, socket, runtime, .. } = self;
         let attempt = cell.with(|connection| match connection.output() {
             [] => None,
-            output => Some(Pin::new(stream).poll_write(cx, output)),
+            output => Some(socket.poll_write(cx, output)),
         });
         match attempt.flatten() {
             None | Some(Poll::Pending) => Ok(false),
@@ -177,7 +211,7 @@ impl Socket {
         }
         let mut buffer = self.runtime.take_read_buffer();
         let kept = self.carry.len();
-        let outcome = match Pin::new(&mut self.stream).poll_read(cx, &mut buffer[kept..]) {
+        let outcome = match self.socket.poll_read(cx, &mut buffer[kept..]) {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(0)) => Err(io::ErrorKind::UnexpectedEof.into()),
             Poll::Ready(Ok(octets)) => {
@@ -215,24 +249,59 @@ impl Socket {
         self.stalled = !rest.is_empty() && !wants;
     }
 
-    /// The shard forgets the connection.
-    fn disconnected(&mut self) {
-        let cell = &self.cell;
-        self.runtime.turn(Some(cell.id), |host| {
+    /// Whether the connection is to go to another shard, and can.
+    fn look_whether_leaving(&self) -> Option<Step> {
+        let destination = |connection: &mut Connection| {
+            connection.destination().filter(|_| connection.is_portable())
+        };
+        let shard = self.cell.with(destination).flatten()?;
+        if self.runtime.is_stopping() {
+            self.cell.with(Connection::stay);
+            return None;
+        }
+        // What it has said to third shards must be there before it can say more from elsewhere.
+        match self.runtime.host.borrow().world.port.is_heard_by_all_but(shard) {
+            true => Some(Step::Leave(shard)),
+            false => Some(Step::Pause),
+        }
+    }
+
+    /// Sends the connection to another shard, with its socket and the octets it has not taken.
+    fn leave(self, shard: ShardId) {
+        let Client { runtime, cell, socket, carry, .. } = self;
+        let id = runtime.next_connection(shard);
+        runtime.common.loads.begin(shard);
+        runtime.turn(None, |host| {
             let mut view = host.view();
-            if cell.with(|connection| connection.disconnected(&mut view)).is_none() {
-                forget(host, cell.id, self.runtime.shards());
-            }
+            let left = cell.with(|connection| connection.leave(id, &mut view));
             host.world.remove(cell.id);
+            let Some(connection) = left.and_then(|()| cell.take()) else {
+                runtime.common.loads.end(shard);
+                return forget(host, cell.id, runtime.shards());
+            };
+            let transfer = Transfer { id, connection, socket: socket.into_stream(), carry };
+            host.world.port.batch(shard).parcel(transfer.pack());
         });
+        runtime.connection_ended();
     }
 
     fn discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut buffer = self.runtime.take_read_buffer();
-        let _ = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
+        let _ = self.socket.poll_read(cx, &mut buffer);
         self.runtime.return_read_buffer(buffer);
         Poll::Ready(())
     }
+}
+
+/// The shard forgets the connection.
+fn disconnected(runtime: &Rc<ShardRuntime>, cell: &ConnectionCell) {
+    runtime.turn(Some(cell.id), |host| {
+        let mut view = host.view();
+        if cell.with(|connection| connection.disconnected(&mut view)).is_none() {
+            forget(host, cell.id, runtime.shards());
+        }
+        host.world.remove(cell.id);
+    });
 }
 
 /// For a connection whose own state cannot be trusted any more: its consumers and exclusive

@@ -6,7 +6,6 @@
 //! been long enough; then the rings are flushed and the tasks that have something to write woken.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use glommio::io::DmaBuffer;
@@ -17,10 +16,11 @@ use haremq_engine::shard::Effect;
 use haremq_engine::topology::TopologyRequest;
 
 use super::abort;
-use super::alarms::Alarms;
 use super::cell::ConnectionCell;
 use super::clock::Clock;
 use super::desk::Desk;
+use super::shard::Common;
+use super::transfer::Transfer;
 use super::world::{EngineShard, View, World};
 use crate::ring::{Mail, Port, RingBatch};
 
@@ -41,16 +41,19 @@ pub(super) struct Host {
     roused: Vec<Rc<ConnectionCell>>,
     /// Would read if there were room.
     starved: Vec<Rc<ConnectionCell>>,
+    /// Connections that have come from other shards, to be served.
+    arrivals: Vec<Transfer>,
     /// The last turn ended before its work did.
     unfinished: bool,
     next_scan_us: u64,
 }
 
 impl Host {
-    pub(super) fn new(shard: EngineShard, port: Port, clock: Clock, alarms: Arc<Alarms>) -> Self {
+    pub(super) fn new(shard: EngineShard, port: Port, clock: Clock, common: &Common) -> Self {
         Host {
             desk: Desk::new(port.shard()),
-            world: World::new(clock.now(), port, alarms),
+            world: World::new(clock.now(), port, common.alarms.clone(), common.loads.clone()),
+            arrivals: Vec::new(),
             shard,
             clock,
             log_effects: Vec::new(),
@@ -221,7 +224,13 @@ impl Host {
             Mail::Command(command) => self.command(command),
             Mail::Notice(notice) => self.notice(notice),
             Mail::Peer(mail) => self.peer(mail),
+            Mail::Parcel(parcel) => self.arrivals.push(Transfer::unpack(parcel)),
         });
+    }
+
+    /// Connections to be served from now on.
+    pub(super) fn take_arrivals(&mut self) -> Vec<Transfer> {
+        std::mem::take(&mut self.arrivals)
     }
 
     pub(super) fn command(&mut self, command: Command) {

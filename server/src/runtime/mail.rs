@@ -8,7 +8,7 @@ use glommio::Task;
 
 use super::acceptor::accept;
 use super::budget::Budget;
-use super::connection::serve;
+use super::connection::{go_on, serve};
 use super::mailbox::Letter;
 use super::requests;
 use super::shard::ShardRuntime;
@@ -21,7 +21,7 @@ const GOODBYE_MAX: Duration = Duration::from_secs(3);
 /// How often a stopping shard looks whether it is done.
 const STOP_POLL: Duration = Duration::from_millis(2);
 /// What clients are told (behaviour A28).
-const SHUTDOWN_REASON: &str = "broker forced connection closure with reason 'shutdown'";
+pub(super) const SHUTDOWN_REASON: &str = "broker forced connection closure with reason 'shutdown'";
 
 /// Runs until the shard is told to end.
 pub(super) async fn run(runtime: Rc<ShardRuntime>) {
@@ -38,13 +38,17 @@ pub(super) async fn run(runtime: Rc<ShardRuntime>) {
             }
             open(&runtime, letter, &mut acceptors);
         }
-        runtime.turn(None, |host| {
+        let arrivals = runtime.turn(None, |host| {
             for _ in 0..BATCHES_PER_TURN {
                 let Some((from, mut batch)) = host.world.port.receive() else { break };
                 host.receive_batch(from, &mut batch);
                 host.world.port.give_back(from, batch);
             }
+            host.take_arrivals()
         });
+        for transfer in arrivals {
+            go_on(&runtime, transfer);
+        }
         if runtime.budget.is_spent() {
             Budget::pause().await;
         }

@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use super::alarms::Alarms;
 use super::budget::Budget;
 use super::doze::Doze;
 use super::host::Host;
+use super::loads::Loads;
 use super::mailbox::Mailbox;
 use super::segments::Segments;
 use super::stage::Event;
@@ -32,8 +33,7 @@ const CARRY_OCTETS: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct Common {
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
-    /// Connections of each shard, including those on their way to it.
-    pub(super) loads: Vec<AtomicUsize>,
+    pub(super) loads: Arc<Loads>,
     pub(super) alarms: Arc<Alarms>,
     /// Octets of memory that messages may take in each shard.
     pub(super) memory_max_bytes: usize,
@@ -46,7 +46,7 @@ pub(super) struct ShardRuntime {
     pub(super) host: RefCell<Host>,
     pub(super) segments: Segments,
     pub(super) common: Arc<Common>,
-    pub(super) settings: Rc<ConnectionSettings>,
+    pub(super) settings: Arc<ConnectionSettings>,
     pub(super) budget: Budget,
     events: Sender<(ShardId, Event)>,
     read_buffer: Cell<Option<Box<[u8]>>>,
@@ -72,7 +72,7 @@ impl ShardRuntime {
             host: RefCell::new(host),
             segments,
             common,
-            settings: Rc::new(settings),
+            settings: Arc::new(settings),
             budget: Budget::new(),
             events,
             read_buffer: Cell::new(None),
@@ -136,14 +136,14 @@ impl ShardRuntime {
         std::process::exit(1);
     }
 
-    /// A new connection's id.
-    pub(super) fn next_connection(&self) -> ConnectionId {
-        ConnectionId::new(self.shard, self.common.serial.fetch_add(1, Ordering::Relaxed) + 1)
+    /// An id for a connection that is to live on `shard`.
+    pub(super) fn next_connection(&self, shard: ShardId) -> ConnectionId {
+        ConnectionId::new(shard, self.common.serial.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// To be called once for every connection handed to this shard.
     pub(super) fn connection_ended(&self) {
-        self.common.loads[usize::from(self.shard.0)].fetch_sub(1, Ordering::Relaxed);
+        self.common.loads.end(self.shard);
     }
 
     /// The buffer for one read: to be given back within the same poll.

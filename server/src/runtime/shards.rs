@@ -1,6 +1,6 @@
 //! All shards, as the main thread sees them: started together, moved from stage to stage together.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,6 +13,7 @@ use haremq_engine::topology::Change;
 use super::alarms::Alarms;
 use super::boot::{spawn, Plan};
 use super::clock::Clock;
+use super::loads::Loads;
 use super::mailbox::{Letter, Mailbox};
 use super::preflight::DataDir;
 use super::shard::Common;
@@ -61,7 +62,7 @@ impl Shards {
         let mailboxes = ports.iter().map(|port| Arc::new(Mailbox::new(port.bell().clone())));
         let common = Arc::new(Common {
             mailboxes: mailboxes.collect(),
-            loads: ports.iter().map(|_| AtomicUsize::new(0)).collect(),
+            loads: Arc::new(Loads::new(ports.len())),
             serial: AtomicU64::new(0),
             memory_max_bytes: shard_memory(watermarks, data_dir.shards()),
             alarms: Arc::new(Alarms::new(

@@ -14,9 +14,10 @@ use rustc_hash::FxHashMap;
 use super::abort;
 use super::alarms::Alarms;
 use super::cell::ConnectionCell;
+use super::loads::Loads;
 use super::memory::DmaMemory;
 use super::random::Random;
-use crate::amqp::Broker;
+use crate::amqp::{Broker, Connection};
 use crate::ring::Port;
 
 pub(super) type EngineShard = Shard<DmaMemory>;
@@ -26,6 +27,7 @@ pub(super) struct World {
     pub(super) port: Port,
     pub(super) connections: FxHashMap<ConnectionId, Rc<ConnectionCell>>,
     pub(super) alarms: Arc<Alarms>,
+    loads: Arc<Loads>,
     random: Random,
     /// The connection found last: deliveries come in runs.
     last: Option<Rc<ConnectionCell>>,
@@ -39,11 +41,12 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(now: Now, port: Port, alarms: Arc<Alarms>) -> Self {
+    pub(super) fn new(now: Now, port: Port, alarms: Arc<Alarms>, loads: Arc<Loads>) -> Self {
         World {
             now,
             port,
             alarms,
+            loads,
             connections: FxHashMap::default(),
             random: Random::new(),
             last: None,
@@ -55,6 +58,13 @@ impl World {
 
     pub(super) fn shard(&self) -> ShardId {
         self.port.shard()
+    }
+
+    /// The connection lives here from now on.
+    pub(super) fn adopt(&mut self, id: ConnectionId, connection: Connection) -> Rc<ConnectionCell> {
+        let cell = Rc::new(ConnectionCell::new(id, connection));
+        self.connections.insert(id, cell.clone());
+        cell
     }
 
     pub(super) fn remove(&mut self, id: ConnectionId) {
@@ -180,6 +190,10 @@ impl Broker for View<'_> {
         } else {
             self.world.port.batch(shard).command(command);
         }
+    }
+
+    fn may_move_to(&self, shard: ShardId) -> bool {
+        self.world.loads.allow_move(self.world.shard(), shard)
     }
 
     #[inline]

@@ -281,13 +281,35 @@ impl Client {
         properties: &[u8],
         body: &[u8],
     ) -> std::io::Result<()> {
+        self.try_send(&Client::publish_octets(channel, exchange, key, properties, body))
+    }
+
+    /// What `publish` sends.
+    pub fn publish_octets(
+        channel: u16,
+        exchange: &str,
+        key: &str,
+        properties: &[u8],
+        body: &[u8],
+    ) -> Vec<u8> {
         let arguments = Arguments::new().short(0).shortstr(exchange).shortstr(key).octet(0);
         let mut octets = Frame::method(channel, method::BASIC_PUBLISH, &arguments).encode();
         octets.extend(Frame::content_header(channel, body.len() as u64, properties).encode());
         for part in body.chunks(131_072 - 8) {
             octets.extend(Frame::body(channel, part).encode());
         }
-        self.try_send(&octets)
+        octets
+    }
+
+    /// Takes confirms until all publishes up to `last` are confirmed.
+    pub fn await_confirms(&mut self, channel: u16, last: u64) {
+        let mut confirmed = 0;
+        while confirmed < last {
+            let tag = self.expect(channel, method::BASIC_ACK).arguments().longlong();
+            assert!(tag > confirmed, "confirms come in order: {tag} after {confirmed}");
+            confirmed = tag;
+        }
+        assert_eq!(confirmed, last, "nothing is confirmed that was not published");
     }
 
     /// Takes the content that follows `delivery`, a basic.deliver or basic.get-ok; None if the connection ends.

@@ -119,6 +119,24 @@ impl Channel {
         self.awaiting.is_some()
     }
 
+    /// No shard holds anything for it: no consumer, no delivery that is not settled.
+    pub(crate) fn is_unattached(&self) -> bool {
+        self.consumers.len() == 0
+            && self.unacked.waiting() == 0
+            && self.unacked.held() == 0
+            && self.reply_to.is_none()
+    }
+
+    /// Everything that it has asked or published has been answered, and the client told.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.awaiting.is_none() && self.publisher.confirms.outstanding() == 0 && !self.confirming
+    }
+
+    /// Its connection is known by another name from now on.
+    pub(crate) fn belongs_to(&mut self, connection: ConnectionId) {
+        self.key.connection = connection;
+    }
+
     /// Carries out a method. Not for channel.open and close, nor for basic.publish, which has
     /// content.
     pub(crate) fn method<B: Broker>(
@@ -237,7 +255,7 @@ impl Channel {
     }
 
     /// The name that `name` stands for (behaviour A71).
-    fn queue_name<'n>(&'n self, name: &'n str) -> Result<&'n str, ProtocolError> {
+    pub(crate) fn queue_name<'n>(&'n self, name: &'n str) -> Result<&'n str, ProtocolError> {
         match (name, &self.last_queue) {
             ("", Some(last)) => Ok(last),
             ("", None) => Err(ProtocolError::NoPreviousQueue),

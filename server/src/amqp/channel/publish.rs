@@ -231,6 +231,7 @@ impl Channel {
             }
         };
         for (shard, queues) in publisher.cache.parts() {
+            cx.session.drift.note(shard);
             cx.broker.publish(shard, &mail::Publish { message, queues, confirm });
         }
     }

@@ -179,6 +179,7 @@ impl Connection {
             return;
         }
         self.waiting = None;
+        self.journey = None;
         self.session.confirming.clear();
         for (_, mut channel) in std::mem::take(&mut self.channels) {
             channel.release(&mut Context { session: &mut self.session, broker });

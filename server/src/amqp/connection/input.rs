@@ -53,6 +53,7 @@ impl Connection {
                 },
             }
         }
+        self.look_whether_drifting(broker);
         at
     }
 
@@ -66,6 +67,7 @@ impl Connection {
                 [0, 60, 0, 40, arguments @ ..] if frame.kind == 1 => {
                     return self.publish_frame(frame, arguments, rest, broker);
                 }
+                [0, 60, 0, 20, ..] if self.moves_to_consume(frame, broker) => return 0,
                 _ => self.channel_frame(frame, broker),
             },
             (Phase::Closing { .. } | Phase::Leaving { .. } | Phase::Closed { .. }, 0) => {

@@ -9,6 +9,8 @@
 //!    with [`Connection::wrote`];
 //! 4. [`Connection::tick`] when [`Connection::deadline_us`] has passed.
 //!
+//! 5. look at [`Connection::destination`]: it may have to be taken to another shard.
+//!
 //! After any of 2-4 `receive` may be able to consume octets that it refused before: call it again
 //! with the kept octets whenever [`Connection::wants_input`] is true.
 
@@ -17,11 +19,12 @@ mod closing;
 mod handshake;
 mod heartbeat;
 mod input;
+mod moving;
 mod phase;
 mod report;
 
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use haremq_engine::ids::{ConnectionId, ShardId};
 use haremq_engine::mail::{Command, Delivery, DeliveryTo, Notice};
@@ -31,6 +34,7 @@ use rustc_hash::FxHashMap;
 
 use self::handshake::HANDSHAKE_PAYLOAD_MAX;
 use self::heartbeat::{Heartbeat, Pulse, Reading};
+use self::moving::Journey;
 use self::phase::Phase;
 use super::broker::Broker;
 use super::channel::{Channel, Context};
@@ -53,6 +57,10 @@ pub struct Connection {
     channels: FxHashMap<u16, Box<Channel>>,
     /// The channel that waits for an answer; no input is consumed meanwhile.
     waiting: Option<u16>,
+    /// It is to move to another shard; no input is consumed meanwhile.
+    journey: Option<Journey>,
+    /// It was to move to the queue of the basic.consume at hand, and stays.
+    stayed: bool,
     /// Why publishers are blocked at present.
     blocked_now: Option<&'static str>,
     /// The client has tried to publish while they were, and is held until they are not.
@@ -87,7 +95,7 @@ pub struct Connection {
 impl Connection {
     /// A freshly accepted socket. `now` starts the handshake deadline.
     pub fn new(
-        settings: Rc<ConnectionSettings>,
+        settings: Arc<ConnectionSettings>,
         id: ConnectionId,
         _shard: ShardId,
         peer: SocketAddr,
@@ -102,6 +110,8 @@ impl Connection {
             local,
             channels: FxHashMap::default(),
             waiting: None,
+            journey: None,
+            stayed: false,
             blocked_now: None,
             blocked: None,
             payload_max: HANDSHAKE_PAYLOAD_MAX,
@@ -243,6 +253,7 @@ impl Connection {
             return;
         }
         self.look_whether_blocked(broker);
+        self.look_whether_stuck(now.monotonic_us);
         self.review(broker);
         let reading = match self.wants_input() {
             true => Reading::Yes,
@@ -264,11 +275,11 @@ impl Connection {
     pub fn deadline_us(&self) -> Option<u64> {
         match self.phase {
             Phase::Finished => None,
-            Phase::Running if self.blocked.is_some() => {
-                let poll = self.blocked_poll_us;
-                Some(self.heartbeat.deadline_us().map_or(poll, |beat| beat.min(poll)))
+            Phase::Running => {
+                let poll = self.blocked.is_some().then_some(self.blocked_poll_us);
+                let deadlines = [self.heartbeat.deadline_us(), poll, self.journey_until_us()];
+                deadlines.into_iter().flatten().min()
             }
-            Phase::Running => self.heartbeat.deadline_us(),
             phase if phase.is_handshake() => Some(self.handshake_until_us),
             phase => phase.until_us(),
         }
@@ -312,6 +323,7 @@ impl Connection {
     #[inline]
     pub fn wants_input(&self) -> bool {
         self.waiting.is_none()
+            && self.journey.is_none()
             && self.blocked.is_none()
             && !self.is_output_full()
             && !matches!(self.phase, Phase::Finished)

@@ -9,6 +9,7 @@ mod framing;
 mod handshake;
 mod hostile;
 mod lifetime;
+mod moving;
 mod permissions;
 mod phases;
 mod prefetch;

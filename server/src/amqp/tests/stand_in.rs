@@ -100,6 +100,8 @@ pub(super) struct StandIn {
     /// Every publish: shard, number of queues.
     pub(super) published: Vec<(ShardId, usize)>,
     pub(super) settles: Vec<(Seq, Option<ConsumerKey>, Outcome)>,
+    /// Connections follow their messages to other shards.
+    pub(super) moves: bool,
     next_queue: u64,
     random: u8,
 }
@@ -122,6 +124,7 @@ impl StandIn {
             forgotten: Vec::new(),
             published: Vec::new(),
             settles: Vec::new(),
+            moves: true,
             next_queue: 0,
             random: 0,
         }
@@ -331,6 +334,10 @@ impl Broker for StandIn {
 
     fn topology(&self) -> &Topology {
         &self.topology
+    }
+
+    fn may_move_to(&self, _shard: ShardId) -> bool {
+        self.moves
     }
 
     fn publish(&mut self, shard: ShardId, publish: &Publish<'_>) {

@@ -1,6 +1,6 @@
 //! Clients, their connections, and the stand-in, turned until nothing moves.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use haremq_engine::ids::{ConnectionId, ShardId};
 use haremq_engine::mail::DeliveryTo;
@@ -25,6 +25,8 @@ pub(super) struct World {
     pub(super) settings: ConnectionSettings,
     pub(super) clients: Vec<Client>,
     pub(super) peer: &'static str,
+    /// How often a connection has moved to another shard.
+    pub(super) moves: usize,
     /// Octets that a socket takes at once.
     pub(super) write_size: usize,
 }
@@ -36,6 +38,7 @@ impl World {
             settings: ConnectionSettings::default(),
             clients: Vec::new(),
             peer: "127.0.0.1:50168",
+            moves: 0,
             write_size: usize::MAX,
         }
     }
@@ -44,7 +47,7 @@ impl World {
     pub(super) fn accept(&mut self) -> usize {
         let number = self.clients.len();
         let connection = Connection::new(
-            Rc::new(self.settings.clone()),
+            Arc::new(self.settings.clone()),
             ConnectionId::new(ShardId(0), number as u64 + 1),
             ShardId(0),
             self.peer.parse().expect("an address"),
@@ -101,12 +104,18 @@ impl World {
                 moved = true;
                 self.hand_over(mail);
             }
-            for Client { connection, heard, .. } in &mut self.clients {
+            for (at, client) in self.clients.iter_mut().enumerate() {
+                let Client { connection, heard, .. } = client;
                 connection.end_of_turn(&mut self.broker);
                 let size = connection.output().len().min(self.write_size);
                 moved |= size > 0;
                 heard.extend_from_slice(&connection.output()[..size]);
                 connection.wrote(size, &mut self.broker);
+                if let Some(shard) = connection.destination().filter(|_| connection.is_portable()) {
+                    connection.leave(ConnectionId::new(shard, at as u64 + 1), &mut self.broker);
+                    self.moves += 1;
+                    moved = true;
+                }
             }
             if !moved {
                 return;

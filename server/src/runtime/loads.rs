@@ -1,0 +1,78 @@
+//! How many connections each shard has: what new ones are dealt out by, and what bounds moving.
+//! Shared by all shards; changes with connections, not with messages.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use haremq_engine::ids::ShardId;
+
+/// A shard may draw connections until it has so many more than the shard they come from ...
+const SLACK: usize = 8;
+/// ... and this part of those more.
+const SLACK_PART: usize = 4;
+
+/// Connections of each shard, including those on their way to it.
+#[derive(Debug)]
+pub(super) struct Loads(Vec<AtomicUsize>);
+
+impl Loads {
+    pub(super) fn new(shards: usize) -> Self {
+        Loads((0..shards).map(|_| AtomicUsize::new(0)).collect())
+    }
+
+    pub(super) fn begin(&self, shard: ShardId) {
+        self.of(shard).fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn end(&self, shard: ShardId) {
+        self.of(shard).fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The shard with the fewest connections.
+    pub(super) fn least(&self) -> ShardId {
+        let load = |shard: &usize| self.0[*shard].load(Ordering::Relaxed);
+        ShardId((0..self.0.len()).min_by_key(load).unwrap_or(0) as u16)
+    }
+
+    /// Whether a connection may follow its messages from one shard to another: not if it would
+    /// gather on one core what others could share.
+    pub(super) fn allow_move(&self, from: ShardId, to: ShardId) -> bool {
+        if usize::from(to.0) >= self.0.len() {
+            return false;
+        }
+        let [from, to] = [from, to].map(|shard| self.of(shard).load(Ordering::Relaxed));
+        to < from + from / SLACK_PART + SLACK
+    }
+
+    fn of(&self, shard: ShardId) -> &AtomicUsize {
+        &self.0[usize::from(shard.0)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_connections_go_to_all_shards_evenly() {
+        let loads = Loads::new(3);
+        for _ in 0..30 {
+            loads.begin(loads.least());
+        }
+        assert!((0..3).all(|shard| loads.of(ShardId(shard)).load(Ordering::Relaxed) == 10));
+    }
+
+    #[test]
+    fn one_busy_queue_does_not_draw_all_connections_to_its_shard() {
+        let loads = Loads::new(2);
+        (0..40).for_each(|_| loads.begin(loads.least()));
+        let (home, away) = (ShardId(0), ShardId(1));
+        let mut moved = 0;
+        while loads.allow_move(away, home) {
+            loads.end(away);
+            loads.begin(home);
+            moved += 1;
+        }
+        assert!((2..10).contains(&moved), "{moved} moved");
+        assert!(!loads.allow_move(away, ShardId(7)), "there is no such shard");
+    }
+}

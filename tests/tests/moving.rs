@@ -1,0 +1,119 @@
+//! Connections that are taken to the shard of their queue while they work: whatever is under way on their
+//! sockets, nothing is lost, doubled or out of order.
+
+use haremq_tests::broker::Broker;
+use haremq_tests::traffic::{
+    declare, drain, queue_name, Consumer, Publisher, SharedLedger, PERSISTENT,
+};
+use haremq_tests::wire::Client;
+use std::time::Duration;
+
+/// Everybody works with one queue, so about half of the connections begin on another shard.
+fn crowd(
+    broker: &mut Broker,
+    ledger: &SharedLedger,
+    publishers: &mut [Publisher],
+    end: fn(&mut Broker),
+) {
+    let address = broker.amqp();
+    std::thread::scope(|scope| {
+        for publisher in publishers {
+            let client = Publisher::connect(address);
+            scope.spawn(move || publisher.run(client, ledger));
+        }
+        for number in 0..3 {
+            let keep = u64::from(number) * 10;
+            let consumer = Consumer { number, queue: 0, keep, prefetch: 20 };
+            let client = consumer.connect(address);
+            scope.spawn(move || consumer.run(client, ledger));
+        }
+        // Long enough for everybody to have been moved; the end comes in the middle of the work.
+        std::thread::sleep(Duration::from_millis(600));
+        end(broker);
+        ledger.stop();
+    });
+}
+
+fn publishers() -> Vec<Publisher> {
+    [1, 10, 200, 1000]
+        .iter()
+        .zip(0..)
+        .map(|(window, number)| Publisher::new(number, 1, *window))
+        .collect()
+}
+
+#[test]
+fn nothing_is_lost_doubled_or_reordered_when_connections_move() {
+    let mut broker = Broker::start();
+    declare(broker.amqp(), 1);
+    let mut ledger = SharedLedger::default();
+    let mut publishers = publishers();
+    for _ in 0..3 {
+        crowd(&mut broker, &ledger, &mut publishers, |_| {});
+        ledger = ledger.next_life();
+    }
+    drain(broker.amqp(), 1, &ledger);
+    let verdict = ledger.lock().verdict();
+    verdict.assert_flawless();
+    assert_eq!(verdict.confirmed, verdict.published, "stopped in peace, all is confirmed");
+    assert!(verdict.confirmed > 100, "too little happened to mean anything: {verdict}");
+}
+
+#[test]
+fn nothing_confirmed_is_lost_when_the_broker_is_killed_while_connections_move() {
+    let mut broker = Broker::start();
+    declare(broker.amqp(), 1);
+    let mut ledger = SharedLedger::default();
+    let mut publishers = publishers();
+    for _ in 0..3 {
+        crowd(&mut broker, &ledger, &mut publishers, Broker::kill9);
+        broker.start_again();
+        ledger = ledger.next_life();
+        ledger.lock().broker_restarted();
+    }
+    drain(broker.amqp(), 1, &ledger);
+    let verdict = ledger.lock().verdict();
+    verdict.assert_flawless();
+    assert!(verdict.confirmed > 100, "too little happened to mean anything: {verdict}");
+}
+
+/// A stream of whole publishes, sent in pieces that are cut anywhere.
+#[test]
+fn octets_of_a_moving_connection_arrive_once_wherever_they_are_cut() {
+    const MESSAGES: u32 = 300;
+    let broker = Broker::start();
+    let mut control = Client::login_with_channel(broker.amqp());
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    // Several connections to each of several queues: some begin on the right shard, some do not.
+    for round in 0..6 {
+        let queue = queue_name(round % 2);
+        control.declare_queue(1, &queue, 2);
+        let mut client = Client::login_with_channel(broker.amqp());
+        client.confirm_select(1);
+        let mut octets = Vec::new();
+        for number in 0..MESSAGES {
+            octets.extend(Client::publish_octets(
+                1,
+                "",
+                &queue,
+                PERSISTENT,
+                number.to_string().as_bytes(),
+            ));
+        }
+        let mut rest = octets.as_slice();
+        while !rest.is_empty() {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let (now, later) = rest.split_at((random % 400 + 1).min(rest.len() as u64) as usize);
+            client.send(now);
+            rest = later;
+        }
+        client.await_confirms(1, u64::from(MESSAGES));
+        for number in 0..MESSAGES {
+            let delivery = client.get(1, &queue).expect("a message");
+            assert_eq!(String::from_utf8_lossy(&delivery.body), number.to_string());
+        }
+        assert_eq!(client.get(1, &queue), None);
+    }
+}
