@@ -113,6 +113,33 @@ impl Chunk {
         true
     }
 
+    /// Takes the ready slots out: all of it, or a chunk of their own if some are with consumers.
+    /// What is left of it, and what was taken; `None`: nothing.
+    pub(super) fn split(mut self, pool: &mut ChunkPool) -> (Option<Chunk>, Option<Chunk>) {
+        let Content::Open(slots) = &mut self.content else { return (None, Some(self)) };
+        let count = |state| slots.iter().filter(|slot| slot.state() == state).count() as u32;
+        let (ready, unacked) = (count(State::Ready), count(State::Unacked));
+        if unacked == 0 {
+            return (None, Some(self));
+        }
+        let mut taken = Chunk::new(self.key, pool.take());
+        taken.live = ready;
+        if let Content::Open(places) = &mut taken.content {
+            for (slot, place) in slots.iter_mut().zip(places.iter_mut()) {
+                if slot.state() == State::Ready {
+                    std::mem::swap(slot, place);
+                }
+            }
+        }
+        self.live = unacked;
+        self.soonest_unix_ms = NEVER;
+        if ready == 0 {
+            taken.discard(pool);
+            return (Some(self), None);
+        }
+        (Some(self), Some(taken))
+    }
+
     /// Gives its memory back, with whatever it holds.
     pub(super) fn discard(self, pool: &mut ChunkPool) {
         match self.content {

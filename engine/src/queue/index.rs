@@ -327,6 +327,36 @@ impl Index {
         }
     }
 
+    /// Takes all ready slots out. `any_unacked`: there may be others.
+    pub(super) fn take_ready(
+        &mut self,
+        pool: &mut ChunkPool,
+        any_unacked: bool,
+    ) -> VecDeque<Chunk> {
+        let all = std::mem::take(&mut self.chunks);
+        let rare = self.rare.take();
+        if !any_unacked {
+            return all;
+        }
+        let mut taken = VecDeque::new();
+        for chunk in all {
+            let (kept, ready) = chunk.split(pool);
+            self.chunks.extend(kept);
+            taken.extend(ready);
+        }
+        if let Some(mut far) = rare.map(|rare| rare.far).filter(|far| !far.is_empty()) {
+            far.retain(|number, _| {
+                self.get(*number).is_some_and(|slot| slot.state() != State::Dead)
+            });
+            self.rare.get_or_insert_default().far = far;
+        }
+        taken
+    }
+
+    pub(super) fn into_chunks(self) -> VecDeque<Chunk> {
+        self.chunks
+    }
+
     /// Gives all chunks back, with whatever they hold.
     pub(super) fn clear(&mut self, pool: &mut ChunkPool) {
         for chunk in std::mem::take(&mut self.chunks) {

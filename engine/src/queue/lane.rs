@@ -2,6 +2,9 @@
 //!
 //! Every slot at or after `cursor` is ready or dead; a ready slot before it is in `returned`.
 
+use std::collections::VecDeque;
+
+use super::chunk::Chunk;
 use super::index::Index;
 use super::pool::ChunkPool;
 use super::returned::Returned;
@@ -150,14 +153,28 @@ impl Lane {
         self.index.collect_expired(now_unix_ms, limit, expired);
     }
 
+    /// Takes all ready messages out. `any_unacked`: there may be others.
+    pub(super) fn take_ready(
+        &mut self,
+        pool: &mut ChunkPool,
+        any_unacked: bool,
+    ) -> VecDeque<Chunk> {
+        if self.ready == 0 {
+            return VecDeque::new();
+        }
+        self.ready = 0;
+        self.cursor = self.next;
+        self.returned = Returned::default();
+        self.index.take_ready(pool, any_unacked)
+    }
+
+    pub(super) fn into_chunks(self) -> VecDeque<Chunk> {
+        self.index.into_chunks()
+    }
+
     /// Live messages, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Slot)> + '_ {
         self.index.iter()
-    }
-
-    /// The next live message at or after a number, in whatever state.
-    pub(super) fn next_live(&mut self, pool: &mut ChunkPool, from: u64) -> Option<(u64, Slot)> {
-        self.index.next_live(pool, from)
     }
 
     #[cfg(test)]

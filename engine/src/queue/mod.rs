@@ -19,6 +19,7 @@ mod intake;
 mod lane;
 mod pack;
 mod pool;
+mod remains;
 mod removal;
 mod returned;
 mod settings;
@@ -36,6 +37,7 @@ pub use delivery::{Due, Release};
 pub use error::QueueError;
 pub use intake::Arrival;
 pub use pool::ChunkPool;
+pub use remains::Remains;
 pub use settings::{DeadLetterRule, Overflow, QueueSettings};
 pub use slot::{Place, Slot, State};
 

@@ -1,7 +1,7 @@
-//! Messages leaving without a delivery: purge, expiry, deletion; and recovery's way in.
+//! Messages leaving without a delivery: one by one, and by their expiry.
 
 use super::pool::ChunkPool;
-use super::slot::{Slot, State};
+use super::slot::Slot;
 use super::{seq_of, Queue, Removed};
 use crate::ids::Seq;
 
@@ -18,17 +18,6 @@ impl Queue {
         self.counts.ready_bytes -= slot.body_bytes();
         self.forget_comebacks(seq_of(lane, number));
         Some(Removed { seq: seq_of(lane, number), slot })
-    }
-
-    /// Drops every ready message and keeps the unacked ones (behaviour A78). Gives the number.
-    pub fn purge(&mut self, pool: &mut ChunkPool, mut free: impl FnMut(Removed)) -> u64 {
-        let mut purged = 0;
-        while let Some((lane, number, _)) = self.head(pool) {
-            let Some(removed) = self.remove_ready(pool, lane, number) else { break };
-            free(removed);
-            purged += 1;
-        }
-        purged
     }
 
     /// Drops ready messages whose time is over, wherever they are in the queue, in queue order.
@@ -61,33 +50,6 @@ impl Queue {
         }
         self.swept_unix_ms = if left > 0 { now_unix_ms } else { 0 };
         self.next_expiry_unix_ms = next_expiry;
-    }
-
-    /// Takes out up to `limit` messages in whatever state: the queue is gone. True when none is
-    /// left.
-    pub fn dismantle(
-        &mut self,
-        pool: &mut ChunkPool,
-        limit: usize,
-        mut free: impl FnMut(&Slot),
-    ) -> bool {
-        let mut left = limit;
-        while let Some(lane) = self.lanes.last_mut() {
-            while let Some((number, slot)) = lane.next_live(pool, 0) {
-                if left == 0 {
-                    return false;
-                }
-                let gone = match slot.state() {
-                    State::Ready => lane.remove_ready(pool, number),
-                    _ => lane.remove_unacked(pool, number),
-                };
-                debug_assert!(gone.is_some());
-                free(&slot);
-                left -= 1;
-            }
-            self.lanes.pop();
-        }
-        true
     }
 
     /// Every message the queue holds, in whatever state.

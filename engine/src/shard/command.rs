@@ -165,12 +165,11 @@ impl<M: Memory> Shard<M> {
         let Some((_, hosted, pool)) = self.queues.open(id) else {
             return self.refuse(channel, QueueError::NoQueue);
         };
-        let queue = &mut hosted.queue;
-        let survives = queue.settings().survives_restart;
-        let store = &mut self.store;
-        let messages = queue.purge(pool, |gone| {
-            store.free(now, id, survives, gone.seq, &gone.slot);
-        });
+        let (messages, mut remains) = hosted.queue.purge(pool);
+        // Mostly this is all there is to do.
+        if !self.store.free_some(now, &mut remains, pool) {
+            self.queues.bury(remains);
+        }
         self.notice(Notice::Purged { channel, messages });
     }
 

@@ -16,8 +16,6 @@ use crate::queue::{ConsumerSlot, Due, PendingGet, Queue};
 
 /// Deliveries that one queue makes before the next one has its turn.
 const TURN: usize = 64;
-/// Messages of deleted queues freed in one call.
-const DISMANTLE_BATCH: usize = 4096;
 
 /// How a queue's turn ended.
 enum Turn {
@@ -57,11 +55,24 @@ impl<M: Memory> Shard<M> {
             // A turn that did nothing took the queue off the list or rested a consumer.
             left -= done.max(1).min(left);
         }
-        if self.queues.any_gone() {
-            let store = &mut self.store;
-            self.queues.dismantle(DISMANTLE_BATCH, |slot| store.release(slot));
+        self.free_remains(now);
+        self.queues.any_dirty() || self.can_free_remains() || self.dead_letters.can_move()
+    }
+
+    /// True if there is something to be freed, and room in the log for what has to be said of it.
+    fn can_free_remains(&self) -> bool {
+        self.queues.any_remains() && (!self.queues.is_purging() || self.store.log.has_room())
+    }
+
+    /// Frees some of what purges and queues that are gone have left.
+    fn free_remains(&mut self, now: Now) {
+        if !self.can_free_remains() {
+            return;
         }
-        self.queues.any_dirty() || self.queues.any_gone() || self.dead_letters.can_move()
+        let Some((remains, pool)) = self.queues.remains() else { return };
+        if self.store.free_some(now, remains, pool) {
+            self.queues.remains_freed();
+        }
     }
 
     /// One queue's turn. Counts what it does in `done`, up to `limit`.

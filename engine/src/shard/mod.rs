@@ -63,8 +63,10 @@ pub struct ShardConfig {
     pub guest_password_hash: Arc<[u8]>,
 }
 
-/// Expired messages that a queue with a dead-letter exchange lets go at once, about.
-const SWEEP: usize = 1024;
+/// Expired messages that a queue lets go at once, about.
+const SWEEP: usize = 16 * 1024;
+/// As many of a queue with a dead-letter exchange.
+const SWEEP_WITH_HEIRS: usize = 1024;
 
 /// See the module.
 pub struct Shard<M: Memory> {
@@ -119,7 +121,10 @@ impl<M: Memory> Shard<M> {
     /// Call when [`Shard::deadline_us`] has passed.
     pub fn tick(&mut self, now: Now) {
         self.clock = now;
-        while let Some((at_unix_ms, queue)) = self.timers.take_due(now.unix_ms) {
+        // What these set anew is for the next tick, so that a sweep that leaves something over
+        // lets others have their turn in between.
+        let due: Vec<_> = std::iter::from_fn(|| self.timers.take_due(now.unix_ms)).collect();
+        for (at_unix_ms, queue) in due {
             self.timer(now, queue, at_unix_ms);
         }
     }
@@ -162,6 +167,7 @@ impl<M: Memory> Shard<M> {
         self.effects.is_empty()
             && self.confirms.is_quiet()
             && self.dead_letters.is_quiet()
+            && !self.queues.is_purging()
             && self.writer.as_ref().is_none_or(TopologyWriter::is_quiet)
             && self.store.log.durable() >= self.store.log.end()
     }
@@ -248,7 +254,7 @@ impl<M: Memory> Shard<M> {
             return;
         }
         let testament = Testament::of(queue);
-        let limit = if testament.has_heirs() { SWEEP } else { usize::MAX };
+        let limit = if testament.has_heirs() { SWEEP_WITH_HEIRS } else { SWEEP };
         let (store, dead_letters) = (&mut self.store, &mut self.dead_letters);
         if testament.has_heirs() && dead_letters.is_busy() {
             // They stay where they are until there is somebody to carry them.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rustc_hash::FxHashMap;
 
 use crate::ids::{ConnectionId, QueueId};
-use crate::queue::{ChunkPool, Queue};
+use crate::queue::{ChunkPool, Queue, Remains};
 
 /// Number of a queue within its shard; used again after it has gone, so whoever remembers one
 /// must not mind meeting another queue there.
@@ -33,8 +33,8 @@ pub(super) struct Queues {
     dirty: VecDeque<QueueSlot>,
     /// Queues whose next message is being read from the device.
     reading: Vec<QueueSlot>,
-    /// Queues that have gone and still have messages to be freed.
-    gone: VecDeque<Queue>,
+    /// What purges and queues that are gone have left to be freed.
+    remains: VecDeque<Remains>,
     pub(super) pool: ChunkPool,
 }
 
@@ -104,12 +104,17 @@ impl Queues {
     }
 
     /// Takes a queue out of service. Its messages are freed by and by.
-    pub(super) fn remove(&mut self, id: QueueId) -> Option<&Queue> {
-        let at = self.by_id.remove(&id)?;
-        let hosted = self.all[at as usize].take()?;
+    pub(super) fn remove(&mut self, id: QueueId) -> bool {
+        let Some(at) = self.by_id.remove(&id) else { return false };
+        let Some(hosted) = self.all[at as usize].take() else { return false };
         self.vacant.push(at);
-        self.gone.push_back(hosted.queue);
-        self.gone.back()
+        self.remains.push_back(hosted.queue.into_remains());
+        true
+    }
+
+    /// These are freed by and by.
+    pub(super) fn bury(&mut self, remains: Remains) {
+        self.remains.push_back(remains);
     }
 
     /// Remembers a queue for the next dispatch if there is something for it to do.
@@ -159,16 +164,23 @@ impl Queues {
         }
     }
 
-    /// Frees up to `limit` messages of queues that have gone.
-    pub(super) fn dismantle(&mut self, limit: usize, free: impl FnMut(&crate::queue::Slot)) {
-        if let Some(queue) = self.gone.front_mut() {
-            if queue.dismantle(&mut self.pool, limit, free) {
-                self.gone.pop_front();
-            }
-        }
+    /// What is to be freed next.
+    pub(super) fn remains(&mut self) -> Option<(&mut Remains, &mut ChunkPool)> {
+        let next = self.remains.front_mut()?;
+        Some((next, &mut self.pool))
     }
 
-    pub(super) fn any_gone(&self) -> bool {
-        !self.gone.is_empty()
+    /// Nothing is left of what [`Queues::remains`] gave.
+    pub(super) fn remains_freed(&mut self) {
+        self.remains.pop_front();
+    }
+
+    pub(super) fn any_remains(&self) -> bool {
+        !self.remains.is_empty()
+    }
+
+    /// True if messages are still to be settled though their queue has been purged of them.
+    pub(super) fn is_purging(&self) -> bool {
+        self.remains.iter().any(Remains::must_settle)
     }
 }

@@ -4,7 +4,10 @@ use crate::arena::{Arena, ArenaAddress};
 use crate::ids::{QueueId, Seq};
 use crate::log::{Address, Fetch, Log, Memory, Settling};
 use crate::now::Now;
-use crate::queue::{Place, Slot};
+use crate::queue::{ChunkPool, Place, Remains, Slot};
+
+/// Messages of purged and deleted queues freed in one call.
+const FREED_AT_ONCE: usize = 4096;
 
 /// Log and arena. A queue's slot says in which of them its message lies.
 pub(super) struct Store<M: Memory> {
@@ -53,5 +56,19 @@ impl<M: Memory> Store<M> {
             }
             Place::Arena { address } => self.arena.release(ArenaAddress(address)),
         }
+    }
+
+    /// Frees some of what a purge or a queue that is gone has left. True when nothing is.
+    pub(super) fn free_some(
+        &mut self,
+        now: Now,
+        remains: &mut Remains,
+        pool: &mut ChunkPool,
+    ) -> bool {
+        let (queue, must_settle) = (remains.queue(), remains.must_settle());
+        remains.free(pool, FREED_AT_ONCE, |seq, slot| match must_settle {
+            true => self.free(now, queue, true, seq, slot),
+            false => self.release(slot),
+        })
     }
 }

@@ -10,6 +10,7 @@ mod durability;
 mod limits;
 mod model;
 mod random;
+mod removal;
 mod schedules;
 mod spilling;
 mod world;

@@ -220,7 +220,13 @@ proptest! {
                     });
                 }
                 Step::Purge => {
-                    queue.purge(&mut pool, |_| ());
+                    let (purged, mut remains) = queue.purge(&mut pool);
+                    let mut gone = Vec::new();
+                    while !remains.free(&mut pool, 300, |seq, slot| gone.push((seq.0, slot.place()))) {}
+                    prop_assert_eq!(gone.len() as u64, purged);
+                    for (number, place) in gone {
+                        prop_assert_eq!(model[&number].place, place);
+                    }
                     model.retain(|_, told| told.state == State::Unacked);
                 }
             }
@@ -242,7 +248,8 @@ proptest! {
             })
             .collect();
         prop_assert_eq!(all, model.into_iter().collect::<Vec<_>>());
-        while !queue.dismantle(&mut pool, 1000, |_| ()) {}
+        let mut remains = queue.into_remains();
+        while !remains.free(&mut pool, 1000, |_, _| ()) {}
         prop_assert!(pool.bytes() <= 256 * 24 * CHUNK as usize, "{} octets", pool.bytes());
     }
 }

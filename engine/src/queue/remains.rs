@@ -1,0 +1,82 @@
+//! Messages that a queue has let go all at once, by a purge or its own end, and that are to be
+//! freed: a few at a time, however many there are.
+
+use std::collections::VecDeque;
+
+use super::chunk::Chunk;
+use super::pool::ChunkPool;
+use super::slot::Slot;
+use super::{seq_of, Queue};
+use crate::ids::{QueueId, Seq};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Remains {
+    queue: QueueId,
+    must_settle: bool,
+    /// Levels and what is left of them; the last one goes first.
+    lanes: Vec<(usize, VecDeque<Chunk>)>,
+}
+
+impl Remains {
+    /// The queue they were in.
+    pub fn queue(&self) -> QueueId {
+        self.queue
+    }
+
+    /// The queue is still there, and survives a restart: each message needs a record of its end.
+    pub fn must_settle(&self) -> bool {
+        self.must_settle
+    }
+
+    /// Hands out about `limit` messages, in whatever state they were. True when none is left.
+    pub fn free(
+        &mut self,
+        pool: &mut ChunkPool,
+        limit: usize,
+        mut free: impl FnMut(Seq, &Slot),
+    ) -> bool {
+        let mut freed = 0;
+        while let Some((lane, chunks)) = self.lanes.last_mut() {
+            while let Some(chunk) = chunks.pop_front() {
+                let first = chunk.first();
+                for (offset, slot) in chunk.iter() {
+                    free(seq_of(*lane, first + offset as u64), &slot);
+                    freed += 1;
+                }
+                chunk.discard(pool);
+                if freed >= limit {
+                    return false;
+                }
+            }
+            self.lanes.pop();
+        }
+        true
+    }
+}
+
+impl Queue {
+    /// Lets every ready message go and keeps the unacked ones (behaviour A78). Gives their number
+    /// and themselves.
+    pub fn purge(&mut self, pool: &mut ChunkPool) -> (u64, Remains) {
+        let any_unacked = self.counts.unacked > 0;
+        let lanes = self.lanes.iter_mut().enumerate();
+        let lanes = lanes.map(|(lane, held)| (lane, held.take_ready(pool, any_unacked))).collect();
+        let purged = self.counts.ready;
+        (self.counts.ready, self.counts.ready_bytes) = (0, 0);
+        self.next_expiry_unix_ms = None;
+        if !self.comebacks.is_empty() {
+            let mut comebacks = std::mem::take(&mut self.comebacks);
+            comebacks.retain(|seq, _| self.state(*seq) != super::State::Dead);
+            self.comebacks = comebacks;
+        }
+        let must_settle = self.settings.survives_restart;
+        (purged, Remains { queue: self.id, must_settle, lanes })
+    }
+
+    /// The queue is gone; its messages, in whatever state, are left.
+    pub fn into_remains(self) -> Remains {
+        let lanes = self.lanes.into_iter().map(|lane| lane.into_chunks()).enumerate();
+        Remains { queue: self.id, must_settle: false, lanes: lanes.collect() }
+    }
+}
