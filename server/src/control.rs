@@ -12,6 +12,8 @@ use haremq_engine::topology::{
 };
 use tokio::sync::oneshot;
 
+use crate::latency::Latencies;
+
 /// One request to one shard, with the way back.
 #[derive(Debug)]
 pub enum ControlRequest {
@@ -57,6 +59,10 @@ pub enum ControlRequest {
     },
     Status {
         reply: oneshot::Sender<ShardReport>,
+    },
+    /// To each shard: how long things take there.
+    Latencies {
+        reply: oneshot::Sender<Box<Latencies>>,
     },
 }
 
@@ -144,6 +150,8 @@ pub struct ConsumerReport {
 #[derive(Clone, Debug, Default)]
 pub struct ShardReport {
     pub connections: u64,
+    /// Connections that came from other shards, following their messages, since the start.
+    pub arrivals: u64,
     pub queues: u64,
     /// Octets of segment files.
     pub disk_bytes: u64,

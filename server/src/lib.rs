@@ -5,6 +5,7 @@ pub mod amqp;
 pub mod config;
 pub mod control;
 pub mod ctl;
+pub mod latency;
 pub mod management;
 pub mod ring;
 pub mod runtime;

@@ -5,7 +5,9 @@ use haremq_tests::broker::Broker;
 use haremq_tests::traffic::{
     declare, drain, queue_name, Consumer, Publisher, SharedLedger, PERSISTENT,
 };
-use haremq_tests::wire::Client;
+use haremq_tests::wire::{method, Client};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 /// Everybody works with one queue, so about half of the connections begin on another shard.
@@ -115,5 +117,59 @@ fn octets_of_a_moving_connection_arrive_once_wherever_they_are_cut() {
             assert_eq!(String::from_utf8_lossy(&delivery.body), number.to_string());
         }
         assert_eq!(client.get(1, &queue), None);
+    }
+}
+
+/// The numbers after each `"name":` in what the management port says of its shards and their latencies.
+fn reported(broker: &Broker, name: &str) -> Vec<u64> {
+    let mut stream = TcpStream::connect(broker.management()).expect("the management port listens");
+    // guest:guest
+    let request = "GET /api/haremq/latency HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\
+                   Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("it takes a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    let key = format!("\"{name}\":");
+    let fields = answer.split(&key).skip(1);
+    let numbers = fields.map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    numbers.map(|number| number.and_then(|text| text.parse().ok()).expect("a number")).collect()
+}
+
+#[test]
+fn connections_are_seen_to_move_and_latencies_to_be_counted() {
+    let broker = Broker::start();
+    declare(broker.amqp(), 1);
+    let mut clients: Vec<_> = (0..4).map(|_| Publisher::connect(broker.amqp())).collect();
+    let arrived = || reported(&broker, "connections_arrived").iter().sum::<u64>();
+    // Connections are dealt out evenly, and all of these work for one queue. One whose confirms take long may stay
+    // where it is for the first time.
+    let mut each = 0;
+    while arrived() == 0 {
+        assert!(each < 60_000, "no connection has moved");
+        for client in &mut clients {
+            for number in 0..600_u32 {
+                let body = number.to_string();
+                let sent = client.publish(1, "", &queue_name(0), PERSISTENT, body.as_bytes());
+                sent.expect("the broker is there");
+            }
+        }
+        each += 600;
+        clients.iter_mut().for_each(|client| client.await_confirms(1, each));
+    }
+    let published = each * clients.len() as u64;
+    let consumer = Consumer { number: 0, queue: 0, keep: 0, prefetch: 0 };
+    let mut client = consumer.connect(broker.amqp());
+    for _ in 0..published {
+        let frame = client.expect(1, method::BASIC_DELIVER);
+        let delivery = client.content(&frame).expect("the connection stays");
+        client.ack(1, delivery.tag, false).expect("the broker is there");
+    }
+    // The answer says that everything before it has been read.
+    client.qos(1, 0);
+    // The first one is that of the whole broker.
+    let count = |passage: &str| reported(&broker, &format!("{passage}\":{{\"count"))[0];
+    assert_eq!(count("publish_to_enqueue"), published, "every publish is counted");
+    for passage in ["enqueue_to_deliver", "deliver_to_ack", "commit"] {
+        assert!((1..=published).contains(&count(passage)), "{passage}: {}", count(passage));
     }
 }

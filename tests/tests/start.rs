@@ -166,6 +166,7 @@ fn bad_flags_are_named() {
         (["--listen", "nonsense"], ["--listen", "nonsense"]),
         (["--shards", "none"], ["--shards", "none"]),
         (["--pin", "sometimes"], ["--pin", "sometimes"]),
+        (["--spin-us", "101"], ["--spin-us", "100"]),
     ] {
         refused(&arguments).assert_says(&parts);
     }
@@ -176,9 +177,16 @@ fn help_explains_each_flag() {
     let output = Command::new(&binaries().haremq).arg("--help").output().expect("it starts");
     assert!(output.status.success());
     let text = String::from_utf8_lossy(&output.stdout);
-    for flag in
-        ["--listen", "--management", "--data-dir", "--shards", "--pin", "--log-level", "--config"]
-    {
+    for flag in [
+        "--listen",
+        "--management",
+        "--data-dir",
+        "--shards",
+        "--pin",
+        "--spin-us",
+        "--log-level",
+        "--config",
+    ] {
         assert!(text.contains(flag), "{flag} is missing in:\n{text}");
     }
 }

@@ -15,6 +15,7 @@ use super::definitions::{self, Definition, Definitions, Record};
 use super::links::Links;
 use super::publish::Takers;
 use super::queues::Queues;
+use super::sampling::Sampling;
 use super::store::Store;
 use super::timers::Timers;
 use super::topology_writer::TopologyWriter;
@@ -151,6 +152,7 @@ impl<M: Memory> ShardBoot<M> {
             takers: Takers::default(),
             expired: Vec::new(),
             counted: Vec::new(),
+            sampling: Sampling::new(),
             clock: now,
             config,
         };

@@ -111,6 +111,7 @@ impl<M: Memory> Shard<M> {
         let Some(at) = self.queues.find(id) else { return };
         let Some((hosted, pool)) = self.queues.get_mut(at) else { return };
         let queue = &mut hosted.queue;
+        self.sampling.settled(now.monotonic_us, at, seq);
         match queue.settle(pool, seq, consumer, outcome) {
             Release::Unknown => return,
             Release::Exhausted(slot) => {

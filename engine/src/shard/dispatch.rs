@@ -84,7 +84,9 @@ impl<M: Memory> Shard<M> {
         done: &mut usize,
         outlet: &mut impl Outlet,
     ) -> Turn {
-        let Shard { queues, store, links, effects, dead_letters, counted: scratch, .. } = self;
+        let Shard {
+            queues, store, links, effects, dead_letters, sampling, counted: scratch, ..
+        } = self;
         let Some((hosted, pool)) = queues.get_mut(at) else { return Turn::Done };
         let queue = &mut hosted.queue;
         let (id, survives) = (queue.id(), queue.settings().survives_restart);
@@ -122,6 +124,7 @@ impl<M: Memory> Shard<M> {
                 }
                 None => queue.answer_get(pool, seq),
             };
+            sampling.delivered(now.monotonic_us, at, seq, no_ack);
             if no_ack {
                 store.free(now, id, survives, seq, &slot);
             }

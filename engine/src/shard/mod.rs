@@ -20,6 +20,7 @@ mod moving;
 mod publish;
 mod queues;
 mod replica;
+mod sampling;
 mod store;
 mod timers;
 mod topology_writer;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 pub use boot::ShardBoot;
 pub use effect::{ConsumerStats, Effect, Outlet, QueueStats};
+pub use sampling::{Passage, Sample};
 
 use crate::dead_letter::Cause;
 use crate::ids::{QueueId, ShardId};
@@ -42,6 +44,7 @@ use dead_letters::{DeadLetters, Testament};
 use links::Links;
 use publish::Takers;
 use queues::{QueueSlot, Queues};
+use sampling::Sampling;
 use store::Store;
 use timers::Timers;
 use topology_writer::TopologyWriter;
@@ -94,6 +97,7 @@ pub struct Shard<M: Memory> {
     expired: Vec<u64>,
     /// Working memory of deliveries that say how often the message has come back.
     counted: Vec<u8>,
+    sampling: Sampling,
     clock: Now,
 }
 
@@ -148,6 +152,11 @@ impl<M: Memory> Shard<M> {
             effects.push_back(Effect::Notice(notice));
         });
         self.effects.pop_front().or_else(|| self.store.log.poll_effect(now).map(Effect::Log))
+    }
+
+    /// How long messages have taken, of some of those that came through since the last call.
+    pub fn samples(&mut self) -> impl Iterator<Item = Sample> + '_ {
+        self.sampling.take()
     }
 
     /// What this shard routes by.

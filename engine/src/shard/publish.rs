@@ -150,6 +150,7 @@ impl<M: Memory> Shard<M> {
             return self.dead_letters.take(store, now, &testament, &gone, Cause::MaxLength);
         }
         queue.push(pool, seq, place, body_bytes, expires_unix_ms, now.unix_ms);
+        self.sampling.enqueued(now.monotonic_us, at, seq);
         if queue.settings().is_bounded() {
             self.drop_excess(now, at);
         }

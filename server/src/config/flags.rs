@@ -33,6 +33,10 @@ pub struct Flags {
     /// other programs make a pinned shard slower [default: auto]
     #[arg(long, value_name = "auto|on|off")]
     pub pin: Option<String>,
+    /// Microseconds, up to 100, for which a shard with nothing to do looks for work before it sleeps: less latency for
+    /// more CPU [default: 0]
+    #[arg(long, value_name = "N")]
+    pub spin_us: Option<String>,
     /// Messages kept in memory that block publishers: a part of the machine's memory, or octets
     /// [default: 0.4]
     #[arg(long, value_name = "PART|BYTES")]

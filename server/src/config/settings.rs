@@ -17,6 +17,9 @@ pub(super) const LISTEN_DEFAULT: &str = "127.0.0.1:5672";
 pub(super) const MANAGEMENT_DEFAULT: &str = "127.0.0.1:15672";
 pub(super) const DATA_DIR_DEFAULT: &str = "./haremq-data";
 
+/// A shard that looks for work longer than this before it sleeps only takes the core from others.
+const SPIN_MAX_US: u8 = 100;
+
 /// Whether each shard's thread is tied to one core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pin {
@@ -75,6 +78,8 @@ pub struct Settings {
     /// `None`: as many as the data directory has, or one per usable core for a new one.
     pub shards: Option<u16>,
     pub pin: Pin,
+    /// How long a shard with nothing to do looks for work before it sleeps, in microseconds.
+    pub spin_us: u8,
     pub watermarks: Watermarks,
     pub log_level: LogLevel,
     /// The file the settings came from, if one was named.
@@ -110,6 +115,10 @@ impl Settings {
             Some(text) => flag("--pin", text, text.parse())?,
             None => file.pin.unwrap_or(Pin::Auto),
         };
+        let spin_us = match &flags.spin_us {
+            Some(text) => flag("--spin-us", text, spin(text))?,
+            None => file.spin_us.unwrap_or(0),
+        };
         let memory = match &flags.vm_memory_high_watermark {
             Some(text) => flag("--vm-memory-high-watermark", text, text.parse())?,
             None => file.vm_memory_high_watermark.unwrap_or_default(),
@@ -137,6 +146,7 @@ impl Settings {
             data_dir,
             shards,
             pin,
+            spin_us,
             watermarks,
             log_level,
             config_file,
@@ -159,6 +169,13 @@ pub(super) fn shard_count(text: &str) -> Result<u16, String> {
     match text.parse::<u16>() {
         Ok(count) if (1..=SHARDS_MAX).contains(&count) => Ok(count),
         _ => Err(format!("must be a number from 1 to {SHARDS_MAX}")),
+    }
+}
+
+pub(super) fn spin(text: &str) -> Result<u8, String> {
+    match text.parse::<u8>() {
+        Ok(spin_us) if spin_us <= SPIN_MAX_US => Ok(spin_us),
+        _ => Err(format!("must be a number of microseconds from 0 to {SPIN_MAX_US}")),
     }
 }
 
@@ -188,6 +205,7 @@ mod tests {
         assert_eq!(settings.data_dir, PathBuf::from("./haremq-data"));
         assert_eq!(settings.shards, None);
         assert_eq!(settings.pin, Pin::Auto);
+        assert_eq!(settings.spin_us, 0);
         assert_eq!(settings.log_level, LogLevel::Info);
         assert_eq!(settings.watermarks.memory, MemoryWatermark::Relative(0.4));
         assert_eq!(settings.watermarks.paging_ratio, 0.5);
@@ -225,6 +243,7 @@ mod tests {
             ("zero", "\nshards = 0\n", 2, "1 to 256"),
             ("type", "\n\nshards = \"2\"\n", 3, "invalid type"),
             ("pin", "pin = \"yes\"", 1, "auto, on, off"),
+            ("spin", "\nspin-us = 101", 2, "0 to 100"),
             ("level", "log-level = \"loud\"", 1, "error, warn"),
             ("memory", "\nvm-memory-high-watermark = 1.5\n", 2, "part of the memory"),
             ("ratio", "vm-memory-high-watermark-paging-ratio = 0", 1, "above 0"),
@@ -247,6 +266,7 @@ mod tests {
             (["--listen", "localhost"], "--listen localhost"),
             (["--shards", "999"], "--shards 999"),
             (["--pin", "maybe"], "--pin maybe"),
+            (["--spin-us", "1000"], "--spin-us 1000"),
             (["--log-level", "loud"], "--log-level loud"),
             (["--vm-memory-high-watermark", "0"], "--vm-memory-high-watermark 0"),
             (

@@ -19,6 +19,7 @@ mod errors;
 mod exchanges;
 mod extract;
 mod json;
+mod latency;
 mod listing;
 mod overview;
 mod permissions;
@@ -93,6 +94,7 @@ fn router(control: Control, token: OperatorToken) -> Router {
     let api = Router::new()
         .merge(overview::routes())
         .merge(status::routes())
+        .merge(latency::routes())
         .merge(vhosts::routes())
         .merge(users::routes())
         .merge(permissions::routes())

@@ -15,6 +15,7 @@ use crate::control::{
     ChannelReport, ConnectionReport, ConsumerReport, Control, ControlRequest, Definitions,
     NodeFacts, QueueReport, ShardReport, Stopping,
 };
+use crate::latency::Latencies;
 
 /// How long a shard may take to answer. It is busy with messages first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -110,6 +111,11 @@ impl Shards {
     /// Each shard's totals, in shard order.
     pub(super) async fn status(&self) -> Result<Vec<ShardReport>, Stopping> {
         self.ask_all(|reply| ControlRequest::Status { reply }).await
+    }
+
+    /// How long things take, in shard order.
+    pub(super) async fn latencies(&self) -> Result<Vec<Box<Latencies>>, Stopping> {
+        self.ask_all(|reply| ControlRequest::Latencies { reply }).await
     }
 
     /// False: there is no such connection (any more).

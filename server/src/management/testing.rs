@@ -19,6 +19,7 @@ use crate::control::{
     ChannelReport, ConnectionReport, ConsumerReport, Control, ControlPort, ControlRequest,
     Definitions, NodeFacts, QueueReport, ShardReport, Stopping,
 };
+use crate::latency::Latencies;
 
 /// Shards that the broker pretends to have.
 const SHARDS: u16 = 2;
@@ -346,9 +347,16 @@ impl ControlPort for FakeShard {
                 assert!(owns, "asked the wrong shard");
                 let _ = reply.send(world.delete(queue, if_unused, if_empty));
             }
+            ControlRequest::Latencies { reply } => {
+                let mut latencies = Latencies::new();
+                latencies.commit.saturating_record_n(100, 9);
+                latencies.commit.saturating_record(5_000);
+                let _ = reply.send(Box::new(latencies));
+            }
             ControlRequest::Status { reply } => {
                 let _ = reply.send(ShardReport {
                     connections: listed(owns, &world.connections).len() as u64,
+                    arrivals: 3,
                     queues: listed(owns, &world.queues).len() as u64,
                     disk_bytes: 50_000_000,
                     memory_bytes: 1_000,

@@ -74,6 +74,8 @@ pub struct RingBatch {
     notices: Vec<Notice>,
     peers: Vec<PeerMail>,
     parcels: Vec<Parcel>,
+    /// When the first publish was put in, in monotonic microseconds.
+    first_publish_us: Option<u64>,
 }
 
 /// Octets of memory that a batch keeps when it is emptied for reuse.
@@ -98,7 +100,9 @@ impl RingBatch {
         self.octets.len()
     }
 
-    pub fn publish(&mut self, publish: &Publish<'_>) {
+    /// `now_us` is monotonic.
+    pub fn publish(&mut self, now_us: u64, publish: &Publish<'_>) {
+        self.first_publish_us.get_or_insert(now_us);
         let message = pack(&mut self.octets, &publish.message);
         let queues_start = length(self.queues.len());
         self.queues.extend_from_slice(publish.queues);
@@ -138,6 +142,11 @@ impl RingBatch {
         self.kinds.push(Kind::Parcel);
     }
 
+    /// When the first publish was put in, in monotonic microseconds, and how many there are.
+    pub fn publishes(&self) -> Option<(u64, u64)> {
+        self.first_publish_us.map(|first_us| (first_us, self.publishes.len() as u64))
+    }
+
     /// Hands every item to `visit`, in the order they were put in, and leaves the batch empty.
     pub fn drain(&mut self, mut visit: impl FnMut(Mail<'_>)) {
         let mut publishes = self.publishes.drain(..);
@@ -170,6 +179,7 @@ impl RingBatch {
         }
         self.octets.clear();
         self.queues.clear();
+        self.first_publish_us = None;
     }
 
     /// Gives up memory that one huge message made it take.
@@ -243,11 +253,14 @@ mod tests {
         let consumer = ConsumerKey { connection, channel: 1, serial: 2 };
         let mut batch = RingBatch::new();
         for round in 0..2 {
-            batch.publish(&Publish {
-                message: message(b"orders", b"a.b", b"first"),
-                queues: &[QueueId(1), QueueId(2)],
-                confirm: Some((channel, 8)),
-            });
+            batch.publish(
+                0,
+                &Publish {
+                    message: message(b"orders", b"a.b", b"first"),
+                    queues: &[QueueId(1), QueueId(2)],
+                    confirm: Some((channel, 8)),
+                },
+            );
             batch.command(Command::Settle {
                 queue: QueueId(5),
                 seq: Seq(6),
@@ -262,11 +275,14 @@ mod tests {
                 message: message(b"", b"q", b""),
             });
             batch.notice(Notice::Empty { channel });
-            batch.publish(&Publish {
-                message: message(b"", b"", b"second"),
-                queues: &[QueueId(3)],
-                confirm: None,
-            });
+            batch.publish(
+                0,
+                &Publish {
+                    message: message(b"", b"", b"second"),
+                    queues: &[QueueId(3)],
+                    confirm: None,
+                },
+            );
             assert_eq!(batch.len(), 5);
 
             let mut seen = Vec::new();
@@ -313,11 +329,10 @@ mod tests {
     fn a_reused_batch_does_not_keep_the_memory_of_one_huge_message() {
         let mut batch = RingBatch::new();
         let body = vec![0; 8 << 20];
-        batch.publish(&Publish {
-            message: message(b"", b"", &body),
-            queues: &[QueueId(1)],
-            confirm: None,
-        });
+        batch.publish(
+            0,
+            &Publish { message: message(b"", b"", &body), queues: &[QueueId(1)], confirm: None },
+        );
         batch.drain(|_| ());
         batch.shrink();
         assert!(batch.octets.capacity() <= KEPT_OCTETS);

@@ -92,7 +92,7 @@ fn a_large_turn_is_cut_into_batches() {
     };
     for _ in 0..9 {
         let publish = Publish { message, queues: &[QueueId(1)], confirm: None };
-        sender.batch(ShardId(1)).publish(&publish);
+        sender.batch(ShardId(1)).publish(0, &publish);
     }
     sender.flush();
     let mut sizes = Vec::new();

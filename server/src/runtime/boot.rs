@@ -46,6 +46,8 @@ pub(super) struct Plan {
     pub(super) dir: PathBuf,
     /// The core to stay on, if any.
     pub(super) core: Option<usize>,
+    /// How long to look for work before sleeping.
+    pub(super) spin: Duration,
     pub(super) clock: Clock,
     pub(super) port: Port,
     pub(super) common: Arc<Common>,
@@ -89,6 +91,7 @@ fn executor(plan: &Plan) -> Result<LocalExecutor, StartError> {
     LocalExecutorBuilder::new(placement)
         .name("shard")
         .preempt_timer(PREEMPT_TIMER)
+        .spin_before_park(plan.spin)
         .io_memory(REGISTERED_BYTES)
         .make()
         .map_err(|error| StartError::Executor { shard: plan.shard.0, what: error.to_string() })

@@ -80,6 +80,7 @@ pub(super) fn serve(runtime: &Rc<ShardRuntime>, stream: TcpStream) {
 /// Goes on with a connection that has come from another shard. This shard's load counts it
 /// already.
 pub(super) fn go_on(runtime: &Rc<ShardRuntime>, transfer: Transfer) {
+    runtime.arrivals.set(runtime.arrivals.get() + 1);
     let Transfer { id, connection, socket, carry } = transfer;
     let cell = runtime.turn(None, |host| {
         let cell = host.world.adopt(id, connection);
@@ -232,10 +233,12 @@ impl Client {
         // Whether it stopped of its own accord must be asked at once: the turn that follows may
         // bring the very answer it waits for.
         let received = self.runtime.turn(Some(cell.id), |host| {
-            let mut view = host.view();
-            let received = cell.with(|connection| {
-                let consumed = connection.receive(octets, &mut view);
-                (consumed, connection.wants_input())
+            let received = host.input(|host| {
+                let mut view = host.view();
+                cell.with(|connection| {
+                    let consumed = connection.receive(octets, &mut view);
+                    (consumed, connection.wants_input())
+                })
             });
             host.world.touch(cell);
             received

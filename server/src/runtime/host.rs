@@ -12,7 +12,7 @@ use glommio::io::DmaBuffer;
 use haremq_engine::ids::{ConnectionId, ShardId};
 use haremq_engine::log::{LogCompletion, LogEffect, LogError};
 use haremq_engine::mail::{Command, Notice, PeerMail, Requester};
-use haremq_engine::shard::Effect;
+use haremq_engine::shard::{Effect, Passage, Sample};
 use haremq_engine::topology::TopologyRequest;
 
 use super::abort;
@@ -22,6 +22,7 @@ use super::desk::Desk;
 use super::shard::Common;
 use super::transfer::Transfer;
 use super::world::{EngineShard, View, World};
+use crate::latency::Latencies;
 use crate::ring::{Mail, Port, RingBatch};
 
 /// A turn that has lasted this long leaves the rest to the next one.
@@ -34,6 +35,7 @@ pub(super) struct Host {
     pub(super) shard: EngineShard,
     pub(super) world: World,
     pub(super) desk: Desk,
+    pub(super) latencies: Latencies,
     clock: Clock,
     /// Asked for by the log, to be carried out by tasks.
     log_effects: Vec<LogEffect<DmaBuffer>>,
@@ -52,6 +54,7 @@ impl Host {
     pub(super) fn new(shard: EngineShard, port: Port, clock: Clock, common: &Common) -> Self {
         Host {
             desk: Desk::new(port.shard()),
+            latencies: Latencies::new(),
             world: World::new(clock.now(), port, common.alarms.clone(), common.loads.clone()),
             arrivals: Vec::new(),
             shard,
@@ -74,9 +77,25 @@ impl Host {
         self.world.now = self.clock.now();
     }
 
-    /// After the input: see the module. `current` is the connection whose task runs the turn and
-    /// which need not be woken.
-    pub(super) fn turn(&mut self, current: Option<ConnectionId>) {
+    /// Input from a connection, which may publish.
+    pub(super) fn input<T>(&mut self, receive: impl FnOnce(&mut Host) -> T) -> T {
+        let before = self.world.published;
+        let outcome = receive(self);
+        let published = self.world.published - before;
+        if published > 0 {
+            self.note_enqueued(self.world.now.monotonic_us, published);
+        }
+        outcome
+    }
+
+    /// Publishes that were read at `since_us` are in their queues.
+    fn note_enqueued(&mut self, since_us: u64, count: u64) {
+        let took_us = self.clock.now().monotonic_us.saturating_sub(since_us);
+        self.latencies.publish_to_enqueue.saturating_record_n(took_us, count);
+    }
+
+    /// After the input: see the module.
+    pub(super) fn turn(&mut self) {
         let started = Instant::now();
         self.unfinished = loop {
             self.world.stirred = false;
@@ -95,11 +114,24 @@ impl Host {
         };
         let memory_bytes = self.shard.memory_bytes() + self.shard.index_bytes();
         self.world.alarms.memory(self.world.shard(), memory_bytes as u64);
+        for Sample { passage, took_us } in self.shard.samples() {
+            let histogram = match passage {
+                Passage::EnqueueToDeliver => &mut self.latencies.enqueue_to_deliver,
+                Passage::DeliverToAck => &mut self.latencies.deliver_to_ack,
+            };
+            histogram.saturating_record(took_us);
+        }
         self.world.port.flush();
         if self.unfinished {
             self.world.port.bell().ring();
         }
         self.feed_starved();
+    }
+
+    /// Wakes the connections that have something to write, but for the one whose task runs the
+    /// turn. To be called when the log's effects are under way: the device is to work while
+    /// sockets are written to.
+    pub(super) fn rouse(&mut self, current: Option<ConnectionId>) {
         for cell in self.roused.drain(..) {
             cell.roused.set(false);
             if current != Some(cell.id) {
@@ -212,6 +244,7 @@ impl Host {
 
     /// Takes in everything that one peer had to say.
     pub(super) fn receive_batch(&mut self, from: ShardId, batch: &mut RingBatch) {
+        let publishes = batch.publishes();
         batch.drain(|mail| match mail {
             Mail::Publish(publish) => {
                 abort::on_panic(|| self.shard.publish(self.world.now, &publish));
@@ -226,6 +259,9 @@ impl Host {
             Mail::Peer(mail) => self.peer(mail),
             Mail::Parcel(parcel) => self.arrivals.push(Transfer::unpack(parcel)),
         });
+        if let Some((since_us, count)) = publishes {
+            self.note_enqueued(since_us, count);
+        }
     }
 
     /// Connections to be served from now on.

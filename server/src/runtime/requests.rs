@@ -68,6 +68,9 @@ pub(super) fn answer(runtime: &Rc<ShardRuntime>, request: ControlRequest) {
                 host.command(command);
             });
         }
+        ControlRequest::Latencies { reply } => {
+            let _ = reply.send(Box::new(runtime.host.borrow().latencies.clone()));
+        }
         ControlRequest::Status { reply } => {
             let _ = reply.send(status(runtime));
         }
@@ -89,6 +92,7 @@ fn status(runtime: &Rc<ShardRuntime>) -> ShardReport {
     let blocked = host.view().publishers_blocked();
     ShardReport {
         connections: host.world.connections.len() as u64,
+        arrivals: runtime.arrivals.get(),
         queues: host.shard.queue_count() as u64,
         disk_bytes: runtime.segments.bytes(),
         memory_bytes: host.shard.memory_bytes() as u64,

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::Arc;
+use std::time::Instant;
 
 use glommio::io::DmaBuffer;
 use haremq_engine::ids::{ConnectionId, ShardId};
@@ -56,6 +57,8 @@ pub(super) struct ShardRuntime {
     cut_off: Cell<bool>,
     /// Turns since the ticker last looked.
     pub(super) turns: Cell<u64>,
+    /// Connections that have come from other shards.
+    pub(super) arrivals: Cell<u64>,
     pub(super) doze: Doze,
 }
 
@@ -79,6 +82,7 @@ impl ShardRuntime {
             stopping: Cell::new(false),
             cut_off: Cell::new(false),
             turns: Cell::new(0),
+            arrivals: Cell::new(0),
             doze: Doze::default(),
         }
     }
@@ -97,7 +101,7 @@ impl ShardRuntime {
         let _ = self.events.send((self.shard, event));
     }
 
-    /// One turn: `input`, and what follows from it. `current` as in [`Host::turn`].
+    /// One turn: `input`, and what follows from it. `current` is the connection whose task runs it.
     pub(super) fn turn<T>(
         self: &Rc<Self>,
         current: Option<ConnectionId>,
@@ -108,12 +112,13 @@ impl ShardRuntime {
             let mut host = self.host.borrow_mut();
             host.begin();
             let outcome = input(&mut host);
-            host.turn(current);
+            host.turn();
             (outcome, host.take_log_effects())
         };
         for effect in effects {
             self.spawn(effect);
         }
+        self.host.borrow_mut().rouse(current);
         self.doze.rouse();
         outcome
     }
@@ -121,8 +126,16 @@ impl ShardRuntime {
     fn spawn(self: &Rc<Self>, effect: LogEffect<DmaBuffer>) {
         let runtime = self.clone();
         glommio::spawn_local(async move {
+            let write = matches!(effect, LogEffect::Write { .. }).then(Instant::now);
             let completion = runtime.segments.perform(effect).await;
-            if let Err(error) = runtime.turn(None, |host| host.complete(completion)) {
+            let complete = |host: &mut Host| {
+                if let Some(began) = write {
+                    let took_us = began.elapsed().as_micros() as u64;
+                    host.latencies.commit.saturating_record(took_us);
+                }
+                host.complete(completion)
+            };
+            if let Err(error) = runtime.turn(None, complete) {
                 runtime.fail(&error);
             }
         })

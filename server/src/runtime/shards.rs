@@ -20,7 +20,7 @@ use super::shard::Common;
 use super::stage::Event;
 use super::StartError;
 use crate::amqp::ConnectionSettings;
-use crate::config::Watermarks;
+use crate::config::{Settings, Watermarks};
 use crate::ring::mesh;
 
 /// How long the log may take to become quiet at the end.
@@ -53,11 +53,13 @@ impl Shards {
     pub(super) fn start(
         data_dir: &DataDir,
         cores: &[Option<usize>],
-        watermarks: Watermarks,
+        settings: &Settings,
         events: Sender<(ShardId, Event)>,
         inbox: Receiver<(ShardId, Event)>,
     ) -> Result<Shards, StartError> {
         glommio::early_init();
+        let watermarks = settings.watermarks;
+        let spin = Duration::from_micros(settings.spin_us.into());
         let ports = mesh(data_dir.shards());
         let mailboxes = ports.iter().map(|port| Arc::new(Mailbox::new(port.bell().clone())));
         let common = Arc::new(Common {
@@ -83,6 +85,7 @@ impl Shards {
                 shard: port.shard(),
                 dir: data_dir.shard_dir(port.shard().0),
                 core: *core,
+                spin,
                 clock,
                 port,
                 common: common.clone(),

@@ -41,7 +41,7 @@ pub fn run(settings: &Settings) -> Result<(), StartError> {
 
     let (events, inbox) = mpsc::channel();
     watch(signals, events.clone());
-    let mut shards = Shards::start(&data_dir, &pinned, settings.watermarks, events, inbox)?;
+    let mut shards = Shards::start(&data_dir, &pinned, settings, events, inbox)?;
     let Some(recovered) = shards.recover()? else { return Ok(()) };
 
     let listeners: Vec<_> = listeners.into_iter().map(Bound::listen).collect::<Result<_, _>>()?;

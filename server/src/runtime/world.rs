@@ -35,6 +35,8 @@ pub(super) struct World {
     touched: Vec<Rc<ConnectionCell>>,
     /// Deliveries of this shard that found nobody, as commands that put them back.
     orphans: Vec<Command>,
+    /// Publishes that connections of this shard have made to its own queues. Only ever grows.
+    pub(super) published: u64,
     /// A connection has spoken to this shard since the flag was last cleared: there may be
     /// effects.
     pub(super) stirred: bool,
@@ -52,6 +54,7 @@ impl World {
             last: None,
             touched: Vec::new(),
             orphans: Vec::new(),
+            published: 0,
             stirred: false,
         }
     }
@@ -177,9 +180,11 @@ impl Broker for View<'_> {
     fn publish(&mut self, shard: ShardId, publish: &Publish<'_>) {
         if shard == self.world.shard() {
             self.world.stirred = true;
+            self.world.published += 1;
             abort::on_panic(|| self.shard.publish(self.world.now, publish));
         } else {
-            self.world.port.batch(shard).publish(publish);
+            let now_us = self.world.now.monotonic_us;
+            self.world.port.batch(shard).publish(now_us, publish);
         }
     }
 

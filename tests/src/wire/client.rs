@@ -304,7 +304,7 @@ impl Client {
     /// Takes confirms until all publishes up to `last` are confirmed.
     pub fn await_confirms(&mut self, channel: u16, last: u64) {
         let mut confirmed = 0;
-        while confirmed < last {
+        while confirmed != last {
             let tag = self.expect(channel, method::BASIC_ACK).arguments().longlong();
             assert!(tag > confirmed, "confirms come in order: {tag} after {confirmed}");
             confirmed = tag;

@@ -2,6 +2,7 @@
 //! from RabbitMQ 3.10.8.
 
 mod access;
+mod latency;
 mod limits;
 mod resources;
 
