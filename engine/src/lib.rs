@@ -9,12 +9,15 @@
 pub mod access;
 pub mod arena;
 pub mod dead_letter;
+pub mod dedup;
+pub mod delay;
 pub mod ids;
 
 pub mod log;
 pub mod mail;
 pub mod message;
 pub mod now;
+pub mod properties;
 pub mod queue;
 pub mod routing;
 

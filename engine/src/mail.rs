@@ -258,6 +258,9 @@ pub enum PeerMail {
     DeadLetter { from: ShardId, ticket: u64, queues: Arc<[QueueId]>, letter: Arc<Letter> },
     /// Answer to a [`PeerMail::DeadLetter`]; letters of one shard are answered in any order.
     DeadLetterTaken { ticket: u64 },
+    /// A copy of something that an exchange remembers, for these queues of the receiver
+    /// (behaviour C11). Not answered.
+    Copy { queues: Arc<[QueueId]>, letter: Arc<Letter> },
     /// To shard 0: `shard` routes by everything up to `version`.
     Applied { shard: ShardId, version: u64 },
 }

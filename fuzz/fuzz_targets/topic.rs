@@ -2,7 +2,7 @@
 //! definition of the wildcards finds, and is empty when the bindings are gone.
 #![no_main]
 
-use haremq_engine::routing::{Router, Scratch};
+use haremq_engine::routing::{Router, Scratch, Subject};
 use haremq_engine::table::Table;
 use libfuzzer_sys::fuzz_target;
 
@@ -36,7 +36,8 @@ fn matches(pattern: &[u8], key: &[u8]) -> bool {
 fn route(router: &Router<usize>, key: &[u8]) -> Vec<usize> {
     let mut found = Vec::new();
     let mut scratch = Scratch::default();
-    router.route(&[key], None, &mut scratch, |list| found.extend_from_slice(list.as_slice()));
+    let subject = Subject { keys: &[key], ..Subject::default() };
+    router.route(&subject, &mut scratch, |list| found.extend_from_slice(list));
     found.sort_unstable();
     found
 }
@@ -51,17 +52,17 @@ fuzz_target!(|octets: &[u8]| {
     let none = Table::default();
     let mut router = Router::topic();
     for (number, pattern) in patterns.iter().enumerate() {
-        router.insert(pattern, &none, number);
+        router.insert(pattern, &none, b"", number);
     }
     let half = patterns.len() / 2;
     for removed in 0..half {
-        router.remove(patterns[removed], &none, removed);
+        router.remove(patterns[removed], &none, b"", removed);
     }
     let expected: Vec<usize> =
         (half..patterns.len()).filter(|number| matches(patterns[*number], key)).collect();
     assert_eq!(route(&router, key), expected);
     for (number, pattern) in patterns.iter().enumerate() {
-        router.remove(pattern, &none, number);
+        router.remove(pattern, &none, b"", number);
     }
     assert_eq!(route(&router, key), []);
 });

@@ -1,7 +1,7 @@
 //! The x-delivery-count header: how often a message has come back, told with each delivery from a
 //! queue that has a delivery limit (behaviour B22, I27). Pure.
 
-use super::properties::{copy_field, push_field, PropertyList};
+use crate::properties::{copy_field, push_field, PropertyList};
 use crate::table::fields;
 
 const NAME: &[u8] = b"x-delivery-count";

@@ -1,10 +1,12 @@
 //! A dead message on its way to other queues: owned, because it may have to wait. Pure.
 
 use super::cycle::closes_cycle;
-use super::properties::PropertyList;
 use super::x_death::{further_keys, write_headers, Death};
 use super::Cause;
+use crate::delay::write_waited;
 use crate::message::MessageRef;
+use crate::properties::PropertyList;
+use crate::table::{field, RawValue};
 
 /// Buffers of a used letter are kept up to this size for the next one.
 const KEPT_OCTETS: usize = 1 << 20;
@@ -29,19 +31,18 @@ pub struct Letter {
     routing_key: Vec<u8>,
     properties: Vec<u8>,
     body: Vec<u8>,
+    /// Further keys, an array of them as on the wire, that nobody is to be told of.
+    hidden_keys: Vec<u8>,
     persistent: bool,
     priority: u8,
+    expiration_ms: Option<u64>,
 }
 
 impl Letter {
     /// Becomes the letter for that message. The expiration property is gone (behaviour B34), the
     /// headers tell of the death, everything else is as it was.
     pub fn write(&mut self, message: &MessageRef<'_>, burial: &Burial<'_>) {
-        for part in [&mut self.exchange, &mut self.routing_key, &mut self.properties] {
-            part.clear();
-        }
-        self.body.clear();
-        self.body.shrink_to(KEPT_OCTETS);
+        self.clear();
         let list = PropertyList::read(message.properties);
         let death = Death {
             cause: burial.cause,
@@ -58,9 +59,50 @@ impl Letter {
         self.exchange.extend_from_slice(burial.exchange.as_bytes());
         let key = burial.routing_key.map_or(message.routing_key, str::as_bytes);
         self.routing_key.extend_from_slice(key);
+        self.take_rest(message);
+        self.expiration_ms = None;
+    }
+
+    /// Becomes the message itself, which has been held back and goes on (behaviour C10, C13): all
+    /// is as it was but for the delay in its headers, which is over, and BCC.
+    pub fn write_onward(&mut self, message: &MessageRef<'_>) {
+        self.clear();
+        let list = PropertyList::read(message.properties);
+        if list.headers().is_empty() {
+            self.properties.extend_from_slice(message.properties);
+        } else {
+            list.write(&mut self.properties, |out| write_waited(out, list.headers()));
+            let hidden = field(list.headers(), b"BCC").filter(|value| value.kind() == b'A');
+            self.hidden_keys.extend_from_slice(hidden.map_or(&[], |value| value.octets()));
+        }
+        self.exchange.extend_from_slice(message.exchange);
+        self.routing_key.extend_from_slice(message.routing_key);
+        self.take_rest(message);
+    }
+
+    /// Becomes a copy of the message.
+    pub fn write_copy(&mut self, message: &MessageRef<'_>) {
+        self.clear();
+        self.properties.extend_from_slice(message.properties);
+        self.exchange.extend_from_slice(message.exchange);
+        self.routing_key.extend_from_slice(message.routing_key);
+        self.take_rest(message);
+    }
+
+    fn clear(&mut self) {
+        let Letter { exchange, routing_key, properties, hidden_keys, .. } = self;
+        for part in [exchange, routing_key, properties, hidden_keys] {
+            part.clear();
+        }
+        self.body.clear();
+        self.body.shrink_to(KEPT_OCTETS);
+    }
+
+    fn take_rest(&mut self, message: &MessageRef<'_>) {
         self.body.extend_from_slice(message.body);
         self.persistent = message.persistent;
         self.priority = message.priority;
+        self.expiration_ms = message.expiration_ms;
     }
 
     pub fn message(&self) -> MessageRef<'_> {
@@ -71,7 +113,7 @@ impl Letter {
             body: &self.body,
             persistent: self.persistent,
             priority: self.priority,
-            expiration_ms: None,
+            expiration_ms: self.expiration_ms,
         }
     }
 
@@ -82,7 +124,10 @@ impl Letter {
 
     /// The keys it is routed by: its own first, then those of CC unless one key has replaced all.
     pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
-        std::iter::once(self.routing_key.as_slice()).chain(further_keys(self.headers()))
+        let hidden = RawValue::new(b'A', &self.hidden_keys).items().into_iter().flatten();
+        let hidden = hidden.map_while(Result::ok).filter_map(|item| item.as_bytes());
+        let own = std::iter::once(self.routing_key.as_slice());
+        own.chain(further_keys(self.headers())).chain(hidden)
     }
 
     /// True if it must not go to the queue of that name (behaviour B35).

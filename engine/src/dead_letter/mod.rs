@@ -2,7 +2,7 @@
 //! whether it may go where it is routed to.
 //!
 //! Pure functions over the octets of content headers: owned by nobody, knows no queue, log or
-//! topology. `properties` walks a property list, `x_death` writes the headers (behaviour
+//! topology. `x_death` writes the headers (behaviour
 //! B32-B34), `cycle` finds the messages that would go round for ever (B35), `delivery_count`
 //! writes the one header that a queue with a delivery limit adds (B22). Every pass over a header
 //! table is linear in its octets, whatever a client has put there. Must not import `log`,
@@ -11,7 +11,6 @@
 mod cycle;
 mod delivery_count;
 mod letter;
-mod properties;
 mod x_death;
 
 pub use cycle::closes_cycle;

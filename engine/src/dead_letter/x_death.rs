@@ -7,10 +7,10 @@
 //! stay where they are.
 
 use super::cycle::text;
-use super::properties::{
+use super::Cause;
+use crate::properties::{
     copy_field, copy_value, push_field, push_field_with, push_value, with_length,
 };
-use super::Cause;
 use crate::table::{field, fields, RawValue};
 
 const X_DEATH: &[u8] = b"x-death";

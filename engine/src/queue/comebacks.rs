@@ -28,7 +28,11 @@ impl Queue {
     }
 
     /// The message has left the queue.
-    pub(super) fn forget_comebacks(&mut self, seq: Seq) {
+    #[inline]
+    pub(super) fn forget(&mut self, seq: Seq) {
+        if let Some(present) = &mut self.present {
+            present.remove(seq);
+        }
         if !self.comebacks.is_empty() {
             self.comebacks.remove(&seq);
         }

@@ -148,7 +148,7 @@ impl Queue {
                     return Release::Unknown;
                 };
                 self.no_longer_unacked(slot);
-                self.forget_comebacks(seq);
+                self.forget(seq);
                 self.traffic.acks += u64::from(outcome == Outcome::Ack);
                 Release::Removed(slot)
             }
@@ -157,7 +157,7 @@ impl Queue {
                     return Release::Unknown;
                 };
                 self.no_longer_unacked(slot);
-                self.forget_comebacks(seq);
+                self.forget(seq);
                 Release::Exhausted(slot)
             }
             Outcome::Requeue => {

@@ -74,6 +74,14 @@ impl Queue {
             unreachable!("a message number was not assigned by this queue");
         };
         let slot = Slot::ready(place, body_bytes, false);
+        let expires_unix_ms = match &mut self.due_times {
+            Some(due_times) => {
+                // Its queues have one level, so the number says when it came.
+                due_times.insert(expires_unix_ms.unwrap_or(0), number);
+                None
+            }
+            None => expires_unix_ms,
+        };
         self.lanes[lane].push(pool, number, slot, expires_unix_ms, now_unix_ms);
         self.top = self.top.min(lane);
         self.counts.ready += 1;

@@ -13,6 +13,7 @@ mod consumer;
 mod consumers;
 mod credit;
 mod delivery;
+mod due_times;
 mod error;
 mod index;
 mod intake;
@@ -22,6 +23,7 @@ mod pool;
 mod remains;
 mod removal;
 mod returned;
+mod role;
 mod settings;
 mod slot;
 
@@ -38,11 +40,14 @@ pub use error::QueueError;
 pub use intake::Arrival;
 pub use pool::ChunkPool;
 pub use remains::Remains;
+pub use role::Role;
 pub use settings::{DeadLetterRule, Overflow, QueueSettings};
 pub use slot::{Place, Slot, State};
 
+use crate::dedup::{DedupKey, Present};
 use crate::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq};
 use crate::mail::Consume;
+use due_times::DueTimes;
 use lane::Lane;
 use rustc_hash::FxHashMap;
 
@@ -102,6 +107,10 @@ pub struct Queue {
     swept_unix_ms: u64,
     /// How often messages have come back, if there is a limit to that: those that have at all.
     comebacks: FxHashMap<Seq, u32>,
+    /// Of a queue that holds messages back: when each is due.
+    due_times: Option<Box<DueTimes>>,
+    /// Of a queue that takes no message twice: which it has.
+    present: Option<Box<Present>>,
     /// For `x-expires`: when the queue was last of use to somebody.
     used_unix_ms: u64,
 }
@@ -126,6 +135,8 @@ impl Queue {
             next_expiry_unix_ms: None,
             swept_unix_ms: 0,
             comebacks: FxHashMap::default(),
+            due_times: settings.role.lets_go().then(Box::default),
+            present: settings.deduplicates.then(Box::default),
             used_unix_ms: now_unix_ms,
             settings,
         }
@@ -151,6 +162,13 @@ impl Queue {
             queue.next_expiry_unix_ms =
                 [queue.next_expiry_unix_ms, expiry].into_iter().flatten().min();
             queue.counts.ready += lane.ready();
+            if let Some(due_times) = &mut queue.due_times {
+                for (number, slot) in lane.iter() {
+                    // What only passes through is due at once.
+                    let due = lane.expires_unix_ms(number, &slot).unwrap_or(0);
+                    due_times.insert(due, number);
+                }
+            }
         }
         queue
     }
@@ -264,8 +282,29 @@ impl Queue {
         self.consumers.count() == 0 && self.settings.expires_ms.is_some_and(lapsed)
     }
 
+    /// True if a message of that value is in the queue, which takes no other one.
+    pub fn has_already(&self, key: DedupKey) -> bool {
+        self.present.as_ref().is_some_and(|present| present.contains(key))
+    }
+
+    /// The message of that number has that value.
+    pub fn note_value(&mut self, seq: Seq, key: DedupKey) {
+        if let Some(present) = &mut self.present {
+            present.insert(seq, key);
+        }
+    }
+
+    /// The slot of a message that is ready.
+    pub fn ready(&self, seq: Seq) -> Option<Slot> {
+        let (lane, number) = self.locate(seq)?;
+        self.lanes.get(lane)?.get(number).filter(|slot| slot.state() == State::Ready)
+    }
+
     /// When the queue wants to be looked at though nothing happens to it.
     pub fn deadline_unix_ms(&self) -> Option<u64> {
+        if let Some(due_times) = &self.due_times {
+            return due_times.first_unix_ms();
+        }
         let lapse = match self.settings.expires_ms {
             Some(after) if self.consumers.count() == 0 => {
                 Some(self.used_unix_ms.saturating_add(after))

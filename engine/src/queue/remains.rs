@@ -70,6 +70,10 @@ impl Queue {
             comebacks.retain(|seq, _| self.state(*seq) != super::State::Dead);
             self.comebacks = comebacks;
         }
+        if let Some(mut present) = self.present.take() {
+            present.retain(|seq| self.state(seq) != super::State::Dead);
+            self.present = Some(present);
+        }
         let must_settle = self.settings.survives_restart;
         (purged, Remains { queue: self.id, must_settle, lanes })
     }

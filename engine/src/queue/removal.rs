@@ -16,7 +16,7 @@ impl Queue {
         let slot = self.lanes[lane].remove_ready(pool, number)?;
         self.counts.ready -= 1;
         self.counts.ready_bytes -= slot.body_bytes();
-        self.forget_comebacks(seq_of(lane, number));
+        self.forget(seq_of(lane, number));
         Some(Removed { seq: seq_of(lane, number), slot })
     }
 
@@ -31,6 +31,9 @@ impl Queue {
         scratch: &mut Vec<u64>,
         mut free: impl FnMut(Removed),
     ) {
+        if self.due_times.is_some() {
+            return self.let_go(pool, now_unix_ms, limit, free);
+        }
         if self.next_expiry_unix_ms.is_none_or(|next| next >= now_unix_ms) {
             return;
         }
@@ -50,6 +53,24 @@ impl Queue {
         }
         self.swept_unix_ms = if left > 0 { now_unix_ms } else { 0 };
         self.next_expiry_unix_ms = next_expiry;
+    }
+
+    /// Takes out up to `limit` messages that have been held back and are due, in the order in which
+    /// they are.
+    fn let_go(
+        &mut self,
+        pool: &mut ChunkPool,
+        now_unix_ms: u64,
+        limit: usize,
+        mut free: impl FnMut(Removed),
+    ) {
+        for _ in 0..limit {
+            let due = self.due_times.as_mut().and_then(|times| times.take_due(now_unix_ms));
+            let Some(number) = due else { return };
+            if let Some(removed) = self.remove_ready(pool, 0, number) {
+                free(removed);
+            }
+        }
     }
 
     /// Every message the queue holds, in whatever state.

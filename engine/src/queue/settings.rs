@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Role;
 use crate::table::{Table, Value};
 use crate::topology;
 
@@ -30,6 +31,9 @@ pub struct DeadLetterRule {
     pub exchange: Box<str>,
     /// `None`: the message keeps its keys.
     pub routing_key: Option<Box<str>>,
+    /// The queue is the exchange's own: its messages have not died but go on to where the
+    /// exchange routes them.
+    pub goes_on: bool,
 }
 
 impl DeadLetterRule {
@@ -43,6 +47,7 @@ impl DeadLetterRule {
             queue: queue.name.clone(),
             exchange: name("x-dead-letter-exchange")?,
             routing_key: name("x-dead-letter-routing-key"),
+            goes_on: false,
         }))
     }
 }
@@ -71,6 +76,9 @@ pub struct QueueSettings {
     pub delivery_limit: Option<u64>,
     /// `x-single-active-consumer` (behaviour B16).
     pub single_active_consumer: bool,
+    /// `x-message-deduplication`: no message is taken while one of the same value is there (C13).
+    pub deduplicates: bool,
+    pub role: Role,
 }
 
 impl QueueSettings {
@@ -96,6 +104,11 @@ impl QueueSettings {
                 arguments.get("x-single-active-consumer"),
                 Some(Value::Bool(true))
             ),
+            deduplicates: matches!(
+                arguments.get("x-message-deduplication"),
+                Some(Value::Bool(true))
+            ),
+            role: Role::Ordinary,
         }
     }
 

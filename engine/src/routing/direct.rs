@@ -37,9 +37,9 @@ impl<D: Copy + Eq + Hash> DirectRouter<D> {
         }
     }
 
-    pub(super) fn route<'a>(&'a self, key: &[u8], found: &mut impl FnMut(&'a Destinations<D>)) {
+    pub(super) fn route<'a>(&'a self, key: &[u8], found: &mut impl FnMut(&'a [D])) {
         if let Some(destinations) = self.keys.get(key) {
-            found(destinations);
+            found(destinations.as_slice());
         }
     }
 }

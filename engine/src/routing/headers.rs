@@ -82,10 +82,10 @@ impl<D: Copy + Eq + Hash> HeadersRouter<D> {
         &'a self,
         headers: &[u8],
         candidates: &mut Vec<u32>,
-        found: &mut impl FnMut(&'a Destinations<D>),
+        found: &mut impl FnMut(&'a [D]),
     ) {
         for &slot in &self.always {
-            found(&self.slots[slot as usize].destinations);
+            found(self.slots[slot as usize].destinations.as_slice());
         }
         if self.by_condition.is_empty() {
             return;
@@ -108,7 +108,7 @@ impl<D: Copy + Eq + Hash> HeadersRouter<D> {
         for &slot in &*candidates {
             let slot = &self.slots[slot as usize];
             if slot.asks.matches(headers) {
-                found(&slot.destinations);
+                found(slot.destinations.as_slice());
             }
         }
     }

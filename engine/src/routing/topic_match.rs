@@ -7,7 +7,6 @@
 use std::hash::Hash;
 
 use super::topic::{words, TopicRouter, Word, HASH, ROOT, UNKNOWN};
-use super::Destinations;
 
 /// Working memory of a walk.
 #[derive(Debug, Default)]
@@ -24,7 +23,7 @@ impl<D: Copy + Eq + Hash> TopicRouter<D> {
         &'a self,
         key: &[u8],
         scratch: &mut TopicScratch,
-        found: &mut impl FnMut(&'a Destinations<D>),
+        found: &mut impl FnMut(&'a [D]),
     ) {
         if scratch.seen.len() < self.nodes.len() {
             scratch.seen.resize(self.nodes.len(), 0);
@@ -47,7 +46,7 @@ impl<D: Copy + Eq + Hash> TopicRouter<D> {
         for &node in &scratch.live {
             let destinations = &self.nodes[node as usize].destinations;
             if !destinations.is_empty() {
-                found(destinations);
+                found(destinations.as_slice());
             }
         }
     }

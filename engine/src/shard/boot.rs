@@ -15,17 +15,18 @@ use super::definitions::{self, Definition, Definitions, Record};
 use super::links::Links;
 use super::publish::Takers;
 use super::queues::Queues;
+use super::replays::Replays;
 use super::sampling::Sampling;
 use super::store::Store;
 use super::timers::Timers;
 use super::topology_writer::TopologyWriter;
 use super::{Shard, ShardConfig};
 use crate::arena::Arena;
-use crate::ids::{QueueId, Seq, ShardId};
+use crate::ids::{QueueId, Seq, ShardId, Target};
 use crate::log::{Address, Log, LogError, Memory, Recovered, Recovery, RecoveryRead, SegmentFile};
 use crate::now::Now;
 use crate::queue::{Backlog, Place, Queue, QueueSettings, Slot};
-use crate::topology::{self, BindingTarget, Change, DefinitionError, EntityKey, Topology};
+use crate::topology::{BindingTarget, Change, DefinitionError, EntityKey, Topology};
 
 /// A definition record found in the log.
 #[derive(Debug)]
@@ -114,9 +115,9 @@ impl<M: Memory> ShardBoot<M> {
         }
         let mut newest_queue = QueueId(0);
         for change in definitions {
-            let Change::PutQueue(put) = change else { continue };
-            newest_queue = newest_queue.max(put.id);
-            if let Some(queue) = restore(&config, put, &mut backlogs, now) {
+            let Some(id) = change.new_queue() else { continue };
+            newest_queue = newest_queue.max(id);
+            if let Some(queue) = restore(&config, change, &mut backlogs, now) {
                 for (_, slot) in queue.messages() {
                     if let Place::Log { address, length, reference } = slot.place() {
                         recovery.keep(Address(address), length, reference);
@@ -142,6 +143,7 @@ impl<M: Memory> ShardBoot<M> {
             links: Links::new(config.window_bytes),
             confirms: Confirms::new(),
             dead_letters: DeadLetters::default(),
+            replays: Replays::default(),
             timers: Timers::default(),
             topology: topology_of(definitions),
             applied: 0,
@@ -156,6 +158,9 @@ impl<M: Memory> ShardBoot<M> {
             clock: now,
             config,
         };
+        // The letters of each shard and run go to random exchanges in an order of their own.
+        let shard_bits = u64::from(shard.config.shard.0) << 48;
+        shard.dead_letters.routes.seed(now.unix_ms ^ shard_bits);
         for at in shard.queues.slots() {
             shard.set_timer(at);
         }
@@ -211,22 +216,29 @@ impl Findings {
 /// A queue of this shard with what the log holds of it.
 fn restore(
     config: &ShardConfig,
-    put: &topology::Queue,
+    put: &Change,
     backlogs: &mut FxHashMap<QueueId, Backlog>,
     now: Now,
 ) -> Option<Queue> {
-    let backlog = backlogs.remove(&put.id);
-    if put.owner != config.shard {
+    let (id, owner, settings) = match put {
+        Change::PutQueue(queue) => (queue.id, queue.owner, QueueSettings::of(queue)),
+        Change::PutExchange(exchange) => {
+            let Target { queue, shard } = exchange.store?;
+            (queue, shard, QueueSettings::of_store(exchange))
+        }
+        _ => return None,
+    };
+    let backlog = backlogs.remove(&id);
+    if owner != config.shard {
         let stray = backlog.is_some_and(|backlog| !backlog.is_empty());
         assert!(
             !stray,
             "shard {} holds messages of queue {:?}, which is defined as one of shard {}",
-            config.shard.0, put.id, put.owner.0
+            config.shard.0, id, owner.0
         );
         return None;
     }
-    let settings = QueueSettings::of(put);
-    Some(Queue::recovered(put.id, settings, backlog.unwrap_or_default(), now.unix_ms))
+    Some(Queue::recovered(id, settings, backlog.unwrap_or_default(), now.unix_ms))
 }
 
 /// Makes one topology of the records: of two of one entity the later one counts, and what
@@ -315,8 +327,8 @@ fn take_up<M: Memory>(
         definitions::settle(now, log, record);
     }
     for change in &changes {
-        if let Change::PutQueue(queue) = change {
-            queue_ids_below = queue_ids_below.max(queue.id.0 + 1);
+        if let Some(id) = change.new_queue() {
+            queue_ids_below = queue_ids_below.max(id.0 + 1);
         }
     }
     let mut records = Definitions::recovered(live, next_definition, queue_ids_below, reservation);

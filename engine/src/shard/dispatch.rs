@@ -40,6 +40,7 @@ impl<M: Memory> Shard<M> {
     pub fn dispatch(&mut self, now: Now, outlet: &mut impl Outlet) -> bool {
         self.clock = now;
         self.move_dead_letters(now);
+        self.replay(now);
         let mut left = self.config.dispatch_batch.max(1);
         while left > 0 {
             let Some(at) = self.queues.next_dirty() else { break };
@@ -56,7 +57,10 @@ impl<M: Memory> Shard<M> {
             left -= done.max(1).min(left);
         }
         self.free_remains(now);
-        self.queues.any_dirty() || self.can_free_remains() || self.dead_letters.can_move()
+        self.queues.any_dirty()
+            || self.can_free_remains()
+            || self.dead_letters.can_move()
+            || self.replays.can_go_on()
     }
 
     /// True if there is something to be freed, and room in the log for what has to be said of it.

@@ -8,6 +8,7 @@
 //! `command` (everything else about queues), `confirm` (the one place where publishers are told
 //! that a message is safe), `dead_letters` and `moving` (from queue to queue), `replica` and `topology_writer` (definitions), `boot` (recovery).
 
+mod admission;
 mod boot;
 mod command;
 mod confirm;
@@ -19,6 +20,7 @@ mod links;
 mod moving;
 mod publish;
 mod queues;
+mod replays;
 mod replica;
 mod sampling;
 mod store;
@@ -44,6 +46,7 @@ use dead_letters::{DeadLetters, Testament};
 use links::Links;
 use publish::Takers;
 use queues::{QueueSlot, Queues};
+use replays::Replays;
 use sampling::Sampling;
 use store::Store;
 use timers::Timers;
@@ -79,6 +82,7 @@ pub struct Shard<M: Memory> {
     links: Links,
     confirms: Confirms,
     dead_letters: DeadLetters,
+    replays: Replays,
     timers: Timers,
     /// What this shard's connections see: everything that every shard has been told to apply.
     topology: Topology,
@@ -114,6 +118,7 @@ impl<M: Memory> Shard<M> {
         if was_read {
             self.queues.read_done();
             self.dead_letters.read_done();
+            self.replays.read_done();
         } else {
             self.confirms.advance(self.store.log.durable());
             self.tell_senders();
@@ -204,9 +209,9 @@ impl<M: Memory> Shard<M> {
         self.queues.iter().flat_map(of_queue).collect()
     }
 
-    /// Number of queues this shard owns.
+    /// Number of queues this shard owns, but for those behind exchanges.
     pub fn queue_count(&self) -> usize {
-        self.queues.count()
+        self.queues.count() - self.queues.stores()
     }
 
     /// Octets of memory that messages take.

@@ -15,6 +15,7 @@ use crate::ids::{QueueId, ShardId};
 use crate::log::{Fetch, Memory};
 use crate::mail::PeerMail;
 use crate::now::Now;
+use crate::routing::Subject;
 
 /// Moves begun in one turn at most.
 const MOVES_PER_TURN: usize = 256;
@@ -40,7 +41,10 @@ impl<M: Memory> Shard<M> {
                 return self.dead_letters.await_read(dead);
             };
             let mut letter = std::mem::take(&mut self.dead_letters.letter);
-            letter.write(&stored.message, &dead.burial(now));
+            match dead.rule().goes_on {
+                true => letter.write_onward(&stored.message),
+                false => letter.write(&stored.message, &dead.burial(now)),
+            }
             octets += letter.octets();
             self.send(now, dead, letter);
         }
@@ -70,14 +74,22 @@ impl<M: Memory> Shard<M> {
         let (topology, routes) = (&self.topology, &mut self.dead_letters.routes);
         let keys: Vec<&[u8]> = letter.keys().collect();
         let exchange = rule.exchange.as_bytes();
-        let headers = Some(letter.headers());
-        if topology.route_dead_letter(&rule.vhost, exchange, &keys, headers, routes).is_err() {
+        let (headers, properties) = (Some(letter.headers()), letter.message().properties);
+        let subject = Subject { keys: &keys, headers, properties };
+        let routed = match rule.goes_on {
+            true => topology.route_onward(&rule.vhost, exchange, &subject, routes),
+            false => topology.route_dead_letter(&rule.vhost, exchange, &subject, routes),
+        };
+        if routed.is_err() {
             return heirs;
         }
-        routes.targets.retain(|target| {
-            let queue = topology.queue_by_id(target.queue);
-            queue.is_some_and(|queue| !letter.closes_cycle(cause, &queue.name))
-        });
+        if !rule.goes_on {
+            // The queue behind an exchange has no name, so nothing dies in it.
+            routes.targets.retain(|target| match topology.queue_by_id(target.queue) {
+                Some(queue) => !letter.closes_cycle(cause, &queue.name),
+                None => true,
+            });
+        }
         for (shard, targets) in routes.by_shard() {
             let queues = targets.iter().map(|target| target.queue);
             if shard == self.config.shard {

@@ -6,12 +6,14 @@ use super::queues::QueueSlot;
 use super::store::Store;
 use super::Shard;
 use crate::dead_letter::Cause;
+use crate::dedup::DedupKey;
 use crate::ids::{QueueId, Seq};
 use crate::log::{Memory, Position, Settling};
 use crate::mail::Publish;
 use crate::message::MessageRef;
 use crate::now::Now;
-use crate::queue::{Arrival, Place, Removed, Slot};
+use crate::properties;
+use crate::queue::{Arrival, Place, Removed, Role, Slot};
 
 /// A queue that takes the message at hand.
 #[derive(Clone, Copy, Debug)]
@@ -93,14 +95,25 @@ impl<M: Memory> Shard<M> {
         let mut refused = false;
         for &id in queues {
             let Some((at, hosted, _)) = self.queues.open(id) else { continue };
+            if hosted.is_special() && !hosted.lets_in(message, now) {
+                continue;
+            }
             let queue = &mut hosted.queue;
             let is_refused = !queue.admits(&arrival);
             refused |= is_refused;
             if is_refused && !queue.settings().buries_refused() {
                 continue;
             }
-            let expires_unix_ms = queue.expiry_unix_ms(&arrival, now.unix_ms);
+            let expires_unix_ms = match queue.settings().role {
+                Role::Ordinary => queue.expiry_unix_ms(&arrival, now.unix_ms),
+                role => role.due_unix_ms(message, now.unix_ms),
+            };
             let seq = queue.assign(&arrival);
+            if queue.settings().deduplicates && !is_refused {
+                if let Some(key) = DedupKey::of(properties::headers(message.properties)) {
+                    queue.note_value(seq, key);
+                }
+            }
             survives_restart |= queue.settings().survives_restart;
             is_short &= queue.counts().ready_bytes <= short_bytes;
             let place = NOWHERE;
@@ -156,6 +169,10 @@ impl<M: Memory> Shard<M> {
         }
         if expires_unix_ms.is_some() {
             self.set_timer(at);
+            if expires_unix_ms == Some(now.unix_ms) {
+                // It only passes through.
+                self.timer(now, at, now.unix_ms);
+            }
         }
         self.queues.note_work(at);
     }

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
+use crate::dedup::Cache;
 use crate::ids::{ConnectionId, QueueId};
-use crate::queue::{ChunkPool, Queue, Remains};
+use crate::queue::{ChunkPool, Queue, Remains, Role};
 
 /// Number of a queue within its shard; used again after it has gone, so whoever remembers one
 /// must not mind meeting another queue there.
@@ -21,6 +22,8 @@ pub(super) struct Hosted {
     reading: bool,
     /// When its timer goes off.
     pub(super) timer_unix_ms: Option<u64>,
+    /// Of the queue behind a deduplicating exchange: what has passed.
+    pub(super) seen: Option<Box<Cache>>,
 }
 
 /// See the module.
@@ -35,6 +38,8 @@ pub(super) struct Queues {
     reading: Vec<QueueSlot>,
     /// What purges and queues that are gone have left to be freed.
     remains: VecDeque<Remains>,
+    /// How many are behind exchanges.
+    stores: usize,
     pub(super) pool: ChunkPool,
 }
 
@@ -67,6 +72,11 @@ impl Queues {
         self.by_id.len()
     }
 
+    /// Queues behind exchanges.
+    pub(super) fn stores(&self) -> usize {
+        self.stores
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Queue> {
         self.all.iter().flatten().map(|hosted| &hosted.queue)
     }
@@ -87,7 +97,14 @@ impl Queues {
 
     pub(super) fn add(&mut self, queue: Queue) -> QueueSlot {
         let id = queue.id();
-        let hosted = Box::new(Hosted { queue, dirty: false, reading: false, timer_unix_ms: None });
+        let role = queue.settings().role;
+        let seen = match role {
+            Role::Filters { size, ttl_ms } => Some(Box::new(Cache::new(size, ttl_ms))),
+            _ => None,
+        };
+        self.stores += usize::from(role != Role::Ordinary);
+        let (dirty, reading, timer_unix_ms) = Default::default();
+        let hosted = Box::new(Hosted { queue, dirty, reading, timer_unix_ms, seen });
         let at = match self.vacant.pop() {
             Some(at) => {
                 self.all[at as usize] = Some(hosted);
@@ -108,6 +125,7 @@ impl Queues {
         let Some(at) = self.by_id.remove(&id) else { return false };
         let Some(hosted) = self.all[at as usize].take() else { return false };
         self.vacant.push(at);
+        self.stores -= usize::from(hosted.queue.settings().role != Role::Ordinary);
         self.remains.push_back(hosted.queue.into_remains());
         true
     }

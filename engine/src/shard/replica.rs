@@ -28,6 +28,9 @@ impl<M: Memory> Shard<M> {
             PeerMail::DeadLetter { from, ticket, queues, letter } => {
                 self.dead_letter(now, from, ticket, &queues, &letter);
             }
+            PeerMail::Copy { queues, letter } => {
+                self.take_message(now, &letter.message(), &queues, None);
+            }
             PeerMail::DeadLetterTaken { ticket } => self.dead_letter_taken(now, ticket),
             PeerMail::Applied { shard, version } => {
                 if let Some(writer) = &mut self.writer {
@@ -96,10 +99,15 @@ impl<M: Memory> Shard<M> {
             match change {
                 Change::PutQueue(queue) => self.queue_put(now, queue),
                 Change::DropQueue { id } => self.queue_dropped(*id),
+                Change::PutExchange(exchange) => self.store_put(now, exchange),
+                Change::DropExchange { vhost, name } => self.store_dropped(vhost, name),
                 Change::DropVhost { .. } | Change::DropUser { .. } => review = true,
                 _ => {}
             }
             self.topology.apply(change);
+            if let Change::PutBinding(binding) = change {
+                self.begin_replay(now, binding);
+            }
         }
         if review {
             self.effects.push_back(Effect::Review);
@@ -119,6 +127,28 @@ impl<M: Memory> Shard<M> {
         let settings = QueueSettings::of(queue);
         let at = self.queues.add(Queue::new(queue.id, settings, now.unix_ms));
         self.set_timer(at);
+    }
+
+    /// The queue behind an exchange that keeps messages.
+    fn store_put(&mut self, now: Now, exchange: &topology::Exchange) {
+        let before = self.topology.exchange(&exchange.vhost, &exchange.name);
+        let before = before.and_then(|exchange| exchange.store);
+        if before != exchange.store {
+            self.store_dropped(&exchange.vhost, &exchange.name);
+        }
+        let Some(store) = exchange.store else { return };
+        self.newest_queue = self.newest_queue.max(store.queue);
+        if store.shard == self.config.shard && self.queues.find(store.queue).is_none() {
+            let settings = QueueSettings::of_store(exchange);
+            self.queues.add(Queue::new(store.queue, settings, now.unix_ms));
+        }
+    }
+
+    fn store_dropped(&mut self, vhost: &str, name: &str) {
+        let exchange = self.topology.exchange(vhost, name);
+        if let Some(store) = exchange.and_then(|exchange| exchange.store) {
+            self.queue_dropped(store.queue);
+        }
     }
 
     fn queue_dropped(&mut self, id: QueueId) {

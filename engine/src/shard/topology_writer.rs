@@ -91,7 +91,7 @@ impl TopologyWriter {
                 self.version += 1;
                 let mut end = Position::default();
                 for change in &decision.changes {
-                    if matches!(change, Change::PutQueue(queue) if queue.id == id) {
+                    if change.new_queue() == Some(id) {
                         // Before the queue's own record, and before anything can name the id.
                         end = end.max(self.definitions.queue_given(now, log));
                     }

@@ -160,6 +160,14 @@ impl Value {
             _ => None,
         }
     }
+    /// A whole number above 0, written as a number or as digits.
+    pub fn as_count(&self) -> Option<u64> {
+        let number = match self.as_integer() {
+            Some(integer) => u64::try_from(integer).ok(),
+            None => self.as_str().and_then(|digits| digits.parse().ok()),
+        };
+        number.filter(|number| *number > 0)
+    }
     /// The text of a long string; `None` for other types and for octets that are not UTF-8.
     pub fn as_str(&self) -> Option<&str> {
         match self {

@@ -148,6 +148,14 @@ impl<'a> RawValue<'a> {
             _ => None,
         }
     }
+    /// A whole number above 0, written as a number or as digits.
+    pub fn as_count(&self) -> Option<u64> {
+        let number = match self.as_integer() {
+            Some(integer) => u64::try_from(integer).ok(),
+            None => self.as_str().and_then(|digits| digits.parse().ok()),
+        };
+        number.filter(|number| *number > 0)
+    }
     /// A timestamp's seconds.
     pub fn as_timestamp(&self) -> Option<u64> {
         (self.kind == b'T').then(|| self.fixed().map(u64::from_be_bytes)).flatten()

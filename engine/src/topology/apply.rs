@@ -200,7 +200,8 @@ impl Topology {
         if let Some(source) = self.exchange_entry_mut(vhost, source) {
             if source.outgoing.remove(binding) {
                 if let Some(destination) = destination {
-                    source.router.remove(key.as_bytes(), arguments, destination);
+                    let name = target.name().as_bytes();
+                    source.router.remove(key.as_bytes(), arguments, name, destination);
                 }
             }
         }
@@ -246,7 +247,9 @@ impl Topology {
 
 impl ExchangeEntry {
     fn insert(&mut self, binding: BindingRef, destination: Destination) {
-        self.router.insert(binding.0.key.as_bytes(), &binding.0.arguments, destination);
+        let Binding { key, arguments, target, .. } = &*binding.0;
+        let name = target.name().as_bytes();
+        self.router.insert(key.as_bytes(), arguments, name, destination);
         self.outgoing.insert(binding);
     }
 }

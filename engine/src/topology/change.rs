@@ -74,6 +74,15 @@ impl Change {
         }
     }
 
+    /// The queue that a put makes: one that is declared, or the one behind an exchange.
+    pub fn new_queue(&self) -> Option<QueueId> {
+        match self {
+            Change::PutQueue(queue) => Some(queue.id),
+            Change::PutExchange(exchange) => exchange.store.map(|store| store.queue),
+            _ => None,
+        }
+    }
+
     /// Whether a put makes something that a restart keeps (behaviour D1): then it has a record.
     /// For drops: false; whether what is dropped had a record is known by its key.
     pub fn is_durable(&self) -> bool {

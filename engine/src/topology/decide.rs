@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::binding_ref::BindingRef;
 use super::cascade::Cascade;
 use super::equivalence::{check_exchange, ExchangeProperties};
+use super::exchange_arguments::{self, alternate_exchange, check_binding};
 use super::predeclared::{is_reserved, is_server_named};
 use super::queue_arguments::{check_arguments, queue_type, QueueType};
 use super::replica::{ExchangeEntry, Topology, VhostEntry};
@@ -16,9 +17,8 @@ use super::{
     Binding, BindingTarget, Change, Exchange, ExchangeKind, Queue, TopologyError, TopologyOutcome,
     TopologyRequest,
 };
-use crate::ids::{ConnectionId, QueueId, ShardId};
-use crate::routing::HeadersMatch;
-use crate::table::{Table, Value};
+use crate::ids::{ConnectionId, QueueId, ShardId, Target};
+use crate::table::Table;
 
 /// What the writer has decided: changes in order, and the answer once they are durable and applied.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,9 @@ impl Topology {
     pub fn decide(&self, request: &TopologyRequest, owner: ShardId, id: QueueId) -> Decided {
         use TopologyRequest as R;
         match request {
-            R::DeclareExchange { .. } => self.declare_exchange(request),
+            R::DeclareExchange { .. } => {
+                self.declare_exchange(request, Target { queue: id, shard: owner })
+            }
             R::DeleteExchange { vhost, name, if_unused } => {
                 self.delete_exchange(vhost, name, *if_unused)
             }
@@ -83,7 +85,8 @@ impl Topology {
         self.vhost_entry(vhost).ok_or_else(|| TopologyError::NoVhost { vhost: vhost.clone() })
     }
 
-    fn declare_exchange(&self, request: &TopologyRequest) -> Decided {
+    /// `store`: where messages would be kept, if the type keeps any.
+    fn declare_exchange(&self, request: &TopologyRequest, store: Target) -> Decided {
         let TopologyRequest::DeclareExchange {
             vhost,
             name,
@@ -111,6 +114,7 @@ impl Topology {
         if is_reserved(name) {
             return Err(TopologyError::ReservedName { what: "exchange", name: name.clone() });
         }
+        exchange_arguments::check_arguments(kind, arguments)?;
         let alternate_exchange = alternate_exchange(vhost, name, arguments)?;
         Decision::created(Some(Change::PutExchange(Exchange {
             vhost: vhost.clone(),
@@ -121,6 +125,7 @@ impl Topology {
             internal,
             arguments: arguments.clone(),
             alternate_exchange,
+            store: kind.keeps_messages().then_some(store),
         })))
     }
 
@@ -218,10 +223,7 @@ impl Topology {
 
     fn bind(&self, binding: Binding, connection: Option<ConnectionId>) -> Decided {
         let source = self.binding_ends(&binding)?.ok_or_else(|| self.missing_end(&binding))?;
-        if source.exchange.kind == ExchangeKind::Headers {
-            HeadersMatch::parse(&binding.arguments)
-                .map_err(|value| TopologyError::InvalidXMatch { value: value.clone() })?;
-        }
+        check_binding(source.exchange.routes_as(), &binding.key, &binding.arguments)?;
         self.check_target_lock(&binding, connection)?;
         let binding = BindingRef(Arc::new(binding));
         let new = !source.outgoing.contains(&binding);
@@ -283,24 +285,6 @@ impl Topology {
             },
             BindingTarget::Exchange(_) => Ok(()),
         }
-    }
-}
-
-/// From an exchange's arguments. It may be missing (behaviour B11) but must be a string.
-fn alternate_exchange(
-    vhost: &Arc<str>,
-    name: &Arc<str>,
-    arguments: &Table,
-) -> Result<Option<Arc<str>>, TopologyError> {
-    match arguments.get("alternate-exchange") {
-        None | Some(Value::Bytes(_)) => Ok(Exchange::alternate_in(arguments)),
-        Some(other) => Err(TopologyError::InvalidArgumentType {
-            what: "exchange",
-            vhost: vhost.clone(),
-            name: name.clone(),
-            argument: "alternate-exchange".into(),
-            received: other.type_name(),
-        }),
     }
 }
 

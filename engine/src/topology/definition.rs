@@ -21,18 +21,31 @@ pub enum ExchangeKind {
     Fanout,
     Topic,
     Headers,
+    ConsistentHash,
+    Random,
+    ModulusHash,
+    Delayed,
+    RecentHistory,
+    Deduplication,
 }
 
 impl ExchangeKind {
+    const ALL: [ExchangeKind; 10] = [
+        ExchangeKind::Direct,
+        ExchangeKind::Fanout,
+        ExchangeKind::Topic,
+        ExchangeKind::Headers,
+        ExchangeKind::ConsistentHash,
+        ExchangeKind::Random,
+        ExchangeKind::ModulusHash,
+        ExchangeKind::Delayed,
+        ExchangeKind::RecentHistory,
+        ExchangeKind::Deduplication,
+    ];
+
     /// The name of the type in exchange.declare; `None` if there is no such type here.
     pub fn from_name(name: &str) -> Option<ExchangeKind> {
-        match name {
-            "direct" => Some(ExchangeKind::Direct),
-            "fanout" => Some(ExchangeKind::Fanout),
-            "topic" => Some(ExchangeKind::Topic),
-            "headers" => Some(ExchangeKind::Headers),
-            _ => None,
-        }
+        ExchangeKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
     pub fn name(self) -> &'static str {
         match self {
@@ -40,7 +53,18 @@ impl ExchangeKind {
             ExchangeKind::Fanout => "fanout",
             ExchangeKind::Topic => "topic",
             ExchangeKind::Headers => "headers",
+            ExchangeKind::ConsistentHash => "x-consistent-hash",
+            ExchangeKind::Random => "x-random",
+            ExchangeKind::ModulusHash => "x-modulus-hash",
+            ExchangeKind::Delayed => "x-delayed-message",
+            ExchangeKind::RecentHistory => "x-recent-history",
+            ExchangeKind::Deduplication => "x-message-deduplication",
         }
+    }
+    /// True if exchanges of the type keep messages, in a queue of their own.
+    pub fn keeps_messages(self) -> bool {
+        use ExchangeKind::{Deduplication, Delayed, RecentHistory};
+        matches!(self, Delayed | RecentHistory | Deduplication)
     }
 }
 
@@ -56,6 +80,8 @@ pub struct Exchange {
     pub arguments: Arc<Table>,
     /// From `arguments`, parsed once.
     pub alternate_exchange: Option<Arc<str>>,
+    /// The queue behind an exchange that keeps messages; clients never see it.
+    pub store: Option<Target>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

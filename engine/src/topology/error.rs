@@ -91,6 +91,12 @@ pub enum TopologyError {
     /// is shown by its type.
     #[error("Invalid x-match field {}", x_match(value))]
     InvalidXMatch { value: Value },
+    /// What an exchange type says against its own arguments (behaviour C6, C10-C13).
+    #[error("{reason}")]
+    InvalidExchange { reason: Arc<str> },
+    /// What an exchange type says against the key of a binding (behaviour C6).
+    #[error("{reason}")]
+    InvalidBinding { reason: Arc<str> },
     /// A durable definition must fit one record of the log.
     #[error("a definition of {bytes} octets is larger than the maximum of {bytes_max}")]
     DefinitionTooLarge { bytes: usize, bytes_max: usize },

@@ -17,6 +17,7 @@ mod decide_access;
 mod definition;
 mod equivalence;
 mod error;
+mod exchange_arguments;
 mod name;
 mod predeclared;
 mod queue_arguments;
@@ -25,6 +26,7 @@ mod replica;
 mod request;
 mod route;
 mod routes;
+mod store;
 #[cfg(test)]
 mod tests;
 

@@ -50,6 +50,7 @@ pub(super) fn exchanges(vhost: &Arc<str>) -> impl Iterator<Item = Exchange> + '_
         internal,
         arguments: arguments.clone(),
         alternate_exchange: None,
+        store: None,
     })
 }
 

@@ -7,7 +7,7 @@
 //! | kind | fields besides `format` (`I`, now 1) and `kind` (`S`) |
 //! |---|---|
 //! | `vhost` | `name`, `description` (`S`), `tags` (`A` of `S`), `tracing` (`t`) |
-//! | `exchange` | `vhost`, `name`, `type` (`S`), `auto_delete`, `internal` (`t`), `arguments` (`F`) |
+//! | `exchange` | `vhost`, `name`, `type` (`S`), `auto_delete`, `internal` (`t`), `arguments` (`F`); if it keeps messages: `store` (`l`), `store_owner` (`u`) |
 //! | `queue` | `id` (`l`), `vhost`, `name` (`S`), `auto_delete` (`t`), `arguments` (`F`), `owner` (`u`) |
 //! | `binding` | `vhost`, `source`, `target`, `key` (`S`), `to_exchange` (`t`), `arguments` (`F`) |
 //! | `user` | `name` (`S`), `password_hash` (`x`), `tags` (`A` of `S`) |
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use super::{
     Binding, BindingTarget, Change, Exchange, ExchangeKind, Permission, Queue, User, Vhost,
 };
-use crate::ids::{QueueId, ShardId};
+use crate::ids::{QueueId, ShardId, Target};
 use crate::table::{Table, TableError, Value};
 
 /// What this code writes, and the highest it reads.
@@ -107,6 +107,10 @@ fn write_exchange(record: &mut Writer, exchange: &Exchange) {
     record.put("auto_delete", Value::Bool(exchange.auto_delete));
     record.put("internal", Value::Bool(exchange.internal));
     record.put("arguments", Value::Table((*exchange.arguments).clone()));
+    if let Some(store) = exchange.store {
+        record.put("store", Value::I64(store.queue.0 as i64));
+        record.put("store_owner", Value::U16(store.shard.0));
+    }
 }
 
 fn read_exchange(record: &Reader) -> Result<Exchange, DefinitionError> {
@@ -121,6 +125,13 @@ fn read_exchange(record: &Reader) -> Result<Exchange, DefinitionError> {
         internal: record.flag("internal")?,
         alternate_exchange: Exchange::alternate_in(&arguments),
         arguments,
+        store: match record.0.get("store") {
+            None => None,
+            Some(_) => Some(Target {
+                queue: QueueId(record.integer("store")? as u64),
+                shard: record.shard("store_owner")?,
+            }),
+        },
     })
 }
 
@@ -136,7 +147,6 @@ fn write_queue(record: &mut Writer, queue: &Queue) {
 }
 
 fn read_queue(record: &Reader) -> Result<Queue, DefinitionError> {
-    let owner = u16::try_from(record.integer("owner")?);
     Ok(Queue {
         id: QueueId(record.integer("id")? as u64),
         vhost: record.text("vhost")?,
@@ -145,7 +155,7 @@ fn read_queue(record: &Reader) -> Result<Queue, DefinitionError> {
         auto_delete: record.flag("auto_delete")?,
         exclusive_to: None,
         arguments: record.table("arguments")?,
-        owner: ShardId(owner.map_err(|_| DefinitionError::Field { field: "owner" })?),
+        owner: record.shard("owner")?,
     })
 }
 
@@ -250,6 +260,10 @@ impl Reader {
     }
     fn integer(&self, field: &'static str) -> Result<i128, DefinitionError> {
         self.get(field)?.as_integer().ok_or(DefinitionError::Field { field })
+    }
+    fn shard(&self, field: &'static str) -> Result<ShardId, DefinitionError> {
+        let number = u16::try_from(self.integer(field)?);
+        number.map(ShardId).map_err(|_| DefinitionError::Field { field })
     }
     fn table(&self, field: &'static str) -> Result<Arc<Table>, DefinitionError> {
         match self.get(field)? {

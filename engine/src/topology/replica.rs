@@ -13,7 +13,7 @@ use super::name::Name;
 use super::{Binding, BindingTarget, Exchange, ExchangeKind, Permission, Queue, User, Vhost};
 use crate::access::Access;
 use crate::ids::{ConnectionId, QueueId, Target};
-use crate::routing::Router;
+use crate::routing::{HashOn, Router};
 use crate::table::Table;
 
 /// Replica of the whole topology; on shard 0 also the authority.
@@ -71,11 +71,19 @@ pub(super) enum Destination {
 
 impl ExchangeEntry {
     pub(super) fn new(exchange: Exchange) -> Self {
-        let router = match exchange.kind {
+        let router = match exchange.routes_as() {
             ExchangeKind::Direct => Router::direct(),
-            ExchangeKind::Fanout => Router::fanout(),
+            ExchangeKind::Fanout
+            | ExchangeKind::Delayed
+            | ExchangeKind::RecentHistory
+            | ExchangeKind::Deduplication => Router::fanout(),
             ExchangeKind::Topic => Router::topic(),
             ExchangeKind::Headers => Router::headers(),
+            ExchangeKind::ConsistentHash => {
+                Router::consistent_hash(HashOn::of(&exchange.arguments))
+            }
+            ExchangeKind::Random => Router::random(),
+            ExchangeKind::ModulusHash => Router::modulus_hash(),
         };
         let (outgoing, incoming) = Default::default();
         ExchangeEntry { exchange, router, outgoing, incoming }

@@ -5,7 +5,19 @@
 //! order they are reached, each once (behaviour B9, B10), so a cycle ends.
 
 use super::replica::{ExchangeEntry, Topology, VhostEntry};
+use super::store::Keeping;
 use super::{RouteError, Routes};
+use crate::routing::Subject;
+
+/// Who sends a message on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Client,
+    /// May use internal exchanges.
+    Broker,
+    /// The exchange has kept it until now.
+    Store,
+}
 
 impl Topology {
     /// Routes one publish into `routes` (cleared first). `headers` are the octets of the header
@@ -19,20 +31,20 @@ impl Topology {
         headers: Option<&[u8]>,
         routes: &mut Routes,
     ) -> Result<(), RouteError> {
-        self.route_many(vhost, exchange, &[routing_key], headers, routes)
+        let subject = Subject { keys: &[routing_key], headers, properties: &[] };
+        self.route_many(vhost, exchange, &subject, routes)
     }
 
-    /// As [`Topology::route`] with several keys (CC and BCC, behaviour B7): a queue that any of
-    /// them leads to is there once.
+    /// As [`Topology::route`] by whatever a message has; of several keys (CC and BCC, behaviour
+    /// B7) a queue that any of them leads to is there once.
     pub fn route_many(
         &self,
         vhost: &str,
         exchange: &[u8],
-        keys: &[&[u8]],
-        headers: Option<&[u8]>,
+        subject: &Subject<'_>,
         routes: &mut Routes,
     ) -> Result<(), RouteError> {
-        self.walk(vhost, exchange, keys, headers, routes, false)
+        self.walk(vhost, exchange, subject, routes, Origin::Client)
     }
 
     /// As [`Topology::route_many`] on behalf of the broker itself, which may use internal
@@ -41,40 +53,51 @@ impl Topology {
         &self,
         vhost: &str,
         exchange: &[u8],
-        keys: &[&[u8]],
-        headers: Option<&[u8]>,
+        subject: &Subject<'_>,
         routes: &mut Routes,
     ) -> Result<(), RouteError> {
-        self.walk(vhost, exchange, keys, headers, routes, true)
+        self.walk(vhost, exchange, subject, routes, Origin::Broker)
+    }
+
+    /// As [`Topology::route_dead_letter`], for a message that the exchange has kept and that goes
+    /// on from there.
+    pub fn route_onward(
+        &self,
+        vhost: &str,
+        exchange: &[u8],
+        subject: &Subject<'_>,
+        routes: &mut Routes,
+    ) -> Result<(), RouteError> {
+        self.walk(vhost, exchange, subject, routes, Origin::Store)
     }
 
     fn walk(
         &self,
         vhost: &str,
         exchange: &[u8],
-        keys: &[&[u8]],
-        headers: Option<&[u8]>,
+        subject: &Subject<'_>,
         routes: &mut Routes,
-        internal_allowed: bool,
+        origin: Origin,
     ) -> Result<(), RouteError> {
         routes.clear();
         let vhost = self.vhost_entry(vhost).ok_or(RouteError::NoExchange)?;
         if exchange.is_empty() {
-            route_by_name(vhost, keys, routes);
+            route_by_name(vhost, subject.keys, routes);
             routes.finish();
             return Ok(());
         }
         let &start = vhost.exchanges.get(exchange).ok_or(RouteError::NoExchange)?;
         let entry = self.exchange_at(start).ok_or(RouteError::NoExchange)?;
-        if entry.exchange.internal && !internal_allowed {
+        if entry.exchange.internal && origin == Origin::Client {
             return Err(RouteError::Internal);
         }
         routes.exchanges.push(start);
         let mut next = 0;
         while let Some(&place) = routes.exchanges.get(next) {
+            let keeps = next > 0 || origin != Origin::Store;
             next += 1;
             if let Some(entry) = self.exchange_at(place) {
-                visit(vhost, entry, keys, headers, routes);
+                visit(vhost, entry, subject, routes, keeps);
             }
         }
         routes.finish();
@@ -91,21 +114,35 @@ fn route_by_name(vhost: &VhostEntry, keys: &[&[u8]], routes: &mut Routes) {
     }
 }
 
-/// What the bindings of one exchange lead to; its alternate exchange if none of them matches.
+/// What the bindings of one exchange lead to; its alternate exchange if none of them matches. One
+/// that `keeps` messages may take this one first.
 fn visit(
     vhost: &VhostEntry,
     entry: &ExchangeEntry,
-    keys: &[&[u8]],
-    headers: Option<&[u8]>,
+    subject: &Subject<'_>,
     routes: &mut Routes,
+    keeps: bool,
 ) {
     if entry.exchange.name.is_empty() {
         // Reached as somebody's alternate exchange.
-        return route_by_name(vhost, keys, routes);
+        return route_by_name(vhost, subject.keys, routes);
     }
+    match entry.exchange.keeping(subject) {
+        _ if !keeps => {}
+        Keeping::No => {}
+        Keeping::Copy(store) => {
+            routes.copies += 1;
+            routes.push(store);
+        }
+        Keeping::Whole(store) => {
+            routes.is_held = true;
+            return routes.push(store);
+        }
+    }
+    routes.is_repeatable &= entry.router.is_repeatable();
     let (targets, exchanges, lists, scratch) = routes.parts();
     let mut matched = false;
-    entry.router.route(keys, headers, scratch, |found| {
+    entry.router.route(subject, scratch, |found| {
         matched |= !found.is_empty();
         Routes::take(targets, exchanges, lists, found);
     });

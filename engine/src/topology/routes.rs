@@ -2,7 +2,7 @@
 
 use super::replica::Destination;
 use crate::ids::{ShardId, Target};
-use crate::routing::{Destinations, Scratch};
+use crate::routing::Scratch;
 
 /// The queues a publish goes to, each once, grouped by shard in `targets` order. Reused between
 /// publishes so that routing does not allocate.
@@ -11,6 +11,12 @@ pub struct Routes {
     pub targets: Vec<Target>,
     /// Lists that `targets` was filled from: one alone has no target twice.
     lists: usize,
+    /// How many of `targets` are but the memory of an exchange.
+    pub(super) copies: usize,
+    /// See [`Routes::is_held`].
+    pub(super) is_held: bool,
+    /// See [`Routes::is_repeatable`].
+    pub(super) is_repeatable: bool,
     pub(super) matching: Scratch,
     /// Exchanges in the order in which they were reached; doubles as the visited set.
     pub(super) exchanges: Vec<u32>,
@@ -30,10 +36,41 @@ impl Routes {
         slices.filter_map(|targets| Some((targets.first()?.shard, targets)))
     }
 
+    /// True if a message without headers that is published with the same key to the same exchange
+    /// goes the same way, while the topology stays as it is.
+    pub fn is_repeatable(&self) -> bool {
+        self.is_repeatable
+    }
+
+    /// True if no queue of a client gets the message, now or later.
+    pub fn leads_nowhere(&self) -> bool {
+        self.targets.len() <= self.copies
+    }
+
+    /// True if the message is held back by an exchange and goes nowhere else now: it will be
+    /// routed later, by all that its headers say.
+    pub fn is_held(&self) -> bool {
+        self.is_held && self.targets.len() == 1
+    }
+
+    /// Leads to one queue, or nowhere.
+    pub(crate) fn lead_to(&mut self, target: Option<Target>) {
+        self.clear();
+        self.targets.extend(target);
+    }
+
+    /// Where chance begins, for exchanges that choose by it.
+    pub fn seed(&mut self, seed: u64) {
+        self.matching.seed(seed);
+    }
+
     pub(super) fn clear(&mut self) {
         self.targets.clear();
         self.exchanges.clear();
         self.lists = 0;
+        self.copies = 0;
+        self.is_held = false;
+        self.is_repeatable = true;
     }
 
     pub(super) fn push(&mut self, target: Target) {
@@ -46,10 +83,10 @@ impl Routes {
         targets: &mut Vec<Target>,
         exchanges: &mut Vec<u32>,
         lists: &mut usize,
-        found: &Destinations<Destination>,
+        found: &[Destination],
     ) {
         *lists += 1;
-        for destination in found.as_slice() {
+        for destination in found {
             match *destination {
                 Destination::Queue(target) => targets.push(target),
                 Destination::Exchange(exchange) => {

@@ -7,6 +7,8 @@ mod dead_letters;
 mod definitions;
 mod disk;
 mod durability;
+mod exchanges;
+mod held_schedules;
 mod limits;
 mod model;
 mod random;

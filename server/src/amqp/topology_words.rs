@@ -24,7 +24,9 @@ pub(crate) fn code(error: &TopologyError) -> ReplyCode {
         | TopologyError::ServerNamed { .. }
         | TopologyError::UnsupportedQueueType { .. }
         | TopologyError::InUse { .. }
-        | TopologyError::InvalidXMatch { .. } => ReplyCode::PreconditionFailed,
+        | TopologyError::InvalidXMatch { .. }
+        | TopologyError::InvalidExchange { .. }
+        | TopologyError::InvalidBinding { .. } => ReplyCode::PreconditionFailed,
         // Users and their permissions are not reached from here.
         _ => ReplyCode::InternalError,
     }

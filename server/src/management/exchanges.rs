@@ -7,7 +7,9 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use haremq_engine::access::Right;
-use haremq_engine::topology::{Exchange, TopologyOutcome, TopologyRequest};
+use haremq_engine::ids::QueueId;
+use haremq_engine::topology::{Exchange, ExchangeKind, TopologyOutcome, TopologyRequest};
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use serde_json::{json, Value};
 
@@ -17,6 +19,9 @@ use super::extract::{check_name, Body, Names, Query};
 use super::json::TableStyle;
 use super::listing::ListQuery;
 use super::{json as body_json, Shared};
+use crate::control::QueueReport;
+
+type Reports = FxHashMap<QueueId, QueueReport>;
 
 /// What the default exchange, whose name is empty, is called in paths and permissions.
 pub(super) const DEFAULT: &str = "amq.default";
@@ -46,8 +51,16 @@ pub(super) fn for_rights(name: &str) -> &str {
     }
 }
 
-fn describe(exchange: &Exchange, style: TableStyle) -> Value {
-    json!({
+/// Numbers of the queues behind exchanges that keep messages; asked for only if there are any.
+async fn kept(app: &Shared, exchanges: &[Exchange]) -> Result<Reports, ApiError> {
+    match exchanges.iter().any(|exchange| exchange.store.is_some()) {
+        true => Ok(app.shards.queue_reports().await?),
+        false => Ok(Reports::default()),
+    }
+}
+
+fn describe(exchange: &Exchange, kept: &Reports, style: TableStyle) -> Value {
+    let mut shown = json!({
         "name": &*exchange.name,
         "vhost": &*exchange.vhost,
         "type": exchange.kind.name(),
@@ -55,7 +68,13 @@ fn describe(exchange: &Exchange, style: TableStyle) -> Value {
         "auto_delete": exchange.auto_delete,
         "internal": exchange.internal,
         "arguments": style.show(&exchange.arguments),
-    })
+    });
+    if exchange.kind == ExchangeKind::Delayed {
+        let report = exchange.store.and_then(|store| kept.get(&store.queue));
+        let delayed = report.map_or(0, |report| report.messages_ready);
+        shown["messages_delayed"] = delayed.into();
+    }
+    shown
 }
 
 async fn matching(
@@ -66,8 +85,8 @@ async fn matching(
     let mut exchanges = app.shards.definitions().await?.exchanges;
     exchanges.retain(|exchange| wanted(exchange));
     exchanges.sort_by(|a, b| (&a.vhost, &a.name).cmp(&(&b.vhost, &b.name)));
-    let style = query.table_style();
-    query.answer(exchanges.iter().map(|exchange| describe(exchange, style)).collect())
+    let (kept, style) = (kept(app, &exchanges).await?, query.table_style());
+    query.answer(exchanges.iter().map(|exchange| describe(exchange, &kept, style)).collect())
 }
 
 async fn list(
@@ -104,7 +123,8 @@ async fn one(
 ) -> Result<Json<Value>, ApiError> {
     identity.require_vhost(&vhost)?;
     let exchange = find(&app, &vhost, from_path(&name)).await?;
-    Ok(query.answer_one(describe(&exchange, query.table_style())))
+    let kept = kept(&app, std::slice::from_ref(&exchange)).await?;
+    Ok(query.answer_one(describe(&exchange, &kept, query.table_style())))
 }
 
 async fn put(

@@ -102,12 +102,12 @@ proptest! {
         let mut router = Router::headers();
         let mut bindings: Vec<(u16, Table)> = (0..).zip(all).collect();
         for (number, arguments) in &bindings {
-            router.insert(b"ignored", arguments, *number);
+            router.insert(b"ignored", arguments, b"", *number);
         }
         for index in removed {
             if !bindings.is_empty() {
                 let (number, arguments) = bindings.swap_remove(index.index(bindings.len()));
-                router.remove(b"ignored", &arguments, number);
+                router.remove(b"ignored", &arguments, b"", number);
             }
         }
         for message in messages {
@@ -130,8 +130,8 @@ proptest! {
         headers in prop::collection::vec(any::<u8>(), 0..100)
     ) {
         let mut router = Router::headers();
-        router.insert(b"", &table(&[]), 1);
-        router.insert(b"", &table(&[("a", Value::Void)]), 2);
+        router.insert(b"", &table(&[]), b"", 1);
+        router.insert(b"", &table(&[("a", Value::Void)]), b"", 2);
         prop_assert!(found(&router, b"", Some(&headers)).contains(&1));
     }
 }
@@ -193,7 +193,7 @@ fn recorded_cases_of_rabbitmq_agree() {
     ];
     for (name, arguments, headers, copies) in cases {
         let mut router = Router::headers();
-        router.insert(b"", &table(&arguments), 7);
+        router.insert(b"", &table(&arguments), b"", 7);
         let headers = headers.map(|headers| octets(&table(&headers)));
         assert_eq!(found(&router, b"", headers.as_deref()).len(), copies, "{name}");
     }
@@ -202,8 +202,8 @@ fn recorded_cases_of_rabbitmq_agree() {
 #[test]
 fn a_message_with_very_many_headers_is_routed_by_all_of_them() {
     let mut router = Router::headers();
-    router.insert(b"", &table(&[("h99", Value::I32(99)), ("h0", Value::Void)]), 1);
-    router.insert(b"", &table(&[("h100", Value::Void)]), 2);
+    router.insert(b"", &table(&[("h99", Value::I32(99)), ("h0", Value::Void)]), b"", 1);
+    router.insert(b"", &table(&[("h100", Value::Void)]), b"", 2);
     let names: Vec<String> = (0..100).map(|n| format!("h{n}")).collect();
     let headers: Vec<(&str, Value)> =
         names.iter().zip(0..).map(|(name, n)| (&**name, Value::I32(n))).collect();
@@ -215,13 +215,13 @@ fn bindings_that_ask_the_same_share_their_check_and_not_their_life() {
     let mut router = Router::headers();
     let arguments = table(&[("a", Value::I32(1))]);
     let headers = octets(&arguments);
-    router.insert(b"k1", &arguments, 1);
-    router.insert(b"k2", &arguments, 1);
-    router.insert(b"", &arguments, 2);
-    router.remove(b"k1", &arguments, 1);
+    router.insert(b"k1", &arguments, b"", 1);
+    router.insert(b"k2", &arguments, b"", 1);
+    router.insert(b"", &arguments, b"", 2);
+    router.remove(b"k1", &arguments, b"", 1);
     assert_eq!(found(&router, b"", Some(&headers)), [1, 2]);
-    router.remove(b"k2", &arguments, 1);
+    router.remove(b"k2", &arguments, b"", 1);
     assert_eq!(found(&router, b"", Some(&headers)), [2]);
-    router.remove(b"", &arguments, 2);
+    router.remove(b"", &arguments, b"", 2);
     assert_eq!(found(&router, b"", Some(&headers)), []);
 }

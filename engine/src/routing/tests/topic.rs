@@ -41,12 +41,12 @@ proptest! {
         let mut router = Router::topic();
         let mut bindings: Vec<(u16, String)> = (0..).zip(patterns).collect();
         for (number, pattern) in &bindings {
-            router.insert(pattern.as_bytes(), &none, *number);
+            router.insert(pattern.as_bytes(), &none, b"", *number);
         }
         for index in removed {
             if !bindings.is_empty() {
                 let (number, pattern) = bindings.swap_remove(index.index(bindings.len()));
-                router.remove(pattern.as_bytes(), &none, number);
+                router.remove(pattern.as_bytes(), &none, b"", number);
             }
         }
         for key in keys {
@@ -56,7 +56,7 @@ proptest! {
             prop_assert_eq!(found(&router, key.as_bytes(), None), expected, "key {:?}", key);
         }
         for (number, pattern) in &bindings {
-            router.remove(pattern.as_bytes(), &none, *number);
+            router.remove(pattern.as_bytes(), &none, b"", *number);
         }
         let Router::Topic(trie) = &router else { unreachable!() };
         prop_assert!(trie.is_bare(), "removing every binding must leave nothing");
@@ -85,7 +85,7 @@ fn recorded_cases_of_rabbitmq_agree() {
     ];
     for (name, pattern, key, copies) in cases {
         let mut router = Router::topic();
-        router.insert(pattern.as_bytes(), &Default::default(), 7);
+        router.insert(pattern.as_bytes(), &Default::default(), b"", 7);
         assert_eq!(found(&router, key.as_bytes(), None).len(), copies, "{name}");
     }
 }
@@ -95,9 +95,9 @@ fn hostile_patterns_cost_words_times_nodes() {
     let none = Default::default();
     let mut router = Router::topic();
     let pattern = vec!["#.a"; 30].join(".") + ".#.b";
-    router.insert(pattern.as_bytes(), &none, 1);
-    router.insert(vec!["#"; 30].join(".").as_bytes(), &none, 2);
-    router.insert(vec!["#.*"; 30].join(".").as_bytes(), &none, 3);
+    router.insert(pattern.as_bytes(), &none, b"", 1);
+    router.insert(vec!["#"; 30].join(".").as_bytes(), &none, b"", 2);
+    router.insert(vec!["#.*"; 30].join(".").as_bytes(), &none, b"", 3);
     // A matcher that tries one way after the other would take some 10^27 steps here.
     let key = vec!["a"; 127].join(".");
     assert_eq!(found(&router, key.as_bytes(), None), [2, 3]);
@@ -109,16 +109,16 @@ fn hostile_patterns_cost_words_times_nodes() {
 fn runs_of_hash_are_one_hash_and_can_be_removed_as_another_run() {
     let none = Default::default();
     let mut router = Router::topic();
-    router.insert(b"a.#.#.#", &none, 1);
+    router.insert(b"a.#.#.#", &none, b"", 1);
     assert_eq!(found(&router, b"a", None), [1]);
-    router.remove(b"a.#.#.#", &none, 1);
+    router.remove(b"a.#.#.#", &none, b"", 1);
     assert_eq!(found(&router, b"a.b", None), []);
 }
 
 #[test]
 fn keys_need_not_be_text() {
     let mut router = Router::topic();
-    router.insert(b"#", &Default::default(), 1);
-    router.insert(b"*", &Default::default(), 2);
+    router.insert(b"#", &Default::default(), b"", 1);
+    router.insert(b"*", &Default::default(), b"", 2);
     assert_eq!(found(&router, b"\xff\xfe", None), [1, 2]);
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::routing::Subject;
 
 #[test]
 fn the_default_exchange_leads_to_the_queue_of_that_name() {
@@ -24,7 +25,12 @@ fn publishing_needs_an_exchange_that_is_there_and_not_internal() {
     assert_eq!(route(VHOST, b"i"), Err(RouteError::Internal));
     world
         .topology
-        .route_dead_letter(VHOST, b"i", &[b""], None, &mut routes)
+        .route_dead_letter(
+            VHOST,
+            b"i",
+            &Subject { keys: &[b""], ..Subject::default() },
+            &mut routes,
+        )
         .expect("the broker itself may");
     assert_eq!(world.names(&routes), ["q"]);
 }
@@ -51,7 +57,15 @@ fn several_keys_give_one_copy() {
     let mut routes = Routes::default();
     for exchange in [&b""[..], b"amq.direct"] {
         let keys: [&[u8]; 4] = [b"a", b"c", b"a", b"x"];
-        world.topology.route_many(VHOST, exchange, &keys, None, &mut routes).expect("there");
+        world
+            .topology
+            .route_many(
+                VHOST,
+                exchange,
+                &Subject { keys: &keys, ..Subject::default() },
+                &mut routes,
+            )
+            .expect("there");
         assert_eq!(world.names(&routes), ["a", "c"]);
     }
 }

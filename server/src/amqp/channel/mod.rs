@@ -84,14 +84,15 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    pub(crate) fn new(connection: ConnectionId, number: u16, incarnation: u32) -> Self {
+    /// `seed`: octets nobody else has, for exchanges that choose by chance.
+    pub(crate) fn new(connection: ConnectionId, number: u16, incarnation: u32, seed: u64) -> Self {
         Channel {
             key: ChannelKey { connection, channel: number, incarnation },
             closing: false,
             assembly: Assembly::default(),
             awaiting: None,
             last_queue: None,
-            publisher: Publisher::default(),
+            publisher: Publisher::new(seed),
             consumers: Consumers::default(),
             unacked: UnackedQueue::default(),
             next_tag: 1,

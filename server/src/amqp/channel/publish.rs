@@ -6,6 +6,7 @@
 use haremq_engine::access::Right;
 use haremq_engine::mail;
 use haremq_engine::message::MessageRef;
+use haremq_engine::routing::Subject;
 use haremq_engine::topology::{RouteError, Routes, TopologyError};
 
 use super::confirms::Confirms;
@@ -40,6 +41,13 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
+    /// `seed`: where chance begins, for exchanges that choose by it.
+    pub(super) fn new(seed: u64) -> Self {
+        let mut publisher = Publisher::default();
+        publisher.routes.seed(seed);
+        publisher
+    }
+
     pub(super) fn is_confirming(&self) -> bool {
         matches!(self.mode, Mode::Confirm)
     }
@@ -72,6 +80,7 @@ impl Publisher {
     fn route<B: Broker>(
         &mut self,
         args: &basic::Publish<'_>,
+        properties: &[u8],
         headers: Option<&[u8]>,
         keys: Option<&[&[u8]]>,
         session: &mut Session,
@@ -88,16 +97,16 @@ impl Publisher {
         let name = String::from_utf8_lossy(exchange);
         session.permit(broker, Right::Write, "exchange", &name)?;
         let own = [key];
-        let keys = keys.unwrap_or(&own);
-        topology.route_many(&session.vhost, exchange, keys, headers, &mut self.routes).map_err(
-            |error| {
-                let (vhost, name) = (session.vhost.clone(), name.into());
-                match error {
-                    RouteError::NoExchange => TopologyError::NoExchange { vhost, name }.into(),
-                    RouteError::Internal => ProtocolError::InternalExchange { vhost, name },
-                }
-            },
-        )?;
+        let subject = Subject { keys: keys.unwrap_or(&own), headers, properties };
+        let routed = topology.route_many(&session.vhost, exchange, &subject, &mut self.routes);
+        routed.map_err(|error| {
+            let (vhost, name) = (session.vhost.clone(), name.into());
+            match error {
+                RouteError::NoExchange => TopologyError::NoExchange { vhost, name }.into(),
+                RouteError::Internal => ProtocolError::InternalExchange { vhost, name },
+            }
+        })?;
+        let repeats = repeats && self.routes.is_repeatable();
         self.cache.fill(repeats.then_some(version), exchange, key, &self.routes);
         Ok(())
     }
@@ -152,7 +161,7 @@ impl Channel {
         let found = Properties::read(properties)
             .map_err(|malformed| ProtocolError::malformed(malformed, properties))?;
         let rewritten = if found.headers.is_none() && found.reply_to.is_none() {
-            self.publisher.route(args, None, None, cx.session, cx.broker)?;
+            self.publisher.route(args, properties, None, None, cx.session, cx.broker)?;
             None
         } else {
             self.route_with_headers(args, &found, properties, cx)?
@@ -186,10 +195,10 @@ impl Channel {
             None => SenderSelected::default(),
         };
         if selected.is_empty() {
-            self.publisher.route(args, headers, None, cx.session, cx.broker)?;
+            self.publisher.route(args, properties, headers, None, cx.session, cx.broker)?;
         } else {
             let keys = selected.keys(args.key.0)?;
-            self.publisher.route(args, headers, Some(&keys), cx.session, cx.broker)?;
+            self.publisher.route(args, properties, headers, Some(&keys), cx.session, cx.broker)?;
         }
         let mut rewritten = None;
         // From the back to the front, so that places stay where they were found.
@@ -200,7 +209,10 @@ impl Channel {
         }
         if let Some((_, place)) = &found.headers {
             let current = rewritten.as_deref().unwrap_or(properties);
-            rewritten = selected.without_bcc(current, place.clone()).or(rewritten);
+            // What is held back is routed later, by BCC as well, and loses it then.
+            if !self.publisher.routes.is_held() {
+                rewritten = selected.without_bcc(current, place.clone()).or(rewritten);
+            }
         }
         Ok(rewritten)
     }
@@ -215,7 +227,7 @@ impl Channel {
     ) {
         let publisher = &mut self.publisher;
         let shards = publisher.cache.shards();
-        if shards == 0 && mandatory {
+        if mandatory && publisher.cache.leads_nowhere() {
             return_message(self.key.channel, &message, cx.session);
         }
         let confirm = match publisher.mode {

@@ -17,6 +17,8 @@ pub(super) struct RouteCache {
     queues: Vec<QueueId>,
     /// The parts of `queues`, one for each shard.
     shards: Vec<(ShardId, Range<usize>)>,
+    /// What gets the message is the memory of an exchange at most.
+    leads_nowhere: bool,
 }
 
 impl RouteCache {
@@ -40,6 +42,7 @@ impl RouteCache {
             self.key.clear();
             self.key.extend_from_slice(key);
         }
+        self.leads_nowhere = routes.leads_nowhere();
         self.queues.clear();
         self.shards.clear();
         for (shard, targets) in routes.by_shard() {
@@ -52,8 +55,15 @@ impl RouteCache {
     /// The present route leads nowhere.
     pub(super) fn clear(&mut self) {
         self.version = None;
+        self.leads_nowhere = true;
         self.queues.clear();
         self.shards.clear();
+    }
+
+    /// True if the message is unroutable.
+    #[inline]
+    pub(super) fn leads_nowhere(&self) -> bool {
+        self.leads_nowhere
     }
 
     /// Shards that the present route leads to.

@@ -22,21 +22,26 @@ impl Connection {
         match self.decode(id, arguments, broker)? {
             None => Ok(()),
             Some(Method::Channel(ChannelMethod::Open)) => {
-                self.open_channel(frame.channel).map_err(|error| error.by(MethodId::NONE))
+                self.open_channel(frame.channel, broker).map_err(|error| error.by(MethodId::NONE))
             }
             Some(_) => Err(ProtocolError::ExpectedChannelOpen.by(id)),
         }
     }
 
     /// The limit is on the number of open channels, not on their numbers (behaviour A32).
-    fn open_channel(&mut self, number: u16) -> Result<(), ProtocolError> {
+    fn open_channel<B: Broker>(
+        &mut self,
+        number: u16,
+        broker: &mut B,
+    ) -> Result<(), ProtocolError> {
         let open = self.channels.values().filter(|channel| !channel.is_closing()).count();
         if self.channel_max > 0 && open >= usize::from(self.channel_max) {
             let channel_max = self.channel_max;
             return Err(ProtocolError::TooManyChannels { open, channel_max });
         }
         let incarnation = self.session.next_incarnation();
-        let opened = Channel::new(self.session.id, number, incarnation);
+        let seed = u128::from_le_bytes(broker.random()) as u64;
+        let opened = Channel::new(self.session.id, number, incarnation, seed);
         self.channels.insert(number, Box::new(opened));
         channel::open_ok(self.session.output.frames(), number);
         Ok(())

@@ -9,6 +9,50 @@ const EXPIRATION: u16 = 1 << 8;
 /// Bit 1 has no property, bit 0 would announce a second word of flags.
 const UNDEFINED: u16 = 0b11;
 
+/// A property that messages are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Property {
+    CorrelationId,
+    MessageId,
+    Timestamp,
+}
+
+impl Property {
+    fn flag(self) -> u16 {
+        match self {
+            Property::CorrelationId => 1 << 10,
+            Property::MessageId => 1 << 7,
+            Property::Timestamp => 1 << 6,
+        }
+    }
+}
+
+/// The octets of one property, without its length; `None` if it is absent or the list broken.
+pub fn property(octets: &[u8], which: Property) -> Option<&[u8]> {
+    let (flags, list) = octets.split_first_chunk::<2>()?;
+    let flags = u16::from_be_bytes(*flags);
+    if flags & which.flag() == 0 || flags & UNDEFINED != 0 {
+        return None;
+    }
+    let mut at = 0;
+    for (index, layout) in LAYOUTS.into_iter().enumerate() {
+        let flag = 1 << (15 - index);
+        if flags & flag != 0 {
+            let (value, next) = take(list, at, layout)?;
+            if flag == which.flag() {
+                return Some(value);
+            }
+            at = next;
+        }
+    }
+    None
+}
+
+/// The fields of the header table, without its length; none if the list is broken.
+pub fn headers(octets: &[u8]) -> &[u8] {
+    PropertyList::read(octets).headers()
+}
+
 /// How a property is laid out.
 #[derive(Clone, Copy)]
 enum Layout {
@@ -37,7 +81,7 @@ const LAYOUTS: [Layout; 14] = [
 
 /// See the module. Pieces are in wire order.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct PropertyList<'a> {
+pub(crate) struct PropertyList<'a> {
     flags: u16,
     before_headers: &'a [u8],
     /// The table's fields, without its length.
@@ -49,7 +93,7 @@ pub(super) struct PropertyList<'a> {
 
 impl<'a> PropertyList<'a> {
     /// Reads flags and list. What is no property list (none such is ever stored) counts as empty.
-    pub(super) fn read(octets: &'a [u8]) -> Self {
+    pub(crate) fn read(octets: &'a [u8]) -> Self {
         Self::split(octets).unwrap_or_default()
     }
 
@@ -87,21 +131,21 @@ impl<'a> PropertyList<'a> {
         (at == list.len()).then_some(pieces)
     }
 
-    pub(super) fn headers(&self) -> &'a [u8] {
+    pub(crate) fn headers(&self) -> &'a [u8] {
         self.headers
     }
 
-    pub(super) fn expiration(&self) -> Option<&'a [u8]> {
+    pub(crate) fn expiration(&self) -> Option<&'a [u8]> {
         self.expiration
     }
 
     /// The same without an expiration.
-    pub(super) fn without_expiration(self) -> Self {
+    pub(crate) fn without_expiration(self) -> Self {
         PropertyList { flags: self.flags & !EXPIRATION, expiration: None, ..self }
     }
 
     /// Appends the list with other headers: those that `headers` appends.
-    pub(super) fn write(&self, out: &mut Vec<u8>, headers: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>, headers: impl FnOnce(&mut Vec<u8>)) {
         out.extend_from_slice(&(self.flags | HEADERS).to_be_bytes());
         out.extend_from_slice(self.before_headers);
         with_length(out, headers);
@@ -130,7 +174,7 @@ fn take(list: &[u8], at: usize, layout: Layout) -> Option<(&[u8], usize)> {
 }
 
 /// Writes what `body` appends behind its four octet length.
-pub(super) fn with_length(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn with_length(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     body(out);
@@ -140,24 +184,24 @@ pub(super) fn with_length(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
 }
 
 /// Appends a field as it was on the wire.
-pub(super) fn copy_field(out: &mut Vec<u8>, name: &[u8], value: &RawValue<'_>) {
+pub(crate) fn copy_field(out: &mut Vec<u8>, name: &[u8], value: &RawValue<'_>) {
     push_name(out, name);
     copy_value(out, value);
 }
 
 /// Appends a value, its type octet first, as it was on the wire.
-pub(super) fn copy_value(out: &mut Vec<u8>, value: &RawValue<'_>) {
+pub(crate) fn copy_value(out: &mut Vec<u8>, value: &RawValue<'_>) {
     push_value(out, value.kind(), value.octets());
 }
 
 /// Appends a field of that type.
-pub(super) fn push_field(out: &mut Vec<u8>, name: &[u8], kind: u8, octets: &[u8]) {
+pub(crate) fn push_field(out: &mut Vec<u8>, name: &[u8], kind: u8, octets: &[u8]) {
     push_name(out, name);
     push_value(out, kind, octets);
 }
 
 /// Appends a field whose octets `body` appends; `kind` is one that has a length.
-pub(super) fn push_field_with(
+pub(crate) fn push_field_with(
     out: &mut Vec<u8>,
     name: &[u8],
     kind: u8,
@@ -168,7 +212,7 @@ pub(super) fn push_field_with(
     with_length(out, body);
 }
 
-pub(super) fn push_value(out: &mut Vec<u8>, kind: u8, octets: &[u8]) {
+pub(crate) fn push_value(out: &mut Vec<u8>, kind: u8, octets: &[u8]) {
     out.push(kind);
     match kind {
         b'S' | b'x' | b'A' | b'F' => with_length(out, |out| out.extend_from_slice(octets)),
@@ -211,6 +255,18 @@ mod tests {
             pieces.write(&mut out, |out| out.extend_from_slice(pieces.headers()));
             assert_eq!(out, octets);
         }
+    }
+
+    #[test]
+    fn properties_are_found_wherever_they_stand() {
+        let octets = list(0xfffc);
+        assert_eq!(property(&octets, Property::CorrelationId), Some(&[b'a', 5][..]));
+        assert_eq!(property(&octets, Property::MessageId), Some(&[b'a', 8][..]));
+        assert_eq!(property(&octets, Property::Timestamp), Some(&[9; 8][..]));
+        let alone = list(Property::MessageId.flag());
+        assert_eq!(property(&alone, Property::MessageId), Some(&[b'a', 8][..]));
+        assert_eq!(property(&alone, Property::Timestamp), None);
+        assert_eq!(property(&alone[..3], Property::MessageId), None);
     }
 
     #[test]

@@ -1,0 +1,124 @@
+//! The values an exchange has seen: so many at most, each for so long.
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+
+use super::DedupKey;
+
+/// No cache holds more, whatever its exchange asks for: about 250 MiB.
+const SIZE_MAX: usize = 1 << 22;
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// `u64::MAX`: for good.
+    until_unix_ms: u64,
+    /// Which entry of `order` is about it.
+    stamp: u64,
+}
+
+/// The oldest values make room.
+#[derive(Debug)]
+pub struct Cache {
+    size: usize,
+    ttl_ms: Option<u64>,
+    seen: FxHashMap<DedupKey, Seen>,
+    /// Oldest first, with entries that are out of date.
+    order: VecDeque<(DedupKey, u64)>,
+    next_stamp: u64,
+}
+
+impl Cache {
+    pub fn new(size: u64, ttl_ms: Option<u64>) -> Self {
+        let size = usize::try_from(size).unwrap_or(SIZE_MAX).clamp(1, SIZE_MAX);
+        let (seen, order) = Default::default();
+        Cache { size, ttl_ms, seen, order, next_stamp: 0 }
+    }
+
+    /// True if the value has been seen, and its time is not over. If not, it has been seen now:
+    /// for `ttl_ms`, or as long as the cache has it.
+    pub fn has_seen(&mut self, key: DedupKey, ttl_ms: Option<u64>, now_unix_ms: u64) -> bool {
+        if self.seen.get(&key).is_some_and(|seen| now_unix_ms < seen.until_unix_ms) {
+            return true;
+        }
+        let ttl_ms = ttl_ms.or(self.ttl_ms);
+        let until_unix_ms = ttl_ms.map_or(u64::MAX, |ttl_ms| now_unix_ms.saturating_add(ttl_ms));
+        let stamp = self.next_stamp;
+        self.next_stamp += 1;
+        self.seen.insert(key, Seen { until_unix_ms, stamp });
+        self.order.push_back((key, stamp));
+        while self.seen.len() > self.size {
+            let Some((oldest, stamp)) = self.order.pop_front() else { break };
+            if self.seen.get(&oldest).is_some_and(|seen| seen.stamp == stamp) {
+                self.seen.remove(&oldest);
+            }
+        }
+        if self.order.len() > 2 * self.size + 16 {
+            let seen = &self.seen;
+            self.order.retain(|(key, stamp)| seen.get(key).is_some_and(|s| s.stamp == *stamp));
+        }
+        false
+    }
+
+    /// Values remembered.
+    pub fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::table::{Table, Value};
+
+    fn key(number: i32) -> DedupKey {
+        let mut octets = Vec::new();
+        let field = ("x-deduplication-header".into(), Value::I32(number));
+        Table(vec![field]).encode_fields(&mut octets);
+        DedupKey::of(&octets).expect("there")
+    }
+
+    #[test]
+    fn a_value_is_a_duplicate_until_its_time_is_over() {
+        let mut cache = Cache::new(10, Some(100));
+        assert!(!cache.has_seen(key(1), None, 0));
+        assert!(cache.has_seen(key(1), None, 99));
+        assert!(!cache.has_seen(key(1), None, 100), "its time was over");
+        assert!(cache.has_seen(key(1), None, 199));
+        assert!(!cache.has_seen(key(2), Some(5), 0), "the message's own limit");
+        assert!(!cache.has_seen(key(2), Some(5), 5));
+    }
+
+    #[test]
+    fn the_oldest_value_makes_room() {
+        let mut cache = Cache::new(2, None);
+        for number in [1, 2, 3] {
+            assert!(!cache.has_seen(key(number), None, 0));
+        }
+        assert!(cache.has_seen(key(2), None, 0) && cache.has_seen(key(3), None, 0));
+        assert!(!cache.has_seen(key(1), None, 0), "forgotten");
+    }
+
+    proptest! {
+        #[test]
+        fn memory_is_bounded_whatever_comes(
+            size in 1_u64..20,
+            steps in prop::collection::vec((0_i32..40, 0_u64..30), 0..400),
+        ) {
+            let (mut cache, mut now) = (Cache::new(size, Some(10)), 0);
+            for (number, pause) in steps {
+                now += pause;
+                cache.has_seen(key(number), None, now);
+                prop_assert!(cache.has_seen(key(number), None, now), "just seen");
+                prop_assert!(cache.len() <= size as usize);
+                prop_assert!(cache.order.len() <= 2 * size as usize + 16);
+            }
+        }
+    }
+}
