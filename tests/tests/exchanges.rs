@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use haremq_tests::broker::Broker;
 use haremq_tests::eventually;
-use haremq_tests::wire::client::{Delivery, Received, PATIENCE};
-use haremq_tests::wire::{method, Arguments, Client};
+use haremq_tests::wire::client::{Delivery, PATIENCE};
+use haremq_tests::wire::{method, Arguments, Client, Received};
 
 /// A field of a table: a string, or a 64-bit number.
 enum Field<'a> {
