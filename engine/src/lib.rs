@@ -11,6 +11,7 @@ pub mod arena;
 pub mod dead_letter;
 pub mod dedup;
 pub mod delay;
+pub mod event;
 pub mod ids;
 
 pub mod log;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use haremq_tests::broker::Broker;
+use haremq_tests::broker::{Broker, Setup};
 use haremq_tests::eventually;
 use haremq_tests::wire::client::{Delivery, PATIENCE};
 use haremq_tests::wire::{method, Arguments, Client, Received};
@@ -226,7 +226,8 @@ fn delayed_messages_survive_kill9_and_arrive_in_time_and_order() {
     for (body, delay) in [("c", 4000), ("a", 2000), ("b", 3000), ("far", 4_294_967_295)] {
         publish_safely(&mut client, "later", &properties(&[Number("x-delay", delay)]), body);
     }
-    publish_safely(&mut client, "later", &properties(&[]), "at once");
+    // Transient, so that it does not come again after the crash.
+    publish_safely(&mut client, "later", &[0, 0], "at once");
     assert_eq!(text(&take(&mut client, "q")), "at once");
     broker.kill9_and_start_again();
     let mut client = Client::login_with_channel(broker.amqp());
@@ -334,4 +335,77 @@ fn a_value_is_taken_once_by_exchange_and_queue() {
     publish(&mut client, "", "filtering", &valued("a"), "again");
     client.expect(1, method::BASIC_ACK);
     assert_eq!(drain(&mut client, "filtering"), ["again"], "the first one has left");
+}
+
+#[test]
+fn the_event_exchange_is_there_if_asked_for_and_tells_what_happens() {
+    let names = |broker: &Broker| broker.ctl().rows(&["list_exchanges", "name"]);
+    let mut broker = Broker::start_with(Setup::new().arguments(["--event-exchange", "on"]));
+    assert!(names(&broker).contains(&vec!["amq.rabbitmq.event".to_owned()]));
+    let mut client = Client::login_with_channel(broker.amqp());
+    client.declare_queue(1, "events", 2);
+    bind(&mut client, "events", "amq.rabbitmq.event", "#");
+    // It is internal.
+    publish(&mut client, "amq.rabbitmq.event", "forged", &[0, 0], "");
+    client.expect(1, method::CHANNEL_CLOSE);
+    client.method(1, method::CHANNEL_CLOSE_OK, &Arguments::new());
+    client.open_channel(1);
+    declare(&mut client, "made", "fanout", &[]);
+    let mut other = Client::login_with_channel(broker.amqp());
+    other.declare_queue(1, "temporary", 4);
+    other.consume(1, "temporary", "tag");
+    drop(other);
+    broker.ctl().succeed(&["add_user", "alice", "secret"]);
+    broker.ctl().succeed(&["add_vhost", "v"]);
+    let mut told = Vec::new();
+    let wanted = [
+        ("binding.created", "events"),
+        ("channel.closed", ""),
+        ("channel.created", ""),
+        ("exchange.created", "made"),
+        ("user.authentication.success", "guest"),
+        ("connection.created", "AMQP 0-9-1"),
+        ("queue.created", "temporary"),
+        ("consumer.created", "tag"),
+        ("consumer.deleted", "tag"),
+        ("queue.deleted", "temporary"),
+        ("connection.closed", "guest"),
+        ("user.created", "alice"),
+        ("vhost.created", "v"),
+    ];
+    eventually("everything is told", PATIENCE, || {
+        while let Some((key, delivery)) = get_with_key(&mut client, "events") {
+            assert_eq!(delivery.body, b"");
+            told.push((key, String::from_utf8_lossy(&delivery.properties).into_owned()));
+        }
+        let tells = |(name, detail): &(&str, &str)| {
+            told.iter().any(|(key, headers)| key == name && headers.contains(detail))
+        };
+        wanted.iter().all(tells).then_some(())
+    });
+    // Bindings to it survive; without it they go, and nothing is told.
+    broker.kill9_and_start_again();
+    let mut client = Client::login_with_channel(broker.amqp());
+    declare(&mut client, "made later", "fanout", &[]);
+    eventually("the binding is still there", PATIENCE, || {
+        get_with_key(&mut client, "events").filter(|(key, _)| key == "exchange.created")
+    });
+    let plain = Broker::start();
+    assert!(!names(&plain).contains(&vec!["amq.rabbitmq.event".to_owned()]));
+}
+
+/// As `Client::get`, with the routing key.
+fn get_with_key(client: &mut Client, queue: &str) -> Option<(String, Delivery)> {
+    client.method(1, method::BASIC_GET, &Arguments::new().short(0).shortstr(queue).octet(1));
+    match client.receive(PATIENCE) {
+        Received::Frame(frame) if frame.method_id() == Some(method::BASIC_GET_OK) => {
+            let mut arguments = frame.arguments();
+            arguments.longlong();
+            arguments.octet();
+            arguments.shortstr();
+            let key = arguments.shortstr();
+            Some((key, client.content(&frame).expect("the connection stays")))
+        }
+        _ => None,
+    }
 }

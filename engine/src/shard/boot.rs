@@ -22,6 +22,7 @@ use super::timers::Timers;
 use super::topology_writer::TopologyWriter;
 use super::{Shard, ShardConfig};
 use crate::arena::Arena;
+use crate::event;
 use crate::ids::{QueueId, Seq, ShardId, Target};
 use crate::log::{Address, Log, LogError, Memory, Recovered, Recovery, RecoveryRead, SegmentFile};
 use crate::now::Now;
@@ -53,6 +54,8 @@ pub struct ShardBoot<M: Memory> {
     recovery: Recovery<M>,
     found: Findings,
     sorted: Option<Sorted>,
+    /// There is to be an event exchange.
+    tells_events: bool,
 }
 
 /// What the log holds, as far as it has been read.
@@ -67,7 +70,19 @@ struct Findings {
 impl<M: Memory> ShardBoot<M> {
     pub fn new(config: ShardConfig, memory: M, files: Vec<SegmentFile>) -> Self {
         let recovery = Recovery::new(config.log.clone(), memory, files);
-        ShardBoot { config, recovery, found: Findings::default(), sorted: None }
+        ShardBoot {
+            config,
+            recovery,
+            found: Findings::default(),
+            sorted: None,
+            tells_events: false,
+        }
+    }
+
+    /// There is to be an event exchange in vhost `/` (behaviour C12). For shard 0, before
+    /// [`ShardBoot::definitions`].
+    pub fn tell_events(&mut self) {
+        self.tells_events = true;
     }
 
     /// The next piece of the log to be read.
@@ -95,7 +110,7 @@ impl<M: Memory> ShardBoot<M> {
     /// without it would drop what belongs to it.
     pub fn definitions(&mut self) -> Result<Arc<[Change]>, DefinitionError> {
         let guest = Arc::clone(&self.config.guest_password_hash);
-        let sorted = sort(&self.found.definitions, guest)?;
+        let sorted = sort(&self.found.definitions, guest, self.tells_events)?;
         let changes = sorted.changes.as_slice().into();
         self.sorted = Some(sorted);
         Ok(changes)
@@ -108,7 +123,7 @@ impl<M: Memory> ShardBoot<M> {
     /// On shard 0 if [`ShardBoot::definitions`] was not asked for; on any if the log holds
     /// messages of a queue that lives on another shard, which would be lost.
     pub fn finish(self, now: Now, definitions: &[Change]) -> Result<Shard<M>, LogError> {
-        let ShardBoot { config, mut recovery, found, sorted } = self;
+        let ShardBoot { config, mut recovery, found, sorted, .. } = self;
         let Findings { mut queues, mut backlogs, definitions: records, next_definition } = found;
         for record in records.values().map(|found| found.record) {
             recovery.keep(record.address, record.length, record.reference);
@@ -246,6 +261,7 @@ fn restore(
 fn sort(
     found: &BTreeMap<Seq, FoundDefinition>,
     guest_password_hash: Arc<[u8]>,
+    tells_events: bool,
 ) -> Result<Sorted, DefinitionError> {
     let mut sorted = Sorted::default();
     let mut latest: FxHashMap<EntityKey, (Change, Record)> = FxHashMap::default();
@@ -265,6 +281,7 @@ fn sort(
         // A first boot ends with a reservation. What an interrupted one has left is put anew.
         sorted.obsolete.extend(latest.into_values().map(|(_, record)| record));
         sorted.changes = Topology::first_boot(guest_password_hash);
+        sorted.changes.extend(tells_events.then(Change::event_exchange));
         sorted.first_boot = true;
         return Ok(sorted);
     }
@@ -274,13 +291,23 @@ fn sort(
     let mut changes: Vec<Change> = in_order.into_iter().map(|(_, change)| change.clone()).collect();
     Change::sort_for_rebuild(&mut changes);
     let mut topology = Topology::new();
+    // After the vhosts, before what is bound to them.
+    let mut events = Vec::new();
     for change in changes {
         let key = change.entity_key();
         let Some((_, record)) = latest.remove(&key) else { continue };
         if has_its_parents(&topology, &change) {
             topology.apply(&change);
+            if tells_events
+                && matches!(&change, Change::PutVhost(vhost) if &*vhost.name == event::VHOST)
+            {
+                let exchange = Change::event_exchange();
+                topology.apply(&exchange);
+                events.push(exchange);
+            }
             sorted.live.insert(key, record);
             sorted.changes.push(change);
+            sorted.changes.append(&mut events);
         } else {
             sorted.obsolete.push(record);
         }

@@ -3,6 +3,7 @@
 use super::dead_letters::Testament;
 use super::Shard;
 use crate::dead_letter::Cause;
+use crate::event::{EXCHANGE, VHOST};
 use crate::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq};
 use crate::log::Memory;
 use crate::mail::{Command, Consume, Notice, Outcome, Requester};
@@ -66,11 +67,15 @@ impl<M: Memory> Shard<M> {
             return self.refuse(channel, QueueError::NoQueue);
         };
         let link = self.links.of(consumer.connection);
+        let told = self.topology.is_source(VHOST, EXCHANGE).then(|| consume.clone());
         match hosted.queue.consume(consume, link, now.unix_ms) {
             Ok(()) => {
                 self.links.add_consumer(link, id, consumer);
                 self.notice(Notice::Consuming { channel, consumer });
                 self.queues.note_work(at);
+                if let Some(consume) = told {
+                    self.announce_consumer(now, "consumer.created", &consume);
+                }
             }
             Err(error) => {
                 self.links.drop_unused(consumer.connection);
@@ -85,6 +90,7 @@ impl<M: Memory> Shard<M> {
         let Some(consumer) = queue.cancel(key, now.unix_ms) else { return };
         let deserted = queue.is_deserted();
         self.links.remove_consumer(consumer.link(), id, key);
+        self.announce_consumer(now, "consumer.deleted", consumer.consume());
         if deserted {
             return self.retire(now, at);
         }

@@ -16,6 +16,7 @@ mod dead_letters;
 mod definitions;
 mod dispatch;
 mod effect;
+mod events;
 mod links;
 mod moving;
 mod publish;

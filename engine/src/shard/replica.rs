@@ -96,6 +96,7 @@ impl<M: Memory> Shard<M> {
         self.applied = version;
         let mut review = false;
         for change in changes {
+            let event = self.event_of(change);
             match change {
                 Change::PutQueue(queue) => self.queue_put(now, queue),
                 Change::DropQueue { id } => self.queue_dropped(*id),
@@ -107,6 +108,9 @@ impl<M: Memory> Shard<M> {
             self.topology.apply(change);
             if let Change::PutBinding(binding) = change {
                 self.begin_replay(now, binding);
+            }
+            if let Some(event) = event {
+                self.announce(now, &event);
             }
         }
         if review {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::predeclared::is_predeclared;
 use super::{Binding, BindingTarget, Exchange, Permission, Queue, User, Vhost};
 use crate::ids::QueueId;
 use crate::table::Table;
@@ -88,7 +89,7 @@ impl Change {
     pub fn is_durable(&self) -> bool {
         match self {
             Change::PutVhost(_) | Change::PutUser(_) | Change::PutPermission(_) => true,
-            Change::PutExchange(exchange) => exchange.durable,
+            Change::PutExchange(exchange) => exchange.durable && !is_predeclared(&exchange.name),
             Change::PutQueue(queue) => queue.survives_restart(),
             Change::PutBinding(binding) => binding.durable,
             Change::DropVhost { .. }

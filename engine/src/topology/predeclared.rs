@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::{Change, Exchange, ExchangeKind, Permission, Topology, User, Vhost};
+use crate::event;
 use crate::table::Table;
 
 const EXCHANGES: [(&str, ExchangeKind, bool); 7] = [
@@ -18,9 +19,10 @@ const EXCHANGES: [(&str, ExchangeKind, bool); 7] = [
     ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
 ];
 
-/// Whether an exchange of that name is there as long as its vhost is.
+/// Whether an exchange of that name comes and goes with its vhost or with the broker's settings:
+/// no record is made of it.
 pub(super) fn is_predeclared(exchange: &str) -> bool {
-    EXCHANGES.iter().any(|(name, ..)| *name == exchange)
+    exchange == event::EXCHANGE || EXCHANGES.iter().any(|(name, ..)| *name == exchange)
 }
 
 /// Whether only the broker may create or delete an exchange or queue of that name.
@@ -52,6 +54,23 @@ pub(super) fn exchanges(vhost: &Arc<str>) -> impl Iterator<Item = Exchange> + '_
         alternate_exchange: None,
         store: None,
     })
+}
+
+impl Change {
+    /// The event exchange (behaviour C12), which is there if the broker was started with it.
+    pub fn event_exchange() -> Change {
+        Change::PutExchange(Exchange {
+            vhost: event::VHOST.into(),
+            name: event::EXCHANGE.into(),
+            kind: ExchangeKind::Topic,
+            durable: true,
+            auto_delete: false,
+            internal: true,
+            arguments: Arc::new(Table::default()),
+            alternate_exchange: None,
+            store: None,
+        })
+    }
 }
 
 impl Topology {

@@ -138,6 +138,10 @@ impl Topology {
         }
         bindings
     }
+    /// True if bindings lead from that exchange.
+    pub fn is_source(&self, vhost: &str, exchange: &str) -> bool {
+        self.exchange_entry(vhost, exchange).is_some_and(|entry| !entry.outgoing.is_empty())
+    }
     /// The bindings from one exchange; the default exchange's are implicit.
     pub fn bindings_from(&self, vhost: &str, exchange: &str) -> Vec<Binding> {
         if exchange.is_empty() {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use haremq_engine::event::Event;
 use haremq_engine::ids::ShardId;
 use haremq_engine::mail::{Command, Publish, Requester};
 use haremq_engine::now::Now;
@@ -32,6 +33,11 @@ pub trait Broker {
     fn may_move_to(&self, _shard: ShardId) -> bool {
         false
     }
+    /// Whether anybody hears of events: ask before putting one together (behaviour C12).
+    fn wants_events(&self) -> bool {
+        false
+    }
+    fn announce(&mut self, _event: &Event) {}
     /// True while memory or disk is short: a connection that publishes is to be blocked.
     fn publishers_blocked(&self) -> Option<&'static str> {
         None

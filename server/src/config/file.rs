@@ -9,7 +9,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::settings::{address, shard_count, spin};
+use super::settings::{address, on_or_off, shard_count, spin};
 use super::watermarks::{disk_free_limit, paging_ratio};
 use super::{ConfigError, LogLevel, MemoryWatermark, Pin};
 
@@ -25,6 +25,7 @@ pub(super) struct FileKeys {
     pub(super) vm_memory_high_watermark: Option<MemoryWatermark>,
     pub(super) vm_memory_high_watermark_paging_ratio: Option<f64>,
     pub(super) disk_free_limit: Option<u64>,
+    pub(super) event_exchange: Option<bool>,
     pub(super) log_level: Option<LogLevel>,
 }
 
@@ -41,6 +42,7 @@ struct Written {
     vm_memory_high_watermark: Option<Spanned<toml::Value>>,
     vm_memory_high_watermark_paging_ratio: Option<Spanned<toml::Value>>,
     disk_free_limit: Option<Spanned<toml::Value>>,
+    event_exchange: Option<Spanned<String>>,
     log_level: Option<Spanned<String>>,
 }
 
@@ -102,6 +104,10 @@ impl FileKeys {
         if let Some(limit) = written.disk_free_limit.map(plain) {
             let judged = disk_free_limit(limit.get_ref());
             keys.disk_free_limit = Some(judged.map_err(|what| quoted(complain, &limit, what))?);
+        }
+        if let Some(events) = written.event_exchange {
+            let judged = on_or_off(events.get_ref());
+            keys.event_exchange = Some(judged.map_err(|what| quoted(complain, &events, what))?);
         }
         if let Some(level) = written.log_level {
             let judged = level.get_ref().parse();

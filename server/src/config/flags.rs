@@ -48,6 +48,10 @@ pub struct Flags {
     /// Free disk space, in octets, below which publishers are blocked [default: 50000000]
     #[arg(long, value_name = "BYTES")]
     pub disk_free_limit: Option<String>,
+    /// Have an exchange amq.rabbitmq.event in vhost / that tells of what happens in the broker:
+    /// on or off [default: off]
+    #[arg(long, value_name = "on|off")]
+    pub event_exchange: Option<String>,
     /// What to report on standard error: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,

@@ -67,6 +67,15 @@ impl FromStr for LogLevel {
     }
 }
 
+/// A switch.
+pub(super) fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off".into()),
+    }
+}
+
 /// What the broker runs with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -81,6 +90,8 @@ pub struct Settings {
     /// How long a shard with nothing to do looks for work before it sleeps, in microseconds.
     pub spin_us: u8,
     pub watermarks: Watermarks,
+    /// There is an event exchange (behaviour C12).
+    pub event_exchange: bool,
     pub log_level: LogLevel,
     /// The file the settings came from, if one was named.
     pub config_file: Option<PathBuf>,
@@ -134,6 +145,10 @@ impl Settings {
             None => file.disk_free_limit.unwrap_or(DISK_FREE_DEFAULT_BYTES),
         };
         let watermarks = Watermarks { memory, paging_ratio, disk_free_bytes };
+        let event_exchange = match &flags.event_exchange {
+            Some(text) => flag("--event-exchange", text, on_or_off(text))?,
+            None => file.event_exchange.unwrap_or(false),
+        };
         let log_level = match &flags.log_level {
             Some(text) => flag("--log-level", text, text.parse())?,
             None => file.log_level.unwrap_or(LogLevel::Info),
@@ -148,6 +163,7 @@ impl Settings {
             pin,
             spin_us,
             watermarks,
+            event_exchange,
             log_level,
             config_file,
         })

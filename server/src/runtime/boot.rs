@@ -52,6 +52,8 @@ pub(super) struct Plan {
     pub(super) port: Port,
     pub(super) common: Arc<Common>,
     pub(super) settings: ConnectionSettings,
+    /// There is to be an event exchange.
+    pub(super) tells_events: bool,
     pub(super) guest_password_hash: Arc<[u8]>,
     pub(super) events: Sender<(ShardId, Event)>,
     /// The durable topology, from shard 0 by way of the main thread.
@@ -122,6 +124,9 @@ async fn recover(plan: &Plan) -> Result<Option<(EngineShard, Segments)>, StartEr
         |source| StartError::Recovery { shard: plan.shard.0, dir: plan.dir.clone(), source };
     let (segments, files) = Segments::open(plan.dir.clone(), BUFFER_BYTES).await?;
     let mut boot = ShardBoot::new(config(plan), DmaMemory, files);
+    if plan.tells_events {
+        boot.tell_events();
+    }
     while let Some(read) = boot.next_read() {
         let octets = segments.read(read.file, read.offset, read.length).await;
         let octets = octets.map_err(|failure| StartError::Segment {

@@ -58,7 +58,7 @@ impl Shards {
         inbox: Receiver<(ShardId, Event)>,
     ) -> Result<Shards, StartError> {
         glommio::early_init();
-        let watermarks = settings.watermarks;
+        let (watermarks, tells_events) = (settings.watermarks, settings.event_exchange);
         let spin = Duration::from_micros(settings.spin_us.into());
         let ports = mesh(data_dir.shards());
         let mailboxes = ports.iter().map(|port| Arc::new(Mailbox::new(port.bell().clone())));
@@ -90,6 +90,7 @@ impl Shards {
                 port,
                 common: common.clone(),
                 settings: settings.clone(),
+                tells_events,
                 guest_password_hash: guest_password_hash.clone(),
                 events: events.clone(),
                 definitions: receiver,

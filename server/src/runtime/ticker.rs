@@ -6,9 +6,11 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use haremq_engine::event::Event;
 use haremq_engine::ids::ShardId;
 
 use super::shard::ShardRuntime;
+use crate::amqp::Broker;
 
 /// While there is traffic. Also bounds what a wake-up that the executor misses can cost: it parks
 /// with runnable tasks if it loses the core at the wrong moment.
@@ -22,6 +24,7 @@ const TICKS_TO_IDLE: u32 = 20;
 pub(super) async fn run(runtime: Rc<ShardRuntime>) {
     let mut quiet = 0;
     let mut turns = runtime.turns.get();
+    let mut alarm = None;
     loop {
         let pause = if quiet < TICKS_TO_IDLE {
             BUSY
@@ -34,6 +37,11 @@ pub(super) async fn run(runtime: Rc<ShardRuntime>) {
         if runtime.shard == ShardId::TOPOLOGY_WRITER {
             let now_us = runtime.host.borrow().now_us();
             runtime.common.alarms.look_at_disk(now_us);
+            let raised = runtime.common.alarms.reason();
+            if raised != alarm {
+                announce(&runtime, alarm, raised);
+                alarm = raised;
+            }
         }
         // The ticker's own turns are not traffic.
         quiet = if runtime.turns.get() == turns { quiet + 1 } else { 0 };
@@ -43,6 +51,18 @@ pub(super) async fn run(runtime: Rc<ShardRuntime>) {
         }
         turns = runtime.turns.get();
     }
+}
+
+/// Tells the event exchange what is short now, and what was.
+fn announce(runtime: &Rc<ShardRuntime>, before: Option<&str>, now: Option<&str>) {
+    runtime.turn(None, |host| {
+        let mut view = host.view();
+        if view.wants_events() {
+            let name = if now.is_some() { "alarm.set" } else { "alarm.cleared" };
+            let what = now.or(before).unwrap_or_default();
+            view.announce(&Event::new(name).with_text("reason", what));
+        }
+    });
 }
 
 /// Sleeps for `pause`, or until the next turn if that comes first: a turn may set a deadline (an

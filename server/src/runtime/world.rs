@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use haremq_engine::event::Event;
 use haremq_engine::ids::{ConnectionId, QueueId, Seq, ShardId};
 use haremq_engine::mail::{Command, Delivery, DeliveryTo, Outcome, PeerMail, Publish, Requester};
 use haremq_engine::now::Now;
@@ -199,6 +200,15 @@ impl Broker for View<'_> {
 
     fn may_move_to(&self, shard: ShardId) -> bool {
         self.world.loads.allow_move(self.world.shard(), shard)
+    }
+
+    fn wants_events(&self) -> bool {
+        self.shard.wants_events()
+    }
+
+    fn announce(&mut self, event: &Event) {
+        self.world.stirred = true;
+        abort::on_panic(|| self.shard.announce(self.world.now, event));
     }
 
     #[inline]

@@ -44,6 +44,7 @@ impl Connection {
         let opened = Channel::new(self.session.id, number, incarnation, seed);
         self.channels.insert(number, Box::new(opened));
         channel::open_ok(self.session.output.frames(), number);
+        self.announce_channel("channel.created", number, broker);
         Ok(())
     }
 
@@ -52,6 +53,7 @@ impl Connection {
         if let Some(mut gone) = self.channels.remove(&number) {
             gone.release(&mut Context { session: &mut self.session, broker });
             channel::close_ok(self.session.output.frames(), number);
+            self.announce_channel("channel.closed", number, broker);
         }
     }
 
@@ -69,6 +71,7 @@ impl Connection {
         match self.decode(MethodId::new(class, method), arguments, broker)? {
             Some(Method::Channel(ChannelMethod::CloseOk)) => {
                 self.channels.remove(&number);
+                self.announce_channel("channel.closed", number, broker);
             }
             Some(Method::Channel(ChannelMethod::Close(_))) => {
                 channel::close_ok(self.session.output.frames(), number);

@@ -181,9 +181,11 @@ impl Connection {
         self.waiting = None;
         self.journey = None;
         self.session.confirming.clear();
-        for (_, mut channel) in std::mem::take(&mut self.channels) {
+        for (number, mut channel) in std::mem::take(&mut self.channels) {
             channel.release(&mut Context { session: &mut self.session, broker });
+            self.announce_channel("channel.closed", number, broker);
         }
+        self.announce_end(broker);
         self.session.return_orphans(broker);
         let connection = self.session.id;
         for shard in std::mem::take(&mut self.session.asked) {

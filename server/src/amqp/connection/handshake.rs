@@ -65,7 +65,7 @@ impl Connection {
     pub(super) fn start_ok<B: Broker>(
         &mut self,
         args: &StartOk<'_>,
-        broker: &B,
+        broker: &mut B,
     ) -> Result<(), ProtocolError> {
         let octets = args.client_properties.0;
         let properties =
@@ -90,7 +90,9 @@ impl Connection {
             // The response holds a password: it is not shown.
             octets: Box::default(),
         })?;
-        let Some(login) = self.log_in(&user, &password, broker) else {
+        let login = self.log_in(&user, &password, broker);
+        self.announce_login(&user, login.is_some(), broker);
+        let Some(login) = login else {
             return Err(ProtocolError::LoginRefused { mechanism: mechanism.name() });
         };
         self.session.user = login.user;
@@ -130,7 +132,7 @@ impl Connection {
     pub(super) fn open<B: Broker>(
         &mut self,
         args: &Open<'_>,
-        broker: &B,
+        broker: &mut B,
     ) -> Result<(), ProtocolError> {
         let vhost: Arc<str> = args.vhost.into();
         let topology = broker.topology();
@@ -151,6 +153,7 @@ impl Connection {
         connection::open_ok(self.session.output.frames());
         self.phase = Phase::Running;
         self.heartbeat.start(self.heartbeat_s, self.session.output.end(), broker.now());
+        self.announce_open(broker);
         Ok(())
     }
 }

@@ -16,6 +16,7 @@
 
 mod channels;
 mod closing;
+mod events;
 mod handshake;
 mod heartbeat;
 mod input;

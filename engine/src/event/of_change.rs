@@ -1,0 +1,111 @@
+//! Events that tell of changes of the topology.
+
+use super::Event;
+use crate::table::{Table, Value};
+use crate::topology::{
+    Binding, BindingTarget, Change, Exchange, Permission, Queue, Topology, User,
+};
+
+impl Event {
+    /// What there is to say of a change; `before` is the topology that it is going to change.
+    pub fn of_change(change: &Change, before: &Topology) -> Option<Event> {
+        match change {
+            Change::PutVhost(vhost) if before.vhost(&vhost.name).is_none() => {
+                Some(Event::new("vhost.created").with_text("name", &vhost.name))
+            }
+            Change::DropVhost { vhost } => {
+                Some(Event::new("vhost.deleted").with_text("name", vhost))
+            }
+            Change::PutExchange(exchange) => {
+                let known = before.exchange(&exchange.vhost, &exchange.name).is_some();
+                (!known).then(|| of_exchange(exchange))
+            }
+            Change::DropExchange { vhost, name } => Some(
+                Event::new("exchange.deleted").with_text("name", name).with_text("vhost", vhost),
+            ),
+            Change::PutQueue(queue) => {
+                before.queue_by_id(queue.id).is_none().then(|| of_queue(queue))
+            }
+            Change::DropQueue { id } => before.queue_by_id(*id).map(|queue| {
+                let event = Event::new("queue.deleted").with_text("name", &queue.name);
+                event.with_text("vhost", &queue.vhost)
+            }),
+            Change::PutBinding(binding) => Some(of_binding("binding.created", binding)),
+            Change::DropBinding(binding) => Some(of_binding("binding.deleted", binding)),
+            Change::PutUser(user) => of_user(user, before.user(&user.name)),
+            Change::DropUser { user } => Some(Event::new("user.deleted").with_text("name", user)),
+            Change::PutPermission(permission) => Some(of_permission(permission)),
+            Change::DropPermission { vhost, user } => Some(
+                Event::new("permission.deleted").with_text("user", user).with_text("vhost", vhost),
+            ),
+            _ => None,
+        }
+    }
+}
+
+fn table(table: &Table) -> Value {
+    Value::Table(table.clone())
+}
+
+fn of_exchange(exchange: &Exchange) -> Event {
+    Event::new("exchange.created")
+        .with_text("name", &exchange.name)
+        .with_text("vhost", &exchange.vhost)
+        .with_text("type", exchange.kind.name())
+        .with("durable", Value::Bool(exchange.durable))
+        .with("auto_delete", Value::Bool(exchange.auto_delete))
+        .with("internal", Value::Bool(exchange.internal))
+        .with("arguments", table(&exchange.arguments))
+}
+
+fn of_queue(queue: &Queue) -> Event {
+    Event::new("queue.created")
+        .with_text("name", &queue.name)
+        .with_text("vhost", &queue.vhost)
+        .with_text("type", "rabbit_classic_queue")
+        .with("durable", Value::Bool(queue.durable))
+        .with("auto_delete", Value::Bool(queue.auto_delete))
+        .with("exclusive", Value::Bool(queue.exclusive_to.is_some()))
+        .with("arguments", table(&queue.arguments))
+}
+
+fn of_binding(name: &'static str, binding: &Binding) -> Event {
+    let (kind, target) = match &binding.target {
+        BindingTarget::Queue(name) => ("queue", name),
+        BindingTarget::Exchange(name) => ("exchange", name),
+    };
+    Event::new(name)
+        .with_text("source_name", &binding.source)
+        .with_text("source_kind", "exchange")
+        .with_text("destination_name", target)
+        .with_text("destination_kind", kind)
+        .with_text("routing_key", &binding.key)
+        .with_text("vhost", &binding.vhost)
+        .with("arguments", table(&binding.arguments))
+}
+
+fn of_user(user: &User, before: Option<&User>) -> Option<Event> {
+    let Some(before) = before else {
+        return Some(Event::new("user.created").with_text("name", &user.name));
+    };
+    if user.tags != before.tags {
+        let tags = user.tags.iter().map(|tag| Value::text(tag)).collect();
+        let event = Event::new("user.tags.set").with_text("name", &user.name);
+        return Some(event.with("tags", Value::Array(tags)));
+    }
+    let name = match user.password_hash.is_empty() {
+        _ if user.password_hash == before.password_hash => return None,
+        true => "user.password.cleared",
+        false => "user.password.changed",
+    };
+    Some(Event::new(name).with_text("name", &user.name))
+}
+
+fn of_permission(permission: &Permission) -> Event {
+    Event::new("permission.created")
+        .with_text("user", &permission.user)
+        .with_text("vhost", &permission.vhost)
+        .with_text("configure", &permission.configure)
+        .with_text("write", &permission.write)
+        .with_text("read", &permission.read)
+}
