@@ -134,10 +134,8 @@ impl Broker for Answering {
                     self.notices.push_back(Notice::Wants { channel, consumer });
                     continue;
                 }
-                let to = DeliveryTo::Consumer {
-                    consumer: consume.consumer,
-                    no_ack: consume.no_ack,
-                };
+                let to =
+                    DeliveryTo::Consumer { consumer: consume.consumer, no_ack: consume.no_ack };
                 let message = &publish.message;
                 let (properties, body) = (message.properties.to_vec(), message.body.to_vec());
                 self.deliveries.push_back((to, *queue, properties, body));

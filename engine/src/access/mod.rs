@@ -55,6 +55,8 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn access(configure: &str, write: &str, read: &str) -> Access {
@@ -90,6 +92,56 @@ mod tests {
         assert!(!access.allows(Right::Write, "q"));
         assert!(!access.allows(Right::Write, "amq.default"));
         assert!(access.allows(Right::Configure, ""));
+    }
+
+    /// Regular expressions by trying everything: characters, `.`, `*`, `^` and `$`.
+    fn naive(pattern: &[u8], name: &[u8]) -> bool {
+        fn here(pattern: &[u8], name: &[u8]) -> bool {
+            let fits = |wanted: u8| name.first().is_some_and(|&c| wanted == b'.' || wanted == c);
+            match pattern {
+                [] => true,
+                [b'$'] => name.is_empty(),
+                [wanted, b'*', rest @ ..] => {
+                    here(rest, name) || (fits(*wanted) && here(pattern, &name[1..]))
+                }
+                [wanted, rest @ ..] => fits(*wanted) && here(rest, &name[1..]),
+            }
+        }
+        match pattern {
+            // RabbitMQ's reading of the empty pattern.
+            [] => name.is_empty(),
+            [b'^', rest @ ..] => here(rest, name),
+            _ => (0..=name.len()).any(|start| here(pattern, &name[start..])),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        #[test]
+        fn patterns_match_what_trying_everything_matches(
+            start in prop::bool::ANY,
+            atoms in prop::collection::vec(("[ab.]", prop::bool::ANY), 0..6),
+            end in prop::bool::ANY,
+            name in "[abc]{0,8}",
+        ) {
+            let mut pattern = String::from(if start { "^" } else { "" });
+            for (atom, repeated) in atoms {
+                pattern.push_str(&atom);
+                pattern.push_str(if repeated { "*" } else { "" });
+            }
+            pattern.push_str(if end { "$" } else { "" });
+            let access = access(&pattern, "", "");
+            let expected = naive(pattern.as_bytes(), name.as_bytes());
+            prop_assert_eq!(access.allows(Right::Configure, &name), expected, "{} {}", pattern, name);
+        }
+    }
+
+    #[test]
+    fn a_hostile_pattern_takes_time_in_proportion_to_the_name() {
+        // A matcher that tries one way after the other would take some 2^200 steps.
+        let access = access("(a*)*(a|aa)+(a?){50}b$", "", "");
+        assert!(!access.allows(Right::Configure, &"a".repeat(255)));
     }
 
     #[test]

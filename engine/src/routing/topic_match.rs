@@ -18,6 +18,14 @@ pub(super) struct TopicScratch {
     step: u64,
 }
 
+impl TopicScratch {
+    /// The nodes that all words of the last key led to: for tests of cost.
+    #[cfg(test)]
+    pub(super) fn live(&self) -> &[u32] {
+        &self.live
+    }
+}
+
 impl<D: Copy + Eq + Hash> TopicRouter<D> {
     pub(super) fn route<'a>(
         &'a self,

@@ -299,3 +299,29 @@ fn exchanges_are_bound_to_exchanges() {
     world.send(client, &publish(1, "amq.direct", "k", b"x"));
     assert_eq!(world.broker.queue_named("q").ready.len(), 1);
 }
+
+#[test]
+fn a_passive_exchange_declare_looks_at_the_name_alone() {
+    let mut world = World::new();
+    let client = world.open();
+    world.send(client, &exchange("x", "direct", 2));
+    let other = declare_exchange("x", "fanout", 1, &[]);
+    assert_eq!(world.ask(client, 40, 10, other).id(), (40, 11));
+    let no_such_type = declare_exchange("x", "bogus", 1, &[]);
+    assert_eq!(world.ask(client, 40, 10, no_such_type).id(), (40, 11));
+}
+
+#[test]
+fn deleting_and_unbinding_what_is_missing_succeeds_and_purging_it_does_not() {
+    let mut world = World::new();
+    let client = world.open();
+    let delete_queue = args().u16(0).short("nope").u8(0);
+    assert_eq!(world.ask(client, 50, 40, delete_queue).id(), (50, 41));
+    let delete_exchange = args().u16(0).short("nope").u8(0);
+    assert_eq!(world.ask(client, 40, 20, delete_exchange).id(), (40, 21));
+    let unbind = args().u16(0).short("nope").short("amq.direct").short("k").table(&[]);
+    assert_eq!(world.ask(client, 50, 50, unbind).id(), (50, 51));
+    let purge = method(1, 50, 30, args().u16(0).short("nope").u8(0));
+    let said = world.show(client, &purge);
+    assert!(said[0].starts_with("chan.close 404 NOT_FOUND - no queue 'nope'"), "{said:?}");
+}
