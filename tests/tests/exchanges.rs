@@ -2,6 +2,8 @@
 //! and what a crash leaves.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use haremq_tests::broker::{Broker, Setup};
@@ -86,6 +88,20 @@ fn refused(client: &mut Client, method: method::Method, arguments: &Arguments) -
     client.method(1, method::CHANNEL_CLOSE_OK, &Arguments::new());
     client.open_channel(1);
     text
+}
+
+/// What the management port shows of an exchange.
+fn shown(broker: &Broker, exchange: &str) -> String {
+    let mut stream = TcpStream::connect(broker.management()).expect("management listens");
+    write!(
+        stream,
+        "GET /api/exchanges/%2F/{exchange} HTTP/1.1\r\nHost: localhost\r\n\
+         Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\nConnection: close\r\n\r\n"
+    )
+    .expect("management takes octets");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("management answers in UTF-8");
+    answer
 }
 
 fn now_ms() -> u64 {
@@ -229,7 +245,10 @@ fn delayed_messages_survive_kill9_and_arrive_in_time_and_order() {
     // Transient, so that it does not come again after the crash.
     publish_safely(&mut client, "later", &[0, 0], "at once");
     assert_eq!(text(&take(&mut client, "q")), "at once");
+    assert!(shown(&broker, "later").contains("\"messages_delayed\":4"), "they are counted");
     broker.kill9_and_start_again();
+    let answer = shown(&broker, "later");
+    assert!(answer.contains("\"x-delayed-type\":\"direct\""), "{answer}");
     let mut client = Client::login_with_channel(broker.amqp());
     declare(&mut client, "later", "x-delayed-message", &kind);
     for (body, delay) in [("a", 2000), ("b", 3000), ("c", 4000)] {

@@ -93,9 +93,12 @@ impl<M: Memory> Shard<M> {
         let mut is_short = true;
         let short_bytes = (self.config.memory_max_bytes / SHORT_QUEUE) as u64;
         let mut refused = false;
+        let mut duplicate_of = Position::default();
         for &id in queues {
             let Some((at, hosted, _)) = self.queues.open(id) else { continue };
             if hosted.is_special() && !hosted.lets_in(message, now) {
+                // The first of its kind is safe when all that is in the log by now is.
+                duplicate_of = self.store.log.end();
                 continue;
             }
             let queue = &mut hosted.queue;
@@ -138,7 +141,7 @@ impl<M: Memory> Shard<M> {
             let taker = self.takers.all[index];
             self.take_in(now, taker, arrival.body_bytes);
         }
-        Intake { end, refused }
+        Intake { end: end.max(duplicate_of), refused }
     }
 
     /// True if the message may be kept in memory. Messages of short queues, whose consumers keep up,

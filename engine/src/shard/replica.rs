@@ -176,11 +176,15 @@ impl<M: Memory> Shard<M> {
             let refused = Notice::Refused { channel: get.channel, error: QueueError::NoQueue };
             self.effects.push_back(Effect::Notice(refused));
         }
-        for consumer in queue.take_consumers() {
+        let consumers = queue.take_consumers();
+        for consumer in &consumers {
             let (channel, key) = (consumer.consume().channel, consumer.consume().consumer);
             self.links.remove_consumer(consumer.link(), id, key);
             let gone = Notice::ConsumerGone { channel, consumer: key };
             self.effects.push_back(Effect::Notice(gone));
+        }
+        for consumer in &consumers {
+            self.announce_consumer(self.clock, "consumer.deleted", consumer.consume());
         }
     }
 

@@ -320,6 +320,9 @@ fn duplicates_are_confirmed_and_not_routed() {
             publish(&mut world, body, value, number);
             world.settle_down();
         }
+        // A duplicate is confirmed with all that is in the log, settles that wait a while too.
+        world.pass_ms(1, 0);
+        world.settle_down();
         let confirmed: u64 = world
             .take_notices()
             .iter()
@@ -369,4 +372,71 @@ fn a_deduplicating_queue_takes_a_value_again_once_the_message_has_left() {
     world.command(ShardId(0), Command::Purge { queue, channel: channel(0, 5) });
     publish(&mut world, "4");
     assert_eq!(bodies(&world.drain(queue)), ["4"]);
+}
+
+/// A publisher that repeats what it has no answer to must not be told that it is safe before it
+/// is: what it published first is not on the device yet.
+#[test]
+fn a_duplicate_is_not_confirmed_before_what_it_is_a_duplicate_of_is_durable() {
+    let mut world = World::new(1, 17);
+    world.durable_queue("q");
+    world.exchange_on(0, "once", "x-message-deduplication", &[("x-cache-size", Value::I32(5))]);
+    world.bind_queue("once", "q", "");
+    let properties = properties(&[("x-deduplication-header", Value::text("a"))], true);
+    for number in [1, 2] {
+        world.publish_to("once", "m", &properties, Some((channel(0, 3), number)));
+    }
+    world.poll(0);
+    assert!(world.take_notices().is_empty(), "nothing has been written yet");
+    world.settle_down();
+    assert!(matches!(
+        world.take_notices()[..],
+        [Notice::Confirmed { first: 1, last: 2, accepted: true, .. }]
+    ));
+}
+
+#[test]
+fn a_delayed_message_goes_by_all_its_keys_when_it_is_due_and_tells_nobody_of_bcc() {
+    let mut world = World::new(1, 19);
+    let kind = [("x-delayed-type", Value::text("direct"))];
+    world.exchange_on(0, "later", "x-delayed-message", &kind);
+    let queues = ["key", "copy", "secret"].map(|key| {
+        let queue = world.durable_queue(key);
+        world.bind_queue("later", key, key);
+        queue
+    });
+    let keys = |key| Value::Array(Box::new([Value::text(key)]));
+    let headers = [("x-delay", Value::I32(50)), ("CC", keys("copy")), ("BCC", keys("secret"))];
+    world.publish_to("later", "m", &properties(&headers, true), None);
+    world.settle_down();
+    assert_eq!(world.kept("later"), 1);
+    world.pass_ms(50, 0);
+    for queue in queues {
+        let received = world.drain(queue);
+        assert_eq!(bodies(&received), ["m"]);
+        assert_eq!(header(&received[0], "CC"), Some(keys("copy")));
+        assert_eq!(header(&received[0], "BCC"), None);
+    }
+}
+
+#[test]
+fn the_time_a_message_has_to_live_begins_when_it_has_waited() {
+    let mut world = World::new(1, 21);
+    let queue = later(&mut world, 0);
+    let store = world.shards[0].topology().exchange("/", "later").and_then(|later| later.store);
+    let properties = delayed(1000);
+    let message = MessageRef {
+        properties: &properties,
+        expiration_ms: Some(100),
+        ..crate::world::message(b"m", true)
+    };
+    let queues = [store.expect("it keeps messages").queue];
+    world.publish(ShardId(0), &Publish { message, queues: &queues, confirm: None });
+    world.restart_cleanly();
+    world.pass_ms(1000, 0);
+    world.settle_down();
+    assert_eq!(world.counts(queue), (1, 0));
+    world.pass_ms(101, 0);
+    world.settle_down();
+    assert_eq!(world.counts(queue), (0, 0), "and it ends in the queue");
 }
