@@ -2,20 +2,17 @@
 
 use std::rc::Rc;
 
-use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::IntoBytes;
 
 use super::cache::Window;
 use super::commit::Closed;
-use super::format::{
-    aligned_record, whole_pages, FileHeader, BLOCK_HEADER_BYTES, FILE_MAGIC, PAGE_BYTES, VERSION,
-};
+use super::format::{aligned_record, whole_pages, BLOCK_HEADER_BYTES, PAGE_BYTES};
+use super::index::Spot;
 use super::parts::Pinned;
 use super::record::{
-    self, Attributes, PartEntry, RosterEntry, Settle, DEFINITION_HEAD_BYTES, MESSAGE_HEAD_BYTES,
-    PART_ENTRY_BYTES, PART_HEAD_BYTES, ROSTER_ENTRY_BYTES, ROSTER_HEAD_BYTES, SETTLE_BYTES,
+    self, Attributes, PartEntry, Settle, DEFINITION_HEAD_BYTES, MESSAGE_HEAD_BYTES,
+    PART_ENTRY_BYTES, PART_HEAD_BYTES, SETTLE_BYTES,
 };
-use super::segment::Segment;
 use super::{Address, Log, Memory, Placed, Position, Settling};
 use crate::ids::{QueueId, Seq};
 use crate::message::MessageRef;
@@ -46,7 +43,12 @@ impl<M: Memory> Log<M> {
         let rest =
             record::write_message_head(octets, length, attributes, message, references.len(), 0);
         record::write_message_content(rest, message, references);
-        self.place(at, length, count)
+        let placed = self.place(at, length, count);
+        // What has been spilled ends with the process: no index need tell of it.
+        if message.persistent {
+            self.index.message(spot(&placed), message.body.len(), expires_unix_ms, references);
+        }
+        placed
     }
 
     /// As [`Log::append_message`] for a message that is not persistent and comes here for want of
@@ -73,7 +75,9 @@ impl<M: Memory> Log<M> {
         assert!(length <= self.geometry.record_bytes_max(), "a definition of {length} octets");
         let (at, octets) = self.claim(now, length, 1);
         record::write_definition(octets, now.unix_ms, seq, payload);
-        self.place(at, length, 1)
+        let placed = self.place(at, length, 1);
+        self.index.definition(spot(&placed), seq, payload);
+        placed
     }
 
     /// Records that the reference is settled and frees it. Rides the next commit, or makes one
@@ -91,6 +95,7 @@ impl<M: Memory> Log<M> {
         }
         self.settles_since_us.get_or_insert(now.monotonic_us);
         let holder = self.segments.tail().number;
+        self.index.settle(queue, seq, segment, reference);
         if let Some(held) = self.segments.get_mut(segment) {
             held.note_holder(holder);
         }
@@ -145,6 +150,7 @@ impl<M: Memory> Log<M> {
         let count = references.len() as u32;
         let mut parts = Vec::new();
         let mut pinned = Pinned::default();
+        let mut before = 0;
         loop {
             let left = pieces[0].len() + pieces[1].len();
             if left == 0 {
@@ -161,7 +167,14 @@ impl<M: Memory> Log<M> {
                 place.copy_from_slice(taken);
                 *piece = left;
             }
-            parts.push(PartEntry::new(self.batch.address(at), length as u32));
+            let address = self.batch.address(at);
+            let octets = &self.batch.octets()[at + PART_HEAD_BYTES..][..bytes];
+            let number = parts.len() as u32;
+            if message.persistent {
+                self.index.part(address, length as u32, number, count, octets, before);
+            }
+            before += bytes as u64;
+            parts.push(PartEntry::new(address, length as u32));
             // Pinned at once: sealing must not find it idle.
             let octets = aligned_record(length) as u64;
             let tail = self.segments.tail_mut();
@@ -184,6 +197,10 @@ impl<M: Memory> Log<M> {
         );
         rest.copy_from_slice(parts.as_bytes());
         let placed = self.place(at, length, count);
+        if message.persistent {
+            let (body, expires) = (message.body.len() as u64, attributes.expires_unix_ms);
+            self.index.message_in_parts(spot(&placed), body, expires, references, &parts);
+        }
         self.multiparts.add(placed.address, count, pinned);
         placed
     }
@@ -238,14 +255,14 @@ impl<M: Memory> Log<M> {
     fn reserve_in_another_batch(&mut self, now: Now, need: usize, references: u32) -> usize {
         let numbered = self.segments.tail().references();
         let next = self.batch.start() + self.batch.used() as u64;
-        let room = self.geometry.start(self.segments.tail().number + 1) - next;
+        let room = self.room(next);
         let fits = whole_pages(BLOCK_HEADER_BYTES + need) as u64 <= room
             && u64::from(numbered) + u64::from(references)
                 <= u64::from(self.geometry.references_max());
         if fits {
             self.close_batch(next, room, 0, need);
         } else {
-            self.seal_segment(now, next, need);
+            self.seal_segment(now, need);
         }
         let numbered = self.segments.tail().references();
         match self.batch.reserve(need, numbered, &mut self.stamp) {
@@ -255,8 +272,13 @@ impl<M: Memory> Log<M> {
         }
     }
 
+    /// Octets from `next` to where the segment's last ordinary block must end.
+    pub(super) fn room(&self, next: u64) -> u64 {
+        self.geometry.limit(self.segments.tail().number).saturating_sub(next)
+    }
+
     /// Closes the open batch and begins another one at `start`, for a record of `need` octets.
-    fn close_batch(&mut self, start: u64, room: u64, skip: usize, need: usize) {
+    pub(super) fn close_batch(&mut self, start: u64, room: u64, skip: usize, need: usize) {
         let closed_start = self.batch.start();
         let used = self.batch.close(&mut self.stamp);
         let bytes = self.config.buffer_bytes.max(skip + whole_pages(BLOCK_HEADER_BYTES + need));
@@ -274,7 +296,7 @@ impl<M: Memory> Log<M> {
         let start = self.batch.start();
         let used = self.batch.used();
         let next = start + used as u64;
-        let room = self.geometry.start(self.segments.tail().number + 1) - next;
+        let room = self.room(next);
         if used * 2 >= self.batch.octets().len() {
             self.close_batch(next, room, 0, 0);
             return;
@@ -305,59 +327,8 @@ impl<M: Memory> Log<M> {
         let offset = self.geometry.offset(start);
         self.commit.push(Closed { segment: number, file, offset, end, buffer, length: used });
     }
+}
 
-    /// Ends the segment at `end` and begins the next one.
-    fn seal_segment(&mut self, now: Now, end: u64, need: usize) {
-        let tail = self.segments.tail_mut();
-        tail.sealed_end = Some(end);
-        self.reclaim.sealed(tail);
-        let number = tail.number + 1;
-        assert!(self.geometry.holds(number), "the log has reached its last segment");
-        let file = self.files.take();
-        self.segments.push(Segment::new(number, file));
-        let start = self.geometry.start(number);
-        self.close_batch(start, self.geometry.segment_bytes, PAGE_BYTES, need);
-        self.begin_segment(now, end);
-    }
-
-    /// Writes the file header and the roster of the segment that the empty batch is at the start
-    /// of. `previous_end`: where the one before ends.
-    pub(super) fn begin_segment(&mut self, now: Now, previous_end: u64) {
-        let tail = self.segments.tail();
-        let mut header = FileHeader {
-            magic: FILE_MAGIC,
-            checksum: U32::ZERO,
-            version: U32::new(VERSION),
-            log: U64::new(self.stamp.log),
-            segment_bytes: U64::new(self.geometry.segment_bytes),
-            previous_end: U64::new(previous_end),
-            segment: U32::new(tail.number),
-            epoch: U32::new(self.stamp.epoch),
-            shard: U16::new(self.config.shard.0),
-            reserved: U16::ZERO,
-            records_version: U32::new(VERSION),
-            begun_unix_ms: U64::new(now.unix_ms),
-        };
-        self.stamp.previous = header.sum();
-        header.checksum = U32::new(self.stamp.previous);
-        let page = self.batch.octets_mut(0, PAGE_BYTES);
-        page.fill(0);
-        page[..size_of::<FileHeader>()].copy_from_slice(header.as_bytes());
-
-        let live: Vec<RosterEntry> =
-            self.segments.iter().filter_map(Segment::roster_entry).collect();
-        assert!(live.len() <= self.geometry.segments_max() * 5 / 4, "no room for the roster");
-        let fit = (self.geometry.record_bytes_max() - ROSTER_HEAD_BYTES) / ROSTER_ENTRY_BYTES;
-        let mut rest = live.as_slice();
-        loop {
-            let (entries, later) = rest.split_at(rest.len().min(fit));
-            let length = ROSTER_HEAD_BYTES + entries.len() * ROSTER_ENTRY_BYTES;
-            let (_, octets) = self.claim(now, length, 0);
-            record::write_roster(octets, entries, !later.is_empty());
-            rest = later;
-            if rest.is_empty() {
-                break;
-            }
-        }
-    }
+fn spot(placed: &Placed) -> Spot {
+    Spot { address: placed.address, length: placed.length, reference: placed.reference }
 }

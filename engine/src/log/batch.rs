@@ -95,6 +95,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
         old
     }
 
+    /// `room` octets from the start may be used from now on.
+    pub(super) fn widen(&mut self, room: u64) {
+        let whole = self.buffer.as_ref().len() & !(PAGE_BYTES - 1);
+        self.capacity = (whole as u64).min(room) as usize;
+        self.limit = self.limit.max(self.capacity.min(self.block + BLOCK_TARGET_BYTES));
+    }
+
     /// Room for a record of `need` octets, a multiple of 8. `None`: this batch is full.
     /// `reference` is the number that the next reference of the segment will have.
     #[inline]
@@ -243,6 +250,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
         run.count += 1;
         run.write(&mut self.buffer.as_mut()[slot.at..]);
         true
+    }
+
+    /// The Settle records so far stay as they are: something behind them says what they said.
+    pub(super) fn close_settles(&mut self) {
+        self.mergeable = [NOTHING; MERGE_SLOTS];
     }
 
     /// Writes a Settle record at `at` and remembers it for [`Batch::merge_settle`].

@@ -12,6 +12,9 @@ use super::{Address, Position};
 /// Longest record, where segments are large enough.
 const RECORD_BYTES_MAX: u64 = 512 * 1024;
 
+/// Longest block of an index, where segments are large enough.
+const INDEX_BYTES_MAX: usize = 256 * 1024;
+
 const OFFSET_BITS: u32 = 20;
 
 impl Address {
@@ -77,9 +80,19 @@ impl Geometry {
     pub(super) fn record_bytes_max(self) -> usize {
         RECORD_BYTES_MAX.min(self.segment_bytes / 4 - BLOCK_HEADER_BYTES as u64) as usize & !7
     }
-    /// Live segments that a roster of half a segment can list.
+    /// Live segments that a roster of not quite half a segment can list.
     pub(super) fn segments_max(self) -> usize {
-        (self.segment_bytes / 2) as usize / ROSTER_ENTRY_BYTES
+        (self.segment_bytes / 16 * 7) as usize / ROSTER_ENTRY_BYTES
+    }
+    /// Longest SegmentIndex record.
+    pub(super) fn index_bytes_max(self) -> usize {
+        let share = (self.segment_bytes / 128) as usize & !(PAGE_BYTES - 1);
+        share.clamp(PAGE_BYTES, INDEX_BYTES_MAX) - BLOCK_HEADER_BYTES
+    }
+    /// Position behind the last block of a segment that holds anything but the end of its index.
+    pub(super) fn limit(self, segment: u32) -> u64 {
+        let reserve = self.index_bytes_max() + BLOCK_HEADER_BYTES;
+        self.start(segment) + self.segment_bytes - reserve as u64
     }
     /// References that a segment numbers before it is sealed early.
     pub(super) fn references_max(self) -> u32 {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `format`, `geometry`, `record`, `block` | octets: layouts and arithmetic, no state |
 //! | `append`, `moving` | new records |
+//! | `sealing`, `index` | the end of a segment, and what is said there of the messages in it |
 //! | `batch`, `commit` | what is being written, and how far it is durable |
 //! | `segment`, `segments`, `space`, `files`, `reclaim` | what lives, and giving the rest back |
 //! | `cache`, `readback`, `parts`, `fetch` | reading back |
@@ -25,12 +26,14 @@ mod fetch;
 mod files;
 mod format;
 mod geometry;
+mod index;
 mod moving;
 mod parts;
 mod readback;
 mod reclaim;
 mod record;
 mod recovery;
+mod sealing;
 mod segment;
 mod segments;
 mod space;

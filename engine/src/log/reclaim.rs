@@ -97,5 +97,6 @@ impl<M: Memory> Log<M> {
         if let Some(segment) = self.segments.get_mut(number) {
             segment.note_liveness(address, length as u32, holder);
         }
+        self.index.liveness(number, address, length as u32);
     }
 }

@@ -2,7 +2,7 @@
 //! that say so.
 
 use super::bitmap::Bitmap;
-use super::record::RosterEntry;
+use super::record::{IndexPiece, RosterEntry};
 use super::{Address, FileId};
 
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub(super) struct Segment {
     pub file: FileId,
     /// Position at which its blocks end, once nothing more is added to it.
     pub sealed_end: Option<u64>,
+    /// Last piece of its index, if it has one.
+    pub index: Option<IndexPiece>,
     /// References numbered so far.
     references: u32,
     live: u32,
@@ -35,6 +37,7 @@ impl Segment {
             number,
             file,
             sealed_end: None,
+            index: None,
             references: 0,
             live: 0,
             live_octets: 0,
@@ -152,7 +155,13 @@ impl Segment {
     /// It takes no more records, and nothing in it is wanted.
     #[inline]
     pub(super) fn is_done(&self) -> bool {
-        self.live == 0 && self.pins == 0 && self.sealed_end.is_some()
+        self.is_empty() && self.sealed_end.is_some()
+    }
+
+    /// Nothing in it is wanted so far.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.live == 0 && self.pins == 0
     }
 
     /// Segment `holder` now has a settle of this one.
@@ -186,6 +195,7 @@ impl Segment {
             end: self.sealed_end?,
             liveness: self.liveness,
             references: self.references,
+            index: self.index,
         })
     }
 }

@@ -11,6 +11,7 @@ use super::commit::Commit;
 use super::files::Files;
 use super::format::{whole_pages, PAGE_BYTES};
 use super::geometry::Geometry;
+use super::index::Builder;
 use super::parts::{Assemblies, Multiparts};
 use super::readback::Readback;
 use super::reclaim::Reclaim;
@@ -35,6 +36,8 @@ pub struct Log<M: Memory> {
     pub(super) stamp: Stamp,
     pub(super) batch: Batch<M::Buffer>,
     pub(super) segments: Segments,
+    /// Notes about the open segment.
+    pub(super) index: Builder,
     pub(super) commit: Commit<M::Buffer>,
     pub(super) files: Files,
     pub(super) cache: Cache<M::Buffer>,
@@ -77,6 +80,8 @@ pub(super) struct Opening<M: Memory> {
     pub log: u64,
     pub epoch: u32,
     pub segments: Segments,
+    /// Notes about the segment that the log goes on in.
+    pub index: Option<Builder>,
     pub multiparts: Multiparts,
     pub files: Files,
     pub tail: Tail,
@@ -96,7 +101,7 @@ impl<M: Memory> Log<M> {
                 (geometry.start(segment), segment, 0)
             }
         };
-        let room = geometry.start(segment) + geometry.segment_bytes - start;
+        let room = geometry.limit(segment).saturating_sub(start);
         let skip = if matches!(tail, Tail::Anew { .. }) { PAGE_BYTES } else { 0 };
         let reference = segments.tail().references();
         let half = config.cache_bytes / 2;
@@ -106,6 +111,7 @@ impl<M: Memory> Log<M> {
             reclaim: Reclaim::after_recovery(&segments),
             space: Space::after_recovery(&segments),
             segments,
+            index: opening.index.unwrap_or_else(|| Builder::new(geometry, segment)),
             commit: Commit::new(start, segment, config.writes_in_flight_max),
             files,
             cache: Cache::new(config.cache_bytes, config.buffer_bytes),
@@ -166,6 +172,9 @@ impl<M: Memory> Log<M> {
         }
         if self.reclaim.is_due() {
             self.reclaim(now);
+        }
+        if self.index.is_full() {
+            self.write_index_piece(now);
         }
         if self.stopping {
             self.flush();
@@ -270,7 +279,9 @@ impl<M: Memory> Log<M> {
     pub fn has_room(&self) -> bool {
         let buffers = self.config.writes_in_flight_max + BUFFERS_WAITING_MAX;
         let used = self.geometry.offset(self.batch.start()) + self.batch.used() as u64;
-        let nearly_full = used > self.geometry.segment_bytes / 8 * 7;
+        let number = self.segments.tail().number;
+        let capacity = self.geometry.limit(number) - self.geometry.start(number);
+        let nearly_full = used > capacity / 8 * 7;
         !self.failed
             && self.commit.waiting_bytes() <= buffers * self.config.buffer_bytes
             && (!nearly_full || self.files.has_free())

@@ -90,6 +90,11 @@ impl<M: Memory> ShardBoot<M> {
         self.recovery.next_read()
     }
 
+    /// Reads that will or may follow: see [`Recovery::read_ahead`].
+    pub fn read_ahead(&self) -> Vec<RecoveryRead> {
+        self.recovery.read_ahead()
+    }
+
     /// The octets of the last [`ShardBoot::next_read`].
     pub fn supply(&mut self, octets: &[u8]) -> Result<(), LogError> {
         let found = &mut self.found;
@@ -100,6 +105,11 @@ impl<M: Memory> ShardBoot<M> {
     /// message.
     pub fn torn_bytes(&self) -> u64 {
         self.recovery.torn_bytes()
+    }
+
+    /// Live segments of the log of which only the index was read; and all of them.
+    pub fn segments(&self) -> (usize, usize) {
+        self.recovery.segments()
     }
 
     /// Shard 0, when all is read: the durable topology (of a first boot: its beginnings), for

@@ -18,6 +18,7 @@ use super::clock::Clock;
 use super::host::Host;
 use super::mail;
 use super::memory::DmaMemory;
+use super::read_ahead::ReadAhead;
 use super::segments::Segments;
 use super::shard::{Common, ShardRuntime};
 use super::stage::Event;
@@ -119,22 +120,27 @@ async fn serve(plan: Plan) -> Result<(), StartError> {
 }
 
 /// Reads the shard's log back. `None`: the start has been called off meanwhile.
-async fn recover(plan: &Plan) -> Result<Option<(EngineShard, Segments)>, StartError> {
+async fn recover(plan: &Plan) -> Result<Option<(EngineShard, Rc<Segments>)>, StartError> {
     let failed =
         |source| StartError::Recovery { shard: plan.shard.0, dir: plan.dir.clone(), source };
     let (segments, files) = Segments::open(plan.dir.clone(), BUFFER_BYTES).await?;
+    let segments = Rc::new(segments);
     let mut boot = ShardBoot::new(config(plan), DmaMemory, files);
     if plan.tells_events {
         boot.tell_events();
     }
+    let mut reads = ReadAhead::new(segments.clone());
     while let Some(read) = boot.next_read() {
-        let octets = segments.read(read.file, read.offset, read.length).await;
+        let octets = reads.read(read, boot.read_ahead()).await;
         let octets = octets.map_err(|failure| StartError::Segment {
             path: segments.path(read.file),
             what: failure.text,
         })?;
-        boot.supply(octets.as_bytes()).map_err(failed)?;
+        boot.supply(octets).map_err(failed)?;
     }
+    drop(reads);
+    let (by_index, segments_in_all) = boot.segments();
+    tracing::debug!(shard = plan.shard.0, by_index, segments_in_all, "the log has been read");
     if boot.torn_bytes() > 0 {
         tracing::info!(
             shard = plan.shard.0,

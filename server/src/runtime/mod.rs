@@ -29,6 +29,7 @@ mod management;
 mod memory;
 mod preflight;
 mod random;
+mod read_ahead;
 mod requests;
 mod segments;
 mod shard;

@@ -45,7 +45,7 @@ pub(super) struct Common {
 pub(super) struct ShardRuntime {
     pub(super) shard: ShardId,
     pub(super) host: RefCell<Host>,
-    pub(super) segments: Segments,
+    pub(super) segments: Rc<Segments>,
     pub(super) common: Arc<Common>,
     pub(super) settings: Arc<ConnectionSettings>,
     pub(super) budget: Budget,
@@ -65,7 +65,7 @@ pub(super) struct ShardRuntime {
 impl ShardRuntime {
     pub(super) fn new(
         host: Host,
-        segments: Segments,
+        segments: Rc<Segments>,
         common: Arc<Common>,
         settings: ConnectionSettings,
         events: Sender<(ShardId, Event)>,

@@ -129,9 +129,6 @@ impl<'a> MessageView<'a> {
     pub(in crate::log) fn expires_unix_ms(&self) -> Option<u64> {
         present(self.head.expires_unix_ms)
     }
-    pub(in crate::log) fn priority(&self) -> u8 {
-        self.head.priority
-    }
     /// False: it was spilled, and the start that reads this is its end.
     pub(in crate::log) fn is_persistent(&self) -> bool {
         self.head.attributes & PERSISTENT != 0

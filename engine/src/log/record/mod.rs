@@ -9,6 +9,7 @@ mod liveness;
 mod message;
 mod part;
 mod roster;
+mod segment_index;
 mod settle;
 
 pub(super) use definition::{write as write_definition, DefinitionView, DEFINITION_HEAD_BYTES};
@@ -23,6 +24,9 @@ pub(super) use part::{
 pub(super) use roster::{
     write as write_roster, Recycled, RosterEntry, RECYCLED_BYTES, ROSTER_ENTRY_BYTES,
     ROSTER_HEAD_BYTES,
+};
+pub(super) use segment_index::{
+    length as index_length, write as write_segment_index, IndexPiece, IndexScope, SegmentIndexView,
 };
 pub(super) use settle::{Settle, SETTLE_BYTES};
 
@@ -41,6 +45,7 @@ pub(super) const KIND_LIVENESS: u8 = 5;
 pub(super) const KIND_ROSTER: u8 = 6;
 pub(super) const KIND_RECYCLED: u8 = 7;
 pub(super) const KIND_MARK: u8 = 8;
+pub(super) const KIND_SEGMENT_INDEX: u8 = 18;
 
 /// A reader that does not know the kind must not go on.
 const FLAG_MUST_UNDERSTAND: u8 = 0x80;
@@ -90,6 +95,8 @@ pub(super) enum Record<'a> {
     Liveness(LivenessView<'a>),
     Roster(RosterView<'a>),
     Recycled(Recycled),
+    /// What it says is in other records as well.
+    SegmentIndex,
     /// Nothing: it is there for its block's durable mark.
     Mark,
     /// Of a later version, and may be passed over.
@@ -109,6 +116,7 @@ impl<'a> Record<'a> {
             KIND_LIVENESS => Record::Liveness(LivenessView::read(octets)?),
             KIND_ROSTER => Record::Roster(RosterView::read(octets)?),
             KIND_RECYCLED => Record::Recycled(Recycled::read(octets)?),
+            KIND_SEGMENT_INDEX => Record::SegmentIndex,
             KIND_MARK => Record::Mark,
             0 => return Err(Malformed("a record of kind 0")),
             _ if header.flags & FLAG_MUST_UNDERSTAND == 0 => Record::Skipped,

@@ -4,7 +4,7 @@
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{entries, head, Malformed, RecordHeader, KIND_RECYCLED, KIND_ROSTER};
+use super::{entries, head, IndexPiece, Malformed, RecordHeader, KIND_RECYCLED, KIND_ROSTER};
 use crate::log::{Address, FileId};
 
 /// `record.flags`: another Roster record follows.
@@ -31,7 +31,7 @@ struct EntryLayout {
     references: U32,
     index: U64,
     index_length: U32,
-    reserved: U32,
+    index_sum: U32,
 }
 
 pub(in crate::log) const ROSTER_ENTRY_BYTES: usize = size_of::<EntryLayout>();
@@ -48,11 +48,15 @@ pub(in crate::log) struct RosterEntry {
     pub liveness: Option<(Address, u32)>,
     /// References numbered in it.
     pub references: u32,
+    /// The last piece of its index.
+    pub index: Option<IndexPiece>,
 }
 
 impl RosterEntry {
     fn layout(&self) -> EntryLayout {
         let (liveness, length) = self.liveness.unwrap_or((Address(0), 0));
+        let no_index = IndexPiece { address: Address(0), length: 0, sum: 0 };
+        let index = self.index.unwrap_or(no_index);
         EntryLayout {
             segment: U32::new(self.segment),
             file: U32::new(self.file.0),
@@ -60,9 +64,9 @@ impl RosterEntry {
             liveness: U64::new(liveness.0),
             liveness_length: U32::new(length),
             references: U32::new(self.references),
-            index: U64::ZERO,
-            index_length: U32::ZERO,
-            reserved: U32::ZERO,
+            index: U64::new(index.address.0),
+            index_length: U32::new(index.length),
+            index_sum: U32::new(index.sum),
         }
     }
 }
@@ -70,12 +74,18 @@ impl RosterEntry {
 impl From<&EntryLayout> for RosterEntry {
     fn from(layout: &EntryLayout) -> Self {
         let length = layout.liveness_length.get();
+        let index = IndexPiece {
+            address: Address(layout.index.get()),
+            length: layout.index_length.get(),
+            sum: layout.index_sum.get(),
+        };
         RosterEntry {
             segment: layout.segment.get(),
             file: FileId(layout.file.get()),
             end: layout.end.get(),
             liveness: (length != 0).then_some((Address(layout.liveness.get()), length)),
             references: layout.references.get(),
+            index: (index.length != 0).then_some(index),
         }
     }
 }

@@ -8,6 +8,9 @@ use crate::log::format::{FileHeader, FILE_MAGIC, PAGE_BYTES, VERSION};
 use crate::log::geometry::Geometry;
 use crate::log::{FileId, LogError};
 
+/// Headers that may be on their way beside the one that is waited for.
+const HEADERS_AHEAD: usize = 16;
+
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Content {
     /// Not read (too short for a header, or its turn has not come).
@@ -62,6 +65,13 @@ impl Catalogue {
     pub(super) fn next_read(&self) -> Option<RecoveryRead> {
         let file = self.files.get(self.next)?.file;
         Some(RecoveryRead { file, offset: 0, length: PAGE_BYTES })
+    }
+
+    pub(super) fn read_ahead(&self) -> Vec<RecoveryRead> {
+        let later = self.files.iter().skip(self.next + 1).take(HEADERS_AHEAD);
+        let header =
+            |listed: &Listed| RecoveryRead { file: listed.file, offset: 0, length: PAGE_BYTES };
+        later.map(header).collect()
     }
 
     pub(super) fn supply(&mut self, octets: &[u8]) -> Result<(), LogError> {

@@ -3,12 +3,16 @@
 //! Five steps, each a little machine that says what to read next and takes the octets:
 //! `catalogue` reads every file's header; `survey` finds the end of the newest segment (`scan`
 //! tells a torn end from rot) and which older ones live; `evidence` makes sure that no damaged
-//! file is a lost segment; `liveness` reads which references are known to be dead; `replay` reads
-//! the live segments in order. Only the last one speaks to the shard.
+//! file is a lost segment; `liveness` reads which references are known to be dead; `replay` goes
+//! through the live segments in order, of which it reads the index (`indexed`) or, failing that,
+//! everything. Only the last one speaks to the shard.
 
 mod catalogue;
 mod evidence;
+mod found;
+mod indexed;
 mod liveness;
+mod parts;
 mod plan;
 mod replay;
 mod scan;
@@ -27,6 +31,7 @@ use survey::Survey;
 use super::files::Files;
 use super::format::{aligned_record, FileHeader, VERSION};
 use super::geometry::Geometry;
+use super::index::Builder;
 use super::parts::Multiparts;
 use super::record;
 use super::segments::Segments;
@@ -56,7 +61,6 @@ pub enum Recovered<'a> {
         reference: u32,
         references: &'a [(QueueId, Seq)],
         expires_unix_ms: Option<u64>,
-        priority: u8,
         body_bytes: u64,
     },
     Definition {
@@ -77,7 +81,7 @@ pub enum Recovered<'a> {
 }
 
 /// One read that recovery wants.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryRead {
     pub file: FileId,
     pub offset: u64,
@@ -89,12 +93,16 @@ pub struct Recovery<M: Memory> {
     config: LogConfig,
     memory: M,
     catalogue: Catalogue,
+    in_full: bool,
     phase: Phase,
     /// The newest segment and where it ends; `None`: the log holds nothing yet.
     newest: Option<Newest>,
     end: Option<End>,
     segments: Segments,
     multiparts: Multiparts,
+    /// Notes about the newest segment.
+    index: Option<Builder>,
+    by_index: usize,
 }
 
 /// Where the log ends.
@@ -115,7 +123,7 @@ enum Phase {
     Survey(Survey),
     Evidence(Evidence, Plan),
     Liveness(LivenessReads, Plan),
-    Replay(Replay),
+    Replay(Box<Replay>),
     Done,
 }
 
@@ -128,17 +136,37 @@ impl<M: Memory> Recovery<M> {
             config,
             memory,
             catalogue,
+            in_full: false,
             phase: Phase::Catalogue,
             newest: None,
             end: None,
             segments: Segments::default(),
             multiparts: Multiparts::default(),
+            index: None,
+            by_index: 0,
         }
+    }
+
+    /// Reads every live segment in full, whatever indexes there are, so that all damage is found.
+    pub fn in_full(mut self) -> Self {
+        self.in_full = true;
+        self
     }
 
     /// What to read next; `None` when all is read.
     pub fn next_read(&mut self) -> Option<RecoveryRead> {
         self.phase.next_read(&self.catalogue)
+    }
+
+    /// Reads that will or may be asked for behind `next_read`, nearest first: the device can be
+    /// kept busy with them. A guess: other octets may be wanted in the end.
+    pub fn read_ahead(&self) -> Vec<RecoveryRead> {
+        match &self.phase {
+            Phase::Catalogue => self.catalogue.read_ahead(),
+            Phase::Survey(survey) => survey.read_ahead(),
+            Phase::Replay(replay) => replay.read_ahead(),
+            Phase::Evidence(..) | Phase::Liveness(..) | Phase::Done => Vec::new(),
+        }
     }
 
     /// The octets of the last `next_read` (fewer only at the end of the file); what they hold goes
@@ -167,9 +195,10 @@ impl<M: Memory> Recovery<M> {
                 Phase::Catalogue => self.survey_newest()?,
                 Phase::Survey(survey) => self.after_survey(survey)?,
                 Phase::Evidence(_, mut plan) => Phase::Liveness(plan.liveness_reads(), plan),
-                Phase::Liveness(reads, plan) => Phase::Replay(plan.replay(reads.dead)),
+                Phase::Liveness(reads, plan) => Phase::Replay(Box::new(plan.replay(reads.dead))),
                 Phase::Replay(replay) => {
-                    (self.segments, self.multiparts) = replay.found();
+                    self.by_index = replay.by_index();
+                    (self.segments, self.multiparts, self.index) = replay.found();
                     Phase::Done
                 }
             };
@@ -218,8 +247,12 @@ impl<M: Memory> Recovery<M> {
             header: *survey.header(),
             end: survey.end(),
             is_sealed: !is_newest,
+            index: None,
         });
-        let plan = Plan::new(&self.catalogue, newest.geometry, survey.account, base)?;
+        let mut plan = Plan::new(&self.catalogue, newest.geometry, survey.account, base)?;
+        if self.in_full {
+            plan.ignore_indexes();
+        }
         let log = newest.header.log.get();
         let newest_number = newest.header.segment.get();
         let evidence =
@@ -268,6 +301,7 @@ impl<M: Memory> Recovery<M> {
                 log,
                 epoch,
                 segments: self.segments,
+                index: self.index,
                 multiparts: self.multiparts,
                 files,
                 tail,
@@ -289,6 +323,11 @@ impl<M: Memory> Recovery<M> {
                 segment.pin(*octets);
             }
         }
+    }
+
+    /// Live segments of which only the index was read; and all of them.
+    pub fn segments(&self) -> (usize, usize) {
+        (self.by_index, self.segments.len())
     }
 
     /// Octets cut off after the last whole block (unconfirmed), for the start-up message.

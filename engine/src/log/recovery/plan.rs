@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::catalogue::{Catalogue, Content};
 use super::evidence::Suspect;
+use super::indexed::KnownIndex;
 use super::liveness::{LivenessReads, Wanted};
 use super::replay::{Planned, Replay};
 use super::survey::Account;
@@ -66,6 +67,13 @@ impl Plan {
         Ok(Plan { geometry, log, segments, wanted, dead: account.dead })
     }
 
+    /// Every segment is to be read in full.
+    pub(super) fn ignore_indexes(&mut self) {
+        for planned in &mut self.segments {
+            planned.index = None;
+        }
+    }
+
     /// Damaged files that may hold a segment that nobody knows of. One that a live segment should
     /// be in has been found out already.
     pub(super) fn suspects(&self, catalogue: &Catalogue) -> Vec<Suspect> {
@@ -94,7 +102,8 @@ fn planned(catalogue: &Catalogue, entry: &RosterEntry, shard: u16) -> Result<Pla
     let (file, segment, end) = (entry.file, entry.segment, entry.end);
     match catalogue.get(file).map(|listed| listed.content) {
         Some(Content::Segment(header)) if header.segment.get() == segment => {
-            Ok(Planned { file, header, end, is_sealed: true })
+            let known = entry.index.map(|piece| KnownIndex { piece, references: entry.references });
+            Ok(Planned { file, header, end, is_sealed: true, index: known })
         }
         Some(Content::Damaged(what)) => {
             Err(LogError::Rot { file: file.0, offset: 0, durable: end, what })

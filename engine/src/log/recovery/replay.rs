@@ -1,27 +1,29 @@
-//! Reading the live segments in order, and telling the shard what is in them.
+//! Going through the live segments in order, and telling the shard what is in them.
 //!
-//! What it builds on the way is what the log goes on with: how many references each segment has,
-//! which segments hold settles of which, which messages are in parts.
+//! A sealed segment has an index as a rule, and then that is all that is read of it. If its index
+//! is not what the roster says, the segment is read in full, which finds what there is to find.
 
 use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
+use super::found::Found;
+use super::indexed::{IndexReads, KnownIndex};
 use super::walk::Walk;
 use super::{unknown_record, Recovered, RecoveryRead};
-use crate::ids::{QueueId, Seq};
 use crate::log::bitmap::Bitmap;
 use crate::log::block::Block;
-use crate::log::format::{aligned_record, FileHeader, BLOCK_HEADER_BYTES, SEGMENT_REFERENCES_MAX};
+use crate::log::format::FileHeader;
 use crate::log::geometry::Geometry;
-use crate::log::parts::{Multiparts, Pinned};
-use crate::log::record::{
-    DefinitionView, LivenessView, Malformed, MessageView, PartEntry, PartView, Payload, Record,
-    REFERENCE_BYTES,
-};
+use crate::log::index::Builder;
+use crate::log::parts::Multiparts;
+use crate::log::record::Malformed;
 use crate::log::segment::Segment;
 use crate::log::segments::Segments;
-use crate::log::{Address, FileId, LogError};
+use crate::log::{FileId, LogError};
+
+/// Segments whose indexes may be on their way beside the one that is waited for.
+const SEGMENTS_AHEAD: usize = 8;
 
 /// A live segment that is to be read.
 #[derive(Clone, Copy, Debug)]
@@ -32,40 +34,16 @@ pub(super) struct Planned {
     pub end: u64,
     /// It takes no more records.
     pub is_sealed: bool,
+    /// Where its index should be.
+    pub index: Option<KnownIndex>,
 }
 
-/// The parts of a message, until its record comes.
-#[derive(Debug, Default)]
-struct PendingParts {
-    /// Address and record length of each.
-    seen: Vec<(Address, u32)>,
-    /// Octets of content in them.
-    bytes: u64,
-    /// Octets of content that hold references.
-    wanted: usize,
-    /// As much of the content as that.
-    content: Vec<u8>,
-}
-
-impl PendingParts {
-    fn add(&mut self, address: Address, length: u32, part: PartView<'_>) {
-        if part.index == 0 {
-            self.seen.clear();
-            self.content.clear();
-            self.bytes = 0;
-            self.wanted = part.references as usize * REFERENCE_BYTES;
-        }
-        self.seen.push((address, length));
-        self.bytes += part.content.len() as u64;
-        let missing = self.wanted.saturating_sub(self.content.len());
-        self.content.extend_from_slice(&part.content[..missing.min(part.content.len())]);
-    }
-
-    /// True if these are the parts that the message's record names.
-    fn are_those_of(&self, message: &MessageView<'_>, entries: &[PartEntry]) -> bool {
-        let named = entries.iter().map(|entry| (entry.address(), entry.length()));
-        named.eq(self.seen.iter().copied()) && message.content_bytes() == Some(self.bytes)
-    }
+/// How the first planned segment is read.
+#[derive(Debug)]
+enum Way {
+    Index(IndexReads),
+    /// Everything: it is the newest one, or has no good index.
+    Full(Walk),
 }
 
 #[derive(Debug)]
@@ -73,19 +51,9 @@ pub(super) struct Replay {
     geometry: Geometry,
     /// The first one is being read.
     planned: VecDeque<Planned>,
-    walk: Option<Walk>,
+    way: Option<Way>,
+    by_index: usize,
     found: Found,
-}
-
-/// What is in the segments.
-#[derive(Debug)]
-struct Found {
-    geometry: Geometry,
-    segments: Segments,
-    multiparts: Multiparts,
-    dead: FxHashMap<u32, Bitmap>,
-    parts: PendingParts,
-    references: Vec<(QueueId, Seq)>,
 }
 
 impl Replay {
@@ -95,43 +63,70 @@ impl Replay {
         planned: VecDeque<Planned>,
         dead: FxHashMap<u32, Bitmap>,
     ) -> Self {
-        let found = Found {
-            geometry,
-            segments: Segments::default(),
-            multiparts: Multiparts::default(),
-            dead,
-            parts: PendingParts::default(),
-            references: Vec::new(),
-        };
-        let mut replay = Replay { geometry, planned, walk: None, found };
+        let found = Found::new(geometry, dead);
+        let mut replay = Replay { geometry, planned, way: None, by_index: 0, found };
         replay.begin();
         replay
     }
 
     /// Begins the first planned segment that has anything in it.
     fn begin(&mut self) {
+        self.way = None;
         while let Some(planned) = self.planned.front() {
-            let number = planned.header.segment.get();
-            let mut segment = Segment::new(number, planned.file);
+            let mut segment = Segment::new(planned.header.segment.get(), planned.file);
             segment.sealed_end = planned.is_sealed.then_some(planned.end);
-            self.found.segments.push(segment);
-            let walk = Walk::new(planned.file, &planned.header, self.geometry, planned.end);
-            if walk.next_read().is_some() {
-                self.walk = Some(walk);
+            self.found.begin(segment);
+            if let Some(index) = planned.index {
+                self.way = Some(Way::Index(IndexReads::new(planned, index, self.geometry)));
+                return;
+            }
+            self.begin_walk();
+            if self.way.is_some() {
                 return;
             }
             self.planned.pop_front();
         }
-        self.walk = None;
     }
 
-    /// What was found, when all is read.
-    pub(super) fn found(self) -> (Segments, Multiparts) {
-        (self.found.segments, self.found.multiparts)
+    fn begin_walk(&mut self) {
+        let Some(planned) = self.planned.front() else { return };
+        let walk = Walk::new(planned.file, &planned.header, self.geometry, planned.end);
+        self.way = walk.next_read().is_some().then_some(Way::Full(walk));
+    }
+
+    /// What was found, when all is read; and the notes about the newest segment.
+    pub(super) fn found(self) -> (Segments, Multiparts, Option<Builder>) {
+        let Found { segments, multiparts, index, .. } = self.found;
+        let is_of_newest = segments
+            .iter()
+            .last()
+            .is_some_and(|newest| newest.sealed_end.is_none() && newest.number == index.segment());
+        (segments, multiparts, is_of_newest.then_some(index))
+    }
+
+    /// Segments of which only the index has been read.
+    pub(super) fn by_index(&self) -> usize {
+        self.by_index
     }
 
     pub(super) fn next_read(&self) -> Option<RecoveryRead> {
-        self.walk.as_ref()?.next_read()
+        match self.way.as_ref()? {
+            Way::Index(reads) => reads.next_read(),
+            Way::Full(walk) => walk.next_read(),
+        }
+    }
+
+    pub(super) fn read_ahead(&self) -> Vec<RecoveryRead> {
+        let mut ahead = Vec::new();
+        if let Some(Way::Full(walk)) = &self.way {
+            ahead.extend(walk.read_ahead());
+        }
+        for planned in self.planned.iter().skip(1).take(SEGMENTS_AHEAD) {
+            if let Some(index) = planned.index {
+                ahead.extend(IndexReads::new(planned, index, self.geometry).next_read());
+            }
+        }
+        ahead
     }
 
     pub(super) fn supply(
@@ -139,7 +134,37 @@ impl Replay {
         octets: &[u8],
         visit: &mut dyn FnMut(Recovered<'_>),
     ) -> Result<(), LogError> {
-        let (Some(walk), Some(planned)) = (&mut self.walk, self.planned.front()) else {
+        match &mut self.way {
+            None => return Ok(()),
+            Some(Way::Index(reads)) => {
+                let is_good = reads.supply(octets).and_then(|()| match reads.next_read() {
+                    Some(_) => Ok(()),
+                    None => self.found.indexed(reads, visit),
+                });
+                if is_good.is_err() {
+                    // The index says nothing that the segment does not say itself.
+                    self.begin_walk();
+                }
+            }
+            Some(Way::Full(_)) => self.walk(octets, visit)?,
+        }
+        if self.next_read().is_none() {
+            match self.way {
+                Some(Way::Full(_)) => self.found.end_full(),
+                _ => self.by_index += 1,
+            }
+            self.planned.pop_front();
+            self.begin();
+        }
+        Ok(())
+    }
+
+    fn walk(
+        &mut self,
+        octets: &[u8],
+        visit: &mut dyn FnMut(Recovered<'_>),
+    ) -> Result<(), LogError> {
+        let (Some(Way::Full(walk)), Some(planned)) = (&mut self.way, self.planned.front()) else {
             return Ok(());
         };
         let (geometry, found) = (self.geometry, &mut self.found);
@@ -162,162 +187,6 @@ impl Replay {
         if let Some(stop) = walk.supply(octets, &mut on_block)? {
             return Err(rot(stop.position, stop.what));
         }
-        if walk.next_read().is_none() {
-            self.planned.pop_front();
-            self.begin();
-        }
         Ok(())
-    }
-}
-
-impl Found {
-    /// False: a record that this version may not pass over.
-    fn block(
-        &mut self,
-        position: u64,
-        block: &Block<'_>,
-        visit: &mut dyn FnMut(Recovered<'_>),
-    ) -> Result<bool, Malformed> {
-        if block.header.first_reference.get() != self.segments.tail().references() {
-            return Err(Malformed("a block whose references are numbered wrongly"));
-        }
-        for record in block.records() {
-            let (offset, length, record) = record?;
-            debug_assert!(offset >= BLOCK_HEADER_BYTES);
-            let address = Address::new(position, offset);
-            match record {
-                Record::Message(message) => self.message(address, length, message, visit)?,
-                Record::Part(part) => self.parts.add(address, length, part),
-                Record::Definition(definition) => {
-                    self.definition(address, length, definition, visit)?;
-                }
-                Record::Settle(settle) => {
-                    let holder = self.segments.tail().number;
-                    if let Some(segment) = self.segments.get_mut(settle.segment) {
-                        segment.note_holder(holder);
-                    }
-                    let (queue, first, last) = (settle.queue, settle.first, settle.last());
-                    let among = self.geometry.addresses(settle.segment);
-                    visit(Recovered::Settled { queue, first, last, among });
-                }
-                Record::Liveness(liveness) => self.liveness(address, length, liveness),
-                Record::Roster(_) | Record::Recycled(_) | Record::Mark | Record::Skipped => {}
-                Record::Unknown => return Ok(false),
-            }
-        }
-        Ok(true)
-    }
-
-    fn liveness(&mut self, address: Address, length: u32, liveness: LivenessView<'_>) {
-        let holder = self.segments.tail().number;
-        if let Some(segment) = self.segments.get_mut(liveness.segment) {
-            segment.note_liveness(address, length, holder);
-        }
-    }
-
-    /// Numbers references of the segment that is being read.
-    fn number(&mut self, count: u32) -> Result<u32, Malformed> {
-        let tail = self.segments.tail_mut();
-        let first = tail.references();
-        if u64::from(first) + u64::from(count) > u64::from(SEGMENT_REFERENCES_MAX) {
-            return Err(Malformed("more references than a segment can have"));
-        }
-        tail.add_dead(count);
-        tail.note_record(first, count);
-        Ok(first)
-    }
-
-    fn is_known_dead(&self, reference: u32) -> bool {
-        let dead = self.dead.get(&self.segments.tail().number);
-        dead.is_some_and(|dead| dead.get(reference))
-    }
-
-    fn definition(
-        &mut self,
-        address: Address,
-        length: u32,
-        definition: DefinitionView<'_>,
-        visit: &mut dyn FnMut(Recovered<'_>),
-    ) -> Result<(), Malformed> {
-        let reference = self.number(1)?;
-        if !self.is_known_dead(reference) {
-            let DefinitionView { seq, payload } = definition;
-            visit(Recovered::Definition { address, length, reference, seq, payload });
-        }
-        Ok(())
-    }
-
-    fn message(
-        &mut self,
-        address: Address,
-        length: u32,
-        message: MessageView<'_>,
-        visit: &mut dyn FnMut(Recovered<'_>),
-    ) -> Result<(), Malformed> {
-        let first = self.number(message.references())?;
-        if !message.is_persistent() {
-            return Ok(());
-        }
-        self.references.clear();
-        match message.payload {
-            Payload::Inline(content) => {
-                let entries = message.references_in(content)?;
-                self.references.extend(entries.iter().map(|entry| entry.get()));
-            }
-            Payload::Parts(entries) => {
-                let parts = std::mem::take(&mut self.parts);
-                if !parts.are_those_of(&message, entries) {
-                    // Segments of parts are given back only when every reference is dead.
-                    return Ok(());
-                }
-                let content = message.references_in(&parts.content)?;
-                self.references.extend(content.iter().map(|entry| entry.get()));
-                self.multiparts.add(address, 0, self.pinned_by(entries));
-            }
-        }
-        self.visit_live(address, length, first, &message, visit);
-        Ok(())
-    }
-
-    /// The segments that those parts lie in, as far as they are there.
-    fn pinned_by(&self, parts: &[PartEntry]) -> Pinned {
-        let pinned = parts.iter().map(|part| {
-            let octets = aligned_record(part.length() as usize) as u64;
-            (self.geometry.segment_of_address(part.address()), octets)
-        });
-        pinned.filter(|(number, _)| self.segments.get(*number).is_some()).collect()
-    }
-
-    /// Tells of each stretch of references that are not known to be dead.
-    fn visit_live(
-        &self,
-        address: Address,
-        length: u32,
-        first: u32,
-        message: &MessageView<'_>,
-        visit: &mut dyn FnMut(Recovered<'_>),
-    ) {
-        let mut at = 0;
-        while at < self.references.len() {
-            let is_dead = |index: usize| self.is_known_dead(first + index as u32);
-            if is_dead(at) {
-                at += 1;
-                continue;
-            }
-            let mut end = at + 1;
-            while end < self.references.len() && !is_dead(end) {
-                end += 1;
-            }
-            visit(Recovered::Message {
-                address,
-                length,
-                reference: first + at as u32,
-                references: &self.references[at..end],
-                expires_unix_ms: message.expires_unix_ms(),
-                priority: message.priority(),
-                body_bytes: message.body_bytes(),
-            });
-            at = end;
-        }
     }
 }

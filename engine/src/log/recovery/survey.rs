@@ -110,6 +110,13 @@ impl Survey {
         }
     }
 
+    pub(super) fn read_ahead(&self) -> Vec<RecoveryRead> {
+        match &self.scan {
+            Some(_) => Vec::new(),
+            None => self.walk.read_ahead().collect(),
+        }
+    }
+
     pub(super) fn supply(&mut self, octets: &[u8]) -> Result<(), LogError> {
         if let Some(scan) = &mut self.scan {
             return scan.supply(octets);

@@ -12,6 +12,9 @@ use crate::log::{FileId, LogError};
 /// Octets of one read: any block fits.
 pub(super) const CHUNK_BYTES: usize = BLOCK_MAX_BYTES;
 
+/// How many of them may be on their way beside the one that is waited for.
+const CHUNKS_AHEAD: usize = 4;
+
 /// Where a walk met something that is not the next block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stop {
@@ -65,6 +68,17 @@ impl Walk {
             file: self.file,
             offset: self.geometry.offset(self.at),
             length: left.min(CHUNK_BYTES as u64) as usize,
+        })
+    }
+
+    /// What `next_read` will ask for later on, cut where chunks would be if no block lay across.
+    pub(super) fn read_ahead(&self) -> impl Iterator<Item = RecoveryRead> + '_ {
+        let first = self.at - self.geometry.offset(self.at) % CHUNK_BYTES as u64;
+        let starts = (first..self.end).step_by(CHUNK_BYTES).skip(1).take(CHUNKS_AHEAD);
+        starts.map(|start| RecoveryRead {
+            file: self.file,
+            offset: self.geometry.offset(start),
+            length: (self.end - start).min(CHUNK_BYTES as u64) as usize,
         })
     }
 

@@ -341,3 +341,58 @@ fn a_log_goes_on_where_it_stopped() {
     }
     assert_eq!(world.held.len(), 200);
 }
+
+/// Settles of one queue in a row become one record, made longer in place. Once a piece of the
+/// index has been written behind it, that must end: a start that reads the segment takes the
+/// record for something that the piece tells of.
+#[test]
+fn a_settle_behind_a_piece_of_the_index_is_a_record_of_its_own() {
+    let mut world = ready(tiny());
+    let all = world.fill_segment(Q);
+    world.settle(all[0]);
+    world.log.write_index_piece(world.now);
+    world.settle(all[1]);
+    world.settle_down();
+    world.crash();
+    world.fill_segment(R);
+    world.crash();
+    assert!(world.indexed > 0);
+    assert!(!world.held.contains_key(&all[1]) && world.held.contains_key(&all[2]));
+}
+
+/// A segment whose end and index are there but whose successor is not goes on, with more pieces.
+#[test]
+fn a_sealed_segment_that_goes_on_after_a_crash_keeps_a_whole_index() {
+    for count in [0, 1, 3] {
+        let mut world = ready(tiny());
+        let segment = world.log.segments.tail().number;
+        let mut first = Vec::new();
+        while world.log.segments.tail().number == segment {
+            first.extend(world.append(&[Q], 900));
+            if world.log.segments.tail().number == segment {
+                world.settle_down();
+            }
+        }
+        // Everything of the old segment lands, nothing of the new one.
+        loop {
+            world.poll();
+            let Some(effect) = world.under_way.pop_front() else { break };
+            if matches!(&effect, LogEffect::Write { offset: 0, .. }) {
+                break;
+            }
+            let completion = world.disk.carry_out(&effect);
+            world.complete(completion).expect("sound");
+        }
+        world.under_way.clear();
+        world.recover().expect("sound");
+        assert_eq!(world.log.segments.tail().number, segment);
+        for message in &first[..count] {
+            world.settle(*message);
+        }
+        world.settle_down();
+        world.fill_segment(R);
+        world.crash();
+        let mut sealed = world.log.segments.iter().filter(|segment| segment.sealed_end.is_some());
+        assert!(sealed.all(|segment| segment.index.is_some()) && world.indexed > 0);
+    }
+}

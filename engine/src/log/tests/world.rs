@@ -93,6 +93,10 @@ pub(super) struct World {
     pub torn_bytes: u64,
     /// Some messages that are appended are spilled ones.
     pub spills: bool,
+    /// Segments whose index has been read instead of them, over all recoveries.
+    pub indexed: usize,
+    /// Each recovery is compared with one that reads everything.
+    pub reads_in_full: bool,
     /// Ends of the message and of the settle of each move.
     moves: Vec<(Position, Position)>,
 }
@@ -119,6 +123,8 @@ impl World {
             gone: Vec::new(),
             torn_bytes: 0,
             spills: false,
+            indexed: 0,
+            reads_in_full: true,
             moves: Vec::new(),
         }
     }
@@ -353,6 +359,21 @@ impl World {
         self.now.monotonic_us = self.random.next() >> 30;
         let mut recovery = Recovery::new(self.config.clone(), Vectors, self.disk.listing());
         let seen = read_back(&mut recovery, &self.disk)?;
+        self.indexed += recovery.segments().0;
+        let is_of = |queue: &QueueId| !self.gone.contains(queue);
+        if self.reads_in_full {
+            let mut in_full =
+                Recovery::new(self.config.clone(), Vectors, self.disk.listing()).in_full();
+            let mut all = read_back(&mut in_full, &self.disk)?;
+            all.retain(|(queue, _), _| is_of(queue));
+            let mut by_index = seen.clone();
+            by_index.retain(|(queue, _), _| is_of(queue));
+            for (key, place) in &by_index {
+                let other = all.remove(key);
+                assert!(other.as_ref() == Some(place), "{key:?} is {place:?} or {other:?} in full");
+            }
+            assert!(all.is_empty(), "what no index tells of: {all:?}");
+        }
         let live: Vec<_> =
             seen.iter().filter(|((queue, _), _)| !self.gone.contains(queue)).collect();
         for (_, (address, length, reference, _)) in &live {
@@ -389,6 +410,29 @@ impl World {
         }
         self.held.retain(|_, held| held.settled.is_none());
         Ok(())
+    }
+
+    /// Fetches what is held: true if all of it is as it was, false if damage has been found.
+    pub(super) fn is_intact(&mut self) -> bool {
+        let keys: Vec<_> = self.unsettled();
+        for key in keys.into_iter().filter(|(queue, _)| *queue != QueueId::DEFINITIONS) {
+            let held = self.held[&key].clone();
+            loop {
+                if let Fetch::Ready(stored) = self.log.fetch(held.address, held.length) {
+                    compare(held.body, &stored);
+                    break;
+                }
+                self.poll();
+                while let Some(effect) = self.under_way.pop_front() {
+                    let completion = self.disk.carry_out(&effect);
+                    match self.log.complete(self.now, completion) {
+                        Err(LogError::Rot { .. }) => return false,
+                        result => result.expect("a sound disk"),
+                    }
+                }
+            }
+        }
+        true
     }
 
     /// Every message that is held can be read.
