@@ -43,7 +43,7 @@ mod tests;
 
 pub use effect::{IoFailure, LogCompletion, LogEffect};
 pub use error::LogError;
-pub use recovery::{Recovered, Recovery, RecoveryRead, SegmentFile};
+pub use recovery::{Damage, LostMessage, Recovered, Recovery, RecoveryRead, SegmentFile};
 pub use space::LogSpace;
 pub use store::Log;
 

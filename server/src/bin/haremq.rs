@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use haremq::config::{Flags, LogLevel, Settings};
+use haremq::config::{CheckFlags, Flags, LogLevel, Settings};
 use haremq::runtime::{self, StartError};
 use tracing::level_filters::LevelFilter;
 
@@ -11,11 +11,29 @@ use tracing::level_filters::LevelFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Of `haremq check`, if there is damage.
+const DAMAGED: u8 = 2;
+
 fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == "check") {
+        return check(&CheckFlags::parse_from(&words[1..]));
+    }
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("haremq: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(flags: &CheckFlags) -> ExitCode {
+    match runtime::check(&flags.data_dir, &mut std::io::stdout().lock()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(DAMAGED),
+        Err(error) => {
+            eprintln!("haremq check: {error}");
             ExitCode::FAILURE
         }
     }

@@ -13,7 +13,8 @@ use std::path::PathBuf;
     about = "HareMQ, a message broker for AMQP 0-9-1 clients",
     long_about = None,
     after_help = "A flag wins over the same key in the configuration file, the file over the default.\n\
-                  SIGINT or SIGTERM stops the broker cleanly; a second one stops it at once."
+                  SIGINT or SIGTERM stops the broker cleanly; a second one stops it at once.\n\
+                  `haremq check --data-dir DIR` reads everything in a data directory and says what is damaged."
 )]
 pub struct Flags {
     /// Address and port to take AMQP connections on; may be given several times [default: 127.0.0.1:5672]
@@ -58,4 +59,20 @@ pub struct Flags {
     /// TOML file with the same keys as these flags, without the dashes in front [default: none]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// `haremq check`: looks for damage in a data directory that no broker is using.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(
+    name = "haremq check",
+    version,
+    about = "Reads every block of the logs in a data directory and says what is damaged, and which messages were there",
+    long_about = None,
+    after_help = "Changes nothing. Refuses while a broker uses the directory. Exit code: 0 if all is well, 2 if there is\n\
+                  damage, 1 if the check could not be made."
+)]
+pub struct CheckFlags {
+    /// The data directory
+    #[arg(long, value_name = "DIR", default_value = "./haremq-data")]
+    pub data_dir: PathBuf,
 }

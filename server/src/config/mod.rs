@@ -9,6 +9,6 @@ mod settings;
 mod watermarks;
 
 pub use error::ConfigError;
-pub use flags::Flags;
+pub use flags::{CheckFlags, Flags};
 pub use settings::{LogLevel, Pin, Settings, SHARDS_MAX};
 pub use watermarks::{MemoryWatermark, Watermarks};

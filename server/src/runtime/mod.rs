@@ -16,6 +16,7 @@ mod alarms;
 mod boot;
 mod budget;
 mod cell;
+mod check;
 mod clock;
 mod connection;
 mod desk;
@@ -41,5 +42,6 @@ mod ticker;
 mod transfer;
 mod world;
 
+pub use check::check;
 pub use error::StartError;
 pub use start::run;

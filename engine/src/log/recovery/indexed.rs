@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::found::{Found, FoundMessage};
 use super::replay::Planned;
 use super::{Recovered, RecoveryRead};
-use crate::ids::Seq;
+use crate::ids::{QueueId, Seq};
 use crate::log::format::{aligned_record, whole_pages, PAGE_BYTES};
 use crate::log::geometry::Geometry;
 use crate::log::index::{is_set, Entry, MessageEntry, Reader, Run, Spot};
@@ -76,10 +76,55 @@ impl IndexReads {
         Ok(())
     }
 
+    /// Nothing more is wanted.
+    pub(super) fn give_up(&mut self) {
+        self.wanted.clear();
+    }
+
     /// All pieces, in order.
     fn views(&self) -> impl Iterator<Item = Result<SegmentIndexView<'_>, Malformed>> {
         let later = self.read.iter().skip(1).chain(self.read.first());
         later.map(|octets| SegmentIndexView::read(octets))
+    }
+
+    /// Tells of every message that the index tells of.
+    pub(super) fn messages(
+        &self,
+        visit: &mut dyn FnMut(Address, u32, QueueId, Seq),
+    ) -> Result<(), Malformed> {
+        self.check()?;
+        for view in self.views() {
+            let view = view?;
+            let mut entries = Reader::new(view.stream, self.geometry, view.scope);
+            while let Some(entry) = entries.next()? {
+                match entry {
+                    Entry::Run(run, dead) => {
+                        let each = aligned_record(run.length as usize) as u64;
+                        for index in (0..run.count).filter(|index| !is_set(dead, *index as usize)) {
+                            let address = Address(run.address.0 + u64::from(index) * each);
+                            let seq = Seq(run.first.0 + u64::from(index));
+                            visit(address, run.reference + index, run.queue, seq);
+                        }
+                    }
+                    Entry::Message(message) => {
+                        for (index, (queue, seq)) in entries.references.iter().enumerate() {
+                            if !is_set(message.dead, index) {
+                                let reference = message.reference + index as u32;
+                                visit(message.address, reference, *queue, *seq);
+                                for part in &entries.parts {
+                                    visit(part.address(), reference, *queue, *seq);
+                                }
+                            }
+                        }
+                    }
+                    Entry::Definition { address, reference, seq, .. } => {
+                        visit(address, reference, QueueId::DEFINITIONS, seq);
+                    }
+                    Entry::Settle(_) | Entry::Liveness { .. } | Entry::Part { .. } => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Goes through everything once, so that nothing is told of an index that breaks off.

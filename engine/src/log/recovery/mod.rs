@@ -8,6 +8,7 @@
 //! everything. Only the last one speaks to the shard.
 
 mod catalogue;
+mod damage;
 mod evidence;
 mod found;
 mod indexed;
@@ -22,10 +23,11 @@ mod walk;
 use std::ops::Range;
 
 use catalogue::{Catalogue, Newest};
+pub use damage::{Damage, LostMessage};
 use evidence::Evidence;
 use liveness::LivenessReads;
 use plan::Plan;
-use replay::{Planned, Replay};
+use replay::{Planned, Replay, Toll};
 use survey::Survey;
 
 use super::files::Files;
@@ -94,6 +96,8 @@ pub struct Recovery<M: Memory> {
     memory: M,
     catalogue: Catalogue,
     in_full: bool,
+    passes_by: bool,
+    toll: Toll,
     phase: Phase,
     /// The newest segment and where it ends; `None`: the log holds nothing yet.
     newest: Option<Newest>,
@@ -137,6 +141,8 @@ impl<M: Memory> Recovery<M> {
             memory,
             catalogue,
             in_full: false,
+            passes_by: false,
+            toll: Toll::default(),
             phase: Phase::Catalogue,
             newest: None,
             end: None,
@@ -151,6 +157,30 @@ impl<M: Memory> Recovery<M> {
     pub fn in_full(mut self) -> Self {
         self.in_full = true;
         self
+    }
+
+    /// Reads every live segment in full and passes by what is damaged in sealed ones, to find all
+    /// of it: see [`Recovery::damages`]. For looking only; [`Recovery::finish`] is not for this.
+    pub fn passing_damage(mut self) -> Self {
+        self.passes_by = true;
+        self
+    }
+
+    /// What is damaged, once all is read.
+    pub fn damages(&self) -> &[Damage] {
+        &self.toll.damages
+    }
+
+    /// Messages that lay where damage is and have not been settled, as far as indexes tell. One in
+    /// parts may be listed several times.
+    pub fn lost(&self) -> &[LostMessage] {
+        &self.toll.lost
+    }
+
+    /// Good blocks of live segments, and their octets, once all is read by
+    /// [`Recovery::passing_damage`].
+    pub fn blocks(&self) -> (u64, u64) {
+        (self.toll.blocks, self.toll.octets)
     }
 
     /// What to read next; `None` when all is read.
@@ -195,8 +225,9 @@ impl<M: Memory> Recovery<M> {
                 Phase::Catalogue => self.survey_newest()?,
                 Phase::Survey(survey) => self.after_survey(survey)?,
                 Phase::Evidence(_, mut plan) => Phase::Liveness(plan.liveness_reads(), plan),
-                Phase::Liveness(reads, plan) => Phase::Replay(Box::new(plan.replay(reads.dead))),
-                Phase::Replay(replay) => {
+                Phase::Liveness(reads, plan) => self.replay(plan, reads),
+                Phase::Replay(mut replay) => {
+                    self.toll = replay.toll().unwrap_or_default();
                     self.by_index = replay.by_index();
                     (self.segments, self.multiparts, self.index) = replay.found();
                     Phase::Done
@@ -204,6 +235,14 @@ impl<M: Memory> Recovery<M> {
             };
         }
         Ok(())
+    }
+
+    fn replay(&self, plan: Plan, reads: LivenessReads) -> Phase {
+        let mut replay = Box::new(plan.replay(reads.dead));
+        if self.passes_by {
+            replay.pass_by();
+        }
+        Phase::Replay(replay)
     }
 
     fn survey_newest(&mut self) -> Result<Phase, LogError> {
@@ -268,6 +307,7 @@ impl<M: Memory> Recovery<M> {
     pub fn finish(mut self, now: Now) -> Result<Log<M>, LogError> {
         self.advance()?;
         assert!(matches!(self.phase, Phase::Done), "recovery is not over");
+        assert!(!self.passes_by, "a log is not opened on what damage has left");
         let shard = self.config.shard.0;
         let (log, epoch, geometry, tail) = match (&self.newest, self.end) {
             (Some(newest), Some(end)) => {

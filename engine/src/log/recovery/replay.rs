@@ -7,13 +7,14 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
+use super::damage::{Damage, LostMessage, Outcome, Search};
 use super::found::Found;
 use super::indexed::{IndexReads, KnownIndex};
 use super::walk::Walk;
 use super::{unknown_record, Recovered, RecoveryRead};
 use crate::log::bitmap::Bitmap;
 use crate::log::block::Block;
-use crate::log::format::FileHeader;
+use crate::log::format::{FileHeader, SEGMENT_REFERENCES_MAX};
 use crate::log::geometry::Geometry;
 use crate::log::index::Builder;
 use crate::log::parts::Multiparts;
@@ -44,6 +45,20 @@ enum Way {
     Index(IndexReads),
     /// Everything: it is the newest one, or has no good index.
     Full(Walk),
+    /// The next good block behind damage.
+    Search(Search),
+    /// The index, for what has been lost by damage.
+    Census(IndexReads),
+}
+
+/// What has been found of damage.
+#[derive(Debug, Default)]
+pub(super) struct Toll {
+    pub damages: Vec<Damage>,
+    pub lost: Vec<LostMessage>,
+    /// Good blocks, and their octets.
+    pub blocks: u64,
+    pub octets: u64,
 }
 
 #[derive(Debug)]
@@ -53,6 +68,8 @@ pub(super) struct Replay {
     planned: VecDeque<Planned>,
     way: Option<Way>,
     by_index: usize,
+    /// If damage is to be passed by.
+    toll: Option<Toll>,
     found: Found,
 }
 
@@ -64,7 +81,7 @@ impl Replay {
         dead: FxHashMap<u32, Bitmap>,
     ) -> Self {
         let found = Found::new(geometry, dead);
-        let mut replay = Replay { geometry, planned, way: None, by_index: 0, found };
+        let mut replay = Replay { geometry, planned, way: None, by_index: 0, toll: None, found };
         replay.begin();
         replay
     }
@@ -76,7 +93,7 @@ impl Replay {
             let mut segment = Segment::new(planned.header.segment.get(), planned.file);
             segment.sealed_end = planned.is_sealed.then_some(planned.end);
             self.found.begin(segment);
-            if let Some(index) = planned.index {
+            if let Some(index) = planned.index.filter(|_| self.toll.is_none()) {
                 self.way = Some(Way::Index(IndexReads::new(planned, index, self.geometry)));
                 return;
             }
@@ -111,8 +128,9 @@ impl Replay {
 
     pub(super) fn next_read(&self) -> Option<RecoveryRead> {
         match self.way.as_ref()? {
-            Way::Index(reads) => reads.next_read(),
+            Way::Index(reads) | Way::Census(reads) => reads.next_read(),
             Way::Full(walk) => walk.next_read(),
+            Way::Search(search) => search.next_read(self.geometry),
         }
     }
 
@@ -146,12 +164,20 @@ impl Replay {
                     self.begin_walk();
                 }
             }
-            Some(Way::Full(_)) => self.walk(octets, visit)?,
+            Some(Way::Full(_)) => match self.walk(octets, visit) {
+                Err(LogError::Rot { what, .. }) if self.passes_by() => self.begin_search(what),
+                result => result?,
+            },
+            Some(Way::Search(_)) => self.search(octets),
+            Some(Way::Census(_)) => self.census(octets),
         }
         if self.next_read().is_none() {
             match self.way {
-                Some(Way::Full(_)) => self.found.end_full(),
-                _ => self.by_index += 1,
+                Some(Way::Index(_)) => self.by_index += 1,
+                _ => self.found.end_full(),
+            }
+            if self.begin_census() {
+                return Ok(());
             }
             self.planned.pop_front();
             self.begin();
@@ -167,7 +193,7 @@ impl Replay {
         let (Some(Way::Full(walk)), Some(planned)) = (&mut self.way, self.planned.front()) else {
             return Ok(());
         };
-        let (geometry, found) = (self.geometry, &mut self.found);
+        let (geometry, found, toll) = (self.geometry, &mut self.found, &mut self.toll);
         let rot = |position, what| LogError::Rot {
             file: planned.file.0,
             offset: geometry.offset(position),
@@ -175,7 +201,23 @@ impl Replay {
             what,
         };
         let mut on_block = |position: u64, block: &Block<'_>| {
-            let known = found.block(position, block, visit);
+            let known = found.block(position, block, &mut |told| {
+                if let (Some(toll), Recovered::Settled { queue, first, last, among }) =
+                    (&mut *toll, &told)
+                {
+                    let is_settled = |lost: &LostMessage| {
+                        lost.queue == *queue
+                            && (*first..=*last).contains(&lost.seq)
+                            && among.contains(&lost.address)
+                    };
+                    toll.lost.retain(|lost| !is_settled(lost));
+                }
+                visit(told);
+            });
+            if let Some(toll) = toll {
+                toll.blocks += 1;
+                toll.octets += block.length() as u64;
+            }
             match known.map_err(|Malformed(what)| rot(position, what))? {
                 true => Ok(()),
                 false => {
@@ -188,5 +230,104 @@ impl Replay {
             return Err(rot(stop.position, stop.what));
         }
         Ok(())
+    }
+}
+
+/// Passing damage by.
+impl Replay {
+    /// Damage in sealed segments is noted and passed by, and everything is read.
+    pub(super) fn pass_by(&mut self) {
+        self.toll = Some(Toll::default());
+        if let Some(Way::Index(_)) = self.way {
+            self.begin_walk();
+        }
+    }
+
+    pub(super) fn toll(&mut self) -> Option<Toll> {
+        self.toll.take()
+    }
+
+    fn passes_by(&self) -> bool {
+        self.toll.is_some() && self.planned.front().is_some_and(|planned| planned.is_sealed)
+    }
+
+    fn begin_search(&mut self, what: &'static str) {
+        if let Some(Way::Full(walk)) = self.way.take() {
+            let search = Search::new(walk, what);
+            match search.next_read(self.geometry) {
+                Some(_) => self.way = Some(Way::Search(search)),
+                None => self.note_damage(search, None),
+            }
+        }
+    }
+
+    fn search(&mut self, octets: &[u8]) {
+        let Some(Way::Search(search)) = &mut self.way else { return };
+        let outcome = search.supply(octets);
+        let Some(Way::Search(search)) = self.way.take() else { return };
+        match outcome {
+            Outcome::GoesOn => self.way = Some(Way::Search(search)),
+            Outcome::End => self.note_damage(search, None),
+            Outcome::Found(position, reference) => {
+                let numbered = self.found.segments.tail().references();
+                let missed = reference.saturating_sub(numbered).min(SEGMENT_REFERENCES_MAX);
+                self.found.segments.tail_mut().add_dead(missed);
+                let walk = search.walk.clone();
+                self.note_damage(search, Some((position, missed)));
+                self.way = Some(Way::Full(walk));
+            }
+        }
+    }
+
+    fn note_damage(&mut self, search: Search, found: Option<(u64, u32)>) {
+        let (Some(toll), Some(planned)) = (&mut self.toll, self.planned.front()) else { return };
+        let end = found.map_or(planned.end, |(position, _)| position);
+        toll.damages.push(Damage {
+            file: planned.file,
+            segment: planned.header.segment.get(),
+            offset: self.geometry.offset(search.from),
+            octets: end - search.from,
+            what: search.what,
+            references: found.map(|(_, missed)| missed),
+            is_indexed: false,
+        });
+    }
+
+    /// True if the index of the segment, which is damaged, is to be read for what is lost.
+    fn begin_census(&mut self) -> bool {
+        let (Some(toll), Some(planned)) = (&self.toll, self.planned.front()) else { return false };
+        let is_damaged = toll.damages.last().is_some_and(|last| last.file == planned.file);
+        let index =
+            planned.index.filter(|_| is_damaged && !matches!(self.way, Some(Way::Census(_))));
+        let Some(index) = index else { return false };
+        self.way = Some(Way::Census(IndexReads::new(planned, index, self.geometry)));
+        true
+    }
+
+    fn census(&mut self, octets: &[u8]) {
+        let Some(Way::Census(reads)) = &mut self.way else { return };
+        let (Some(toll), Some(planned)) = (&mut self.toll, self.planned.front()) else { return };
+        if reads.supply(octets).is_err() {
+            reads.give_up();
+            return;
+        }
+        if reads.next_read().is_some() {
+            return;
+        }
+        let start = self.geometry.start(planned.header.segment.get());
+        let here = |damage: &&mut Damage| damage.file == planned.file;
+        let mut places: Vec<_> = toll.damages.iter_mut().filter(here).collect();
+        let (lost, found) = (&mut toll.lost, &self.found);
+        let told = reads.messages(&mut |address, reference, queue, seq| {
+            let offset = address.block().0 - start;
+            let is_lost =
+                |place: &&mut Damage| (place.offset..place.offset + place.octets).contains(&offset);
+            if places.iter().any(is_lost) && !found.is_known_dead(reference) {
+                lost.push(LostMessage { queue, seq, address });
+            }
+        });
+        if told.is_ok() {
+            places.iter_mut().for_each(|place| place.is_indexed = true);
+        }
     }
 }

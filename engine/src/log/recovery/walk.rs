@@ -49,6 +49,26 @@ impl Walk {
         }
     }
 
+    /// Goes on at a block behind a damaged place, believing what it says of the one before it.
+    pub(super) fn resume(&mut self, position: u64, block: &Block<'_>) {
+        self.at = position;
+        self.epoch = block.header.epoch.get();
+        self.previous = block.header.previous.get();
+    }
+
+    /// Gives up the rest of the segment.
+    pub(super) fn give_up(&mut self) {
+        self.at = self.end;
+    }
+
+    pub(super) fn log(&self) -> u64 {
+        self.log
+    }
+    /// Where the segment's blocks end.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
     /// Behind the last good block.
     pub(super) fn position(&self) -> u64 {
         self.at

@@ -62,6 +62,16 @@ impl DataDir {
         Ok(DataDir { path, shards, _lock: lock })
     }
 
+    /// Opens a directory that is there, as it is, and keeps brokers out of it.
+    pub(in crate::runtime) fn open_existing(path: &Path) -> Result<DataDir, StartError> {
+        let path = path.canonicalize().map_err(failed("open the data directory", path))?;
+        let Some(marker) = read_marker(&path)? else {
+            return Err(StartError::DataDirForeign { dir: path, marker: MARKER });
+        };
+        let lock = lock(&path)?;
+        Ok(DataDir { path, shards: marker.shards, _lock: lock })
+    }
+
     pub(in crate::runtime) fn path(&self) -> &Path {
         &self.path
     }
