@@ -43,6 +43,7 @@ impl<M: Memory> Log<M> {
         let rest =
             record::write_message_head(octets, length, attributes, message, references.len(), 0);
         record::write_message_content(rest, message, references);
+        self.holds_messages = true;
         let placed = self.place(at, length, count);
         // What has been spilled ends with the process: no index need tell of it.
         if message.persistent {
@@ -167,6 +168,7 @@ impl<M: Memory> Log<M> {
                 place.copy_from_slice(taken);
                 *piece = left;
             }
+            self.holds_messages = true;
             let address = self.batch.address(at);
             let octets = &self.batch.octets()[at + PART_HEAD_BYTES..][..bytes];
             let number = parts.len() as u32;
@@ -196,6 +198,7 @@ impl<M: Memory> Log<M> {
             parts.len(),
         );
         rest.copy_from_slice(parts.as_bytes());
+        self.holds_messages = true;
         let placed = self.place(at, length, count);
         if message.persistent {
             let (body, expires) = (message.body.len() as u64, attributes.expires_unix_ms);
@@ -322,8 +325,10 @@ impl<M: Memory> Log<M> {
         let end = start + used as u64;
         self.memory.trim(&mut buffer, used);
         let buffer = Rc::new(buffer);
-        let window = Window::new(Rc::clone(&buffer), start / PAGE_BYTES as u64, end, false);
-        self.cache.insert(window, self.commit.durable());
+        if std::mem::take(&mut self.holds_messages) {
+            let window = Window::new(Rc::clone(&buffer), start / PAGE_BYTES as u64, end, false);
+            self.cache.insert(window, self.commit.durable());
+        }
         let offset = self.geometry.offset(start);
         self.commit.push(Closed { segment: number, file, offset, end, buffer, length: used });
     }

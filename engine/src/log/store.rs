@@ -54,6 +54,8 @@ pub struct Log<M: Memory> {
     pub(super) end: u64,
     /// The open batch holds something that somebody waits for.
     pub(super) urgent: bool,
+    /// The open batch holds something that may be fetched.
+    pub(super) holds_messages: bool,
     /// Since when the open batch holds settles.
     pub(super) settles_since_us: Option<u64>,
     /// [`Log::stop`] has been called.
@@ -123,6 +125,7 @@ impl<M: Memory> Log<M> {
             ticket: 0,
             end: start,
             urgent: false,
+            holds_messages: false,
             settles_since_us: None,
             stopping: false,
             is_unmarked: matches!(tail, Tail::Within { .. }),

@@ -9,7 +9,8 @@ impl Queue {
     /// How often that message has come back; `None`: this queue does not count.
     pub fn delivery_count(&self, seq: Seq) -> Option<u32> {
         self.settings.delivery_limit?;
-        Some(self.comebacks.get(&seq).copied().unwrap_or(0))
+        let count = self.comebacks.as_ref().and_then(|comebacks| comebacks.get(&seq).copied());
+        Some(count.unwrap_or(0))
     }
 
     /// True if it may not come back once more.
@@ -22,7 +23,7 @@ impl Queue {
 
     pub(super) fn count_comeback(&mut self, seq: Seq) {
         if self.settings.delivery_limit.is_some() {
-            let count = self.comebacks.entry(seq).or_default();
+            let count = self.comebacks.get_or_insert_default().entry(seq).or_default();
             *count = count.saturating_add(1);
         }
     }
@@ -33,8 +34,11 @@ impl Queue {
         if let Some(present) = &mut self.present {
             present.remove(seq);
         }
-        if !self.comebacks.is_empty() {
-            self.comebacks.remove(&seq);
+        if let Some(comebacks) = &mut self.comebacks {
+            comebacks.remove(&seq);
+            if comebacks.is_empty() {
+                self.comebacks = None;
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::consumer::{Consumer, Standing};
 use super::credit::Allowance;
@@ -18,7 +18,7 @@ use crate::mail::{Consume, Credit};
 pub type ConsumerSlot = u32;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Consumers {
     all: Vec<Option<Consumer>>,
     vacant: Vec<ConsumerSlot>,
@@ -43,7 +43,20 @@ pub struct Unused {
 
 impl Consumers {
     pub(super) fn new(single_active: bool) -> Self {
-        Consumers { single_active, ..Consumers::default() }
+        Consumers { single_active, ..Consumers::nobody() }
+    }
+
+    pub(super) const fn nobody() -> Self {
+        Consumers {
+            all: Vec::new(),
+            vacant: Vec::new(),
+            by_key: FxHashMap::with_hasher(FxBuildHasher),
+            rings: Vec::new(),
+            succession: VecDeque::new(),
+            single_active: false,
+            exclusive: false,
+            rationed: 0,
+        }
     }
 
     pub fn count(&self) -> usize {

@@ -64,12 +64,21 @@ impl Queue {
 
     /// The basic.get to be served next.
     pub fn next_get(&self) -> Option<PendingGet> {
-        self.gets.front().copied()
+        self.gets.as_ref()?.0.front().copied()
     }
 
     /// That basic.get has its answer, which is no message.
     pub fn get_answered(&mut self) {
-        self.gets.pop_front();
+        self.take_get();
+    }
+
+    fn take_get(&mut self) -> Option<PendingGet> {
+        let gets = &mut self.gets.as_mut()?.0;
+        let get = gets.pop_front();
+        if gets.is_empty() {
+            self.gets = None;
+        }
+        get
     }
 
     /// True if something could be delivered, or a basic.get waits for its answer.
@@ -78,21 +87,21 @@ impl Queue {
         if self.closed {
             return false;
         }
-        !self.gets.is_empty() || (self.counts.ready > 0 && self.consumers.any_serving())
+        self.gets.is_some() || (self.counts.ready > 0 && self.consumers().any_serving())
     }
 
     /// The consumer in front takes the message that is due. True if nobody is going to settle
     /// it: it has left the queue.
     #[inline]
     pub fn serve(&mut self, pool: &mut ChunkPool, consumer: ConsumerSlot, seq: Seq) -> bool {
-        let no_ack = self.consumers.serve(consumer);
+        let no_ack = self.consumers.as_mut().is_some_and(|consumers| consumers.serve(consumer));
         self.hand_out(pool, seq, no_ack);
         no_ack
     }
 
     /// The basic.get in front takes the message that is due. True as for `serve`.
     pub fn answer_get(&mut self, pool: &mut ChunkPool, seq: Seq) -> bool {
-        let no_ack = self.gets.pop_front().is_some_and(|get| get.no_ack);
+        let no_ack = self.take_get().is_some_and(|get| get.no_ack);
         self.hand_out(pool, seq, no_ack);
         no_ack
     }
@@ -119,17 +128,21 @@ impl Queue {
 
     /// The consumer in front lacks credit: true if its channel is to be asked for a grant.
     pub fn rest(&mut self, consumer: ConsumerSlot) -> bool {
-        self.consumers.rest(consumer)
+        self.consumers.as_mut().is_some_and(|consumers| consumers.rest(consumer))
     }
 
     /// The consumer in front waits for its connection's window.
     pub fn await_window(&mut self, consumer: ConsumerSlot) {
-        self.consumers.await_window(consumer);
+        if let Some(consumers) = &mut self.consumers {
+            consumers.await_window(consumer);
+        }
     }
 
     /// Grants that cannot be used now go back to the channels.
     pub fn hand_back_grants(&mut self, unused: impl FnMut(Unused)) {
-        self.consumers.hand_back_grants(self.counts.ready > 0, unused);
+        if let Some(consumers) = &mut self.consumers {
+            consumers.hand_back_grants(self.counts.ready > 0, unused);
+        }
     }
 
     /// A delivery is settled. One that is not unacked (the number is wrong, or it was settled
@@ -174,7 +187,9 @@ impl Queue {
             }
         };
         if let Some(key) = consumer {
-            self.consumers.settled(key);
+            if let Some(consumers) = &mut self.consumers {
+                consumers.settled(key);
+            }
         }
         release
     }

@@ -1,5 +1,6 @@
 //! Messages coming in: admission, numbers, limits; and those that recovery brings back.
 
+use super::lane::Lane;
 use super::slot::{Place, Slot};
 use super::{seq_of, ChunkPool, Overflow, Queue, Removed};
 use crate::ids::Seq;
@@ -32,7 +33,7 @@ impl Queue {
         if !by_count && !by_bytes {
             return false;
         }
-        let takers = self.consumers.spare_credit();
+        let takers = self.consumers().spare_credit();
         if takers == 0 {
             return true;
         }
@@ -55,8 +56,18 @@ impl Queue {
     #[inline]
     pub fn assign(&mut self, arrival: &Arrival) -> Seq {
         let max = self.settings.max_priority;
+        if self.lanes.is_empty() {
+            self.make_lanes();
+        }
         let lane = usize::from(max - arrival.priority.min(max));
         seq_of(lane, self.lanes[lane].assign())
+    }
+
+    #[cold]
+    fn make_lanes(&mut self) {
+        let count = usize::from(self.settings.max_priority) + 1;
+        self.lanes.reserve_exact(count);
+        self.lanes.resize_with(count, Lane::default);
     }
 
     /// Puts the message at its number.

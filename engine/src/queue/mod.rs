@@ -31,6 +31,7 @@ mod slot;
 mod tests;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 pub use backlog::Backlog;
 pub use consumer::Consumer;
@@ -51,6 +52,9 @@ use due_times::DueTimes;
 use lane::Lane;
 use rustc_hash::FxHashMap;
 
+/// Of all queues that nobody consumes from.
+static NOBODY: Consumers = Consumers::nobody();
+
 /// Bits of a [`Seq`] below the level.
 const LANE_SHIFT: u32 = 56;
 
@@ -60,6 +64,10 @@ pub struct PendingGet {
     pub channel: ChannelKey,
     pub no_ack: bool,
 }
+
+/// In order of arrival; not empty.
+#[derive(Debug, Default)]
+struct Gets(VecDeque<PendingGet>);
 
 /// Exact numbers of what a queue holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -90,15 +98,18 @@ pub struct Removed {
 #[derive(Debug)]
 pub struct Queue {
     id: QueueId,
-    settings: QueueSettings,
-    /// By falling priority.
+    /// Shared by queues that were declared alike.
+    settings: Arc<QueueSettings>,
+    /// By falling priority; none before the first message.
     lanes: Vec<Lane>,
     /// No lane before it has ready messages.
     top: usize,
     counts: Counts,
     traffic: Traffic,
-    consumers: Consumers,
-    gets: VecDeque<PendingGet>,
+    /// `None`: nobody.
+    consumers: Option<Box<Consumers>>,
+    /// Those who wait for the next dispatch; nearly always nobody.
+    gets: Option<Box<Gets>>,
     /// Being deleted: takes and gives nothing more.
     closed: bool,
     /// Lower bound of the next expiry of a ready message.
@@ -106,7 +117,7 @@ pub struct Queue {
     /// When expired messages were last looked for.
     swept_unix_ms: u64,
     /// How often messages have come back, if there is a limit to that: those that have at all.
-    comebacks: FxHashMap<Seq, u32>,
+    comebacks: Option<Box<FxHashMap<Seq, u32>>>,
     /// Of a queue that holds messages back: when each is due.
     due_times: Option<Box<DueTimes>>,
     /// Of a queue that takes no message twice: which it has.
@@ -120,21 +131,20 @@ pub struct Queue {
 const READY_PER_SWEEP_MS: u64 = 10_000;
 
 impl Queue {
-    pub fn new(id: QueueId, settings: QueueSettings, now_unix_ms: u64) -> Self {
-        let mut lanes = Vec::new();
-        lanes.resize_with(usize::from(settings.max_priority) + 1, Lane::default);
+    pub fn new(id: QueueId, settings: impl Into<Arc<QueueSettings>>, now_unix_ms: u64) -> Self {
+        let settings = settings.into();
         Queue {
             id,
-            lanes,
+            lanes: Vec::new(),
             top: 0,
             counts: Counts::default(),
             traffic: Traffic::default(),
-            consumers: Consumers::new(settings.single_active_consumer),
-            gets: VecDeque::new(),
+            consumers: None,
+            gets: None,
             closed: false,
             next_expiry_unix_ms: None,
             swept_unix_ms: 0,
-            comebacks: FxHashMap::default(),
+            comebacks: None,
             due_times: settings.role.lets_go().then(Box::default),
             present: settings.deduplicates.then(Box::default),
             used_unix_ms: now_unix_ms,
@@ -145,17 +155,17 @@ impl Queue {
     /// A queue that comes back with the messages that recovery found.
     pub fn recovered(
         id: QueueId,
-        settings: QueueSettings,
+        settings: impl Into<Arc<QueueSettings>>,
         backlog: Backlog,
         now_unix_ms: u64,
     ) -> Self {
         let mut queue = Queue::new(id, settings, now_unix_ms);
         queue.counts.ready_bytes = backlog.body_bytes();
-        for (lane, recovered) in backlog.into_lanes().into_iter().enumerate() {
-            match queue.lanes.get_mut(lane) {
-                Some(place) => *place = recovered,
-                None => unreachable!("queue {id:?} has messages of a level it never had"),
-            }
+        let levels = usize::from(queue.settings.max_priority) + 1;
+        queue.lanes = backlog.into_lanes();
+        assert!(queue.lanes.len() <= levels, "{id:?} has messages of a level it never had");
+        if !queue.lanes.is_empty() {
+            queue.lanes.resize_with(levels, Lane::default);
         }
         for lane in &queue.lanes {
             let expiry = lane.next_expiry_unix_ms();
@@ -190,7 +200,7 @@ impl Queue {
     }
 
     pub fn consumers(&self) -> &Consumers {
-        &self.consumers
+        self.consumers.as_deref().unwrap_or(&NOBODY)
     }
 
     #[inline]
@@ -211,52 +221,69 @@ impl Queue {
         now_unix_ms: u64,
     ) -> Result<(), QueueError> {
         self.used_unix_ms = now_unix_ms;
-        self.consumers.add(consume, link)
+        let single_active = self.settings.single_active_consumer;
+        let consumers =
+            self.consumers.get_or_insert_with(|| Box::new(Consumers::new(single_active)));
+        let added = consumers.add(consume, link);
+        if consumers.count() == 0 {
+            self.consumers = None;
+        }
+        added
     }
 
     /// Removes a consumer. What it holds stays unacked.
     pub fn cancel(&mut self, key: ConsumerKey, now_unix_ms: u64) -> Option<Consumer> {
         self.used_unix_ms = now_unix_ms;
-        self.consumers.remove(key)
+        let consumers = self.consumers.as_deref_mut()?;
+        let removed = consumers.remove(key);
+        if consumers.count() == 0 {
+            self.consumers = None;
+        }
+        removed
     }
 
     /// Removes all consumers, of a queue that goes.
     pub fn take_consumers(&mut self) -> Vec<Consumer> {
-        std::mem::replace(&mut self.consumers, Consumers::new(false)).into_all()
+        self.consumers.take().map_or(Vec::new(), |consumers| consumers.into_all())
     }
 
     /// True once the last consumer of an auto-delete queue has gone (behaviour A69): ask after a
     /// removal.
     pub fn is_deserted(&self) -> bool {
-        self.settings.auto_delete && self.consumers.count() == 0
+        self.settings.auto_delete && self.consumers().count() == 0
     }
 
     /// Returns true if the consumer may be served and could not before; so do the next four.
     pub fn grant(&mut self, key: ConsumerKey, credit: u32) -> bool {
-        self.consumers.grant(key, credit)
+        self.consumers.as_mut().is_some_and(|consumers| consumers.grant(key, credit))
     }
 
     pub fn set_prefetch(&mut self, key: ConsumerKey, limit: u32) -> bool {
-        self.consumers.set_limit(key, limit)
+        self.consumers.as_mut().is_some_and(|consumers| consumers.set_limit(key, limit))
     }
 
     pub fn ration(&mut self, key: ConsumerKey) -> bool {
-        self.consumers.ration(key)
+        self.consumers.as_mut().is_some_and(|consumers| consumers.ration(key))
     }
 
     pub fn window_opened(&mut self, key: ConsumerKey) -> bool {
-        self.consumers.window_opened(key)
+        self.consumers.as_mut().is_some_and(|consumers| consumers.window_opened(key))
     }
 
     /// basic.get: served by the next dispatch.
     pub fn get(&mut self, get: PendingGet, now_unix_ms: u64) {
         self.used_unix_ms = now_unix_ms;
-        self.gets.push_back(get);
+        self.gets.get_or_insert_default().0.push_back(get);
     }
 
     /// A connection that is gone waits for nothing.
     pub fn forget_gets(&mut self, connection: ConnectionId) {
-        self.gets.retain(|get| get.channel.connection != connection);
+        if let Some(gets) = &mut self.gets {
+            gets.0.retain(|get| get.channel.connection != connection);
+            if gets.0.is_empty() {
+                self.gets = None;
+            }
+        }
     }
 
     /// Somebody asked for the queue (behaviour B26: a redeclare counts as use).
@@ -270,7 +297,7 @@ impl Queue {
         if if_empty && self.counts.ready > 0 {
             return Err(QueueError::NotEmpty);
         }
-        if if_unused && self.consumers.count() > 0 {
+        if if_unused && self.consumers().count() > 0 {
             return Err(QueueError::InUse);
         }
         Ok(())
@@ -279,7 +306,7 @@ impl Queue {
     /// True if `x-expires` has run out.
     pub fn has_lapsed(&self, now_unix_ms: u64) -> bool {
         let lapsed = |after| now_unix_ms >= self.used_unix_ms.saturating_add(after);
-        self.consumers.count() == 0 && self.settings.expires_ms.is_some_and(lapsed)
+        self.consumers().count() == 0 && self.settings.expires_ms.is_some_and(lapsed)
     }
 
     /// True if a message of that value is in the queue, which takes no other one.
@@ -306,7 +333,7 @@ impl Queue {
             return due_times.first_unix_ms();
         }
         let lapse = match self.settings.expires_ms {
-            Some(after) if self.consumers.count() == 0 => {
+            Some(after) if self.consumers().count() == 0 => {
                 Some(self.used_unix_ms.saturating_add(after))
             }
             _ => None,

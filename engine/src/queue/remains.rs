@@ -65,10 +65,9 @@ impl Queue {
         let purged = self.counts.ready;
         (self.counts.ready, self.counts.ready_bytes) = (0, 0);
         self.next_expiry_unix_ms = None;
-        if !self.comebacks.is_empty() {
-            let mut comebacks = std::mem::take(&mut self.comebacks);
+        if let Some(mut comebacks) = self.comebacks.take() {
             comebacks.retain(|seq, _| self.state(*seq) != super::State::Dead);
-            self.comebacks = comebacks;
+            self.comebacks = Some(comebacks).filter(|comebacks| !comebacks.is_empty());
         }
         if let Some(mut present) = self.present.take() {
             present.retain(|seq| self.state(seq) != super::State::Dead);

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::confirm::Confirms;
 use super::dead_letters::DeadLetters;
-use super::definitions::{self, Definition, Definitions, Record};
+use super::definitions::{self, Definition, Definitions, Live, Record};
 use super::links::Links;
 use super::publish::Takers;
 use super::queues::Queues;
@@ -40,7 +40,7 @@ struct FoundDefinition {
 #[derive(Debug, Default)]
 struct Sorted {
     changes: Vec<Change>,
-    live: FxHashMap<EntityKey, Record>,
+    live: Live,
     /// Replaced, or left without what they belong to: to be settled.
     obsolete: Vec<Record>,
     reservation: Option<Record>,
@@ -142,7 +142,9 @@ impl<M: Memory> ShardBoot<M> {
         for change in definitions {
             let Some(id) = change.new_queue() else { continue };
             newest_queue = newest_queue.max(id);
-            if let Some(queue) = restore(&config, change, &mut backlogs, now) {
+            if let Some((settings, backlog)) = claim(&config, change, &mut backlogs) {
+                let settings = queues.share(settings);
+                let queue = Queue::recovered(id, settings, backlog, now.unix_ms);
                 for (_, slot) in queue.messages() {
                     if let Place::Log { address, length, reference } = slot.place() {
                         recovery.keep(Address(address), length, reference);
@@ -238,13 +240,12 @@ impl Findings {
     }
 }
 
-/// A queue of this shard with what the log holds of it.
-fn restore(
+/// What the log holds of a queue, if it is one of this shard.
+fn claim(
     config: &ShardConfig,
     put: &Change,
     backlogs: &mut FxHashMap<QueueId, Backlog>,
-    now: Now,
-) -> Option<Queue> {
+) -> Option<(QueueSettings, Backlog)> {
     let (id, owner, settings) = match put {
         Change::PutQueue(queue) => (queue.id, queue.owner, QueueSettings::of(queue)),
         Change::PutExchange(exchange) => {
@@ -263,7 +264,7 @@ fn restore(
         );
         return None;
     }
-    Some(Queue::recovered(id, settings, backlog.unwrap_or_default(), now.unix_ms))
+    Some((settings, backlog.unwrap_or_default()))
 }
 
 /// Makes one topology of the records: of two of one entity the later one counts, and what
@@ -303,10 +304,11 @@ fn sort(
     let mut topology = Topology::new();
     // After the vhosts, before what is bound to them.
     let mut events = Vec::new();
-    for change in changes {
+    for mut change in changes {
         let key = change.entity_key();
         let Some((_, record)) = latest.remove(&key) else { continue };
         if has_its_parents(&topology, &change) {
+            topology.share(&mut change);
             topology.apply(&change);
             if tells_events
                 && matches!(&change, Change::PutVhost(vhost) if &*vhost.name == event::VHOST)

@@ -73,10 +73,35 @@ fn rank(key: &EntityKey) -> u8 {
     }
 }
 
+/// The record of each entity. A broker with very many entities has very many queues, so their
+/// key takes as little as it can.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    queues: FxHashMap<QueueId, Record>,
+    others: FxHashMap<EntityKey, Record>,
+}
+
+impl Live {
+    /// Gives the record that was there before.
+    pub(super) fn insert(&mut self, key: EntityKey, record: Record) -> Option<Record> {
+        match key {
+            EntityKey::Queue(id) => self.queues.insert(id, record),
+            key => self.others.insert(key, record),
+        }
+    }
+
+    fn remove(&mut self, key: &EntityKey) -> Option<Record> {
+        match key {
+            EntityKey::Queue(id) => self.queues.remove(id),
+            key => self.others.remove(key),
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Definitions {
-    live: FxHashMap<EntityKey, Record>,
+    live: Live,
     next_seq: u64,
     next_queue: u64,
     /// Ids below this one may be given.
@@ -87,7 +112,7 @@ pub(super) struct Definitions {
 impl Definitions {
     /// As recovery found them.
     pub(super) fn recovered(
-        live: FxHashMap<EntityKey, Record>,
+        live: Live,
         next_seq: u64,
         queue_ids_below: u64,
         reservation: Option<Record>,

@@ -1,12 +1,13 @@
 //! The queues that a shard owns, and which of them have something to do.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use crate::dedup::Cache;
 use crate::ids::{ConnectionId, QueueId};
-use crate::queue::{ChunkPool, Queue, Remains, Role};
+use crate::queue::{ChunkPool, Queue, QueueSettings, Remains, Role};
 
 /// Number of a queue within its shard; used again after it has gone, so whoever remembers one
 /// must not mind meeting another queue there.
@@ -41,6 +42,8 @@ pub(super) struct Queues {
     /// How many are behind exchanges.
     stores: usize,
     pub(super) pool: ChunkPool,
+    /// Of the queue made last: most are declared alike.
+    settings: Arc<QueueSettings>,
 }
 
 impl Queues {
@@ -93,6 +96,14 @@ impl Queues {
                 hosted.queue.forget_gets(connection);
             }
         }
+    }
+
+    /// The settings of a queue to be made, shared with the one before if that is possible.
+    pub(super) fn share(&mut self, settings: QueueSettings) -> Arc<QueueSettings> {
+        if *self.settings != settings {
+            self.settings = Arc::new(settings);
+        }
+        Arc::clone(&self.settings)
     }
 
     pub(super) fn add(&mut self, queue: Queue) -> QueueSlot {

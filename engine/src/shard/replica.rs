@@ -128,7 +128,7 @@ impl<M: Memory> Shard<M> {
         if queue.owner != self.config.shard || self.queues.find(queue.id).is_some() {
             return;
         }
-        let settings = QueueSettings::of(queue);
+        let settings = self.queues.share(QueueSettings::of(queue));
         let at = self.queues.add(Queue::new(queue.id, settings, now.unix_ms));
         self.set_timer(at);
     }

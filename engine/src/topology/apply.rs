@@ -13,6 +13,19 @@ use super::{Binding, BindingTarget, Change, Exchange, Permission, Queue, Vhost};
 use crate::ids::QueueId;
 
 impl Topology {
+    /// Lets a put that was read from its record share what others have in common with it: names of
+    /// entities that are here, and empty arguments.
+    pub fn share(&self, change: &mut Change) {
+        let Change::PutQueue(queue) = change else { return };
+        let Some(queue) = Arc::get_mut(queue) else { return };
+        if let Some(entry) = self.vhost_entry(&queue.vhost) {
+            queue.vhost = entry.vhost.name.clone();
+        }
+        if queue.arguments.0.is_empty() {
+            queue.arguments = self.no_arguments.clone();
+        }
+    }
+
     /// Applies one decided change. Total: a change about something absent is ignored.
     pub fn apply(&mut self, change: &Change) {
         self.version += 1;
@@ -120,7 +133,7 @@ impl Topology {
 
     /// A queue of that name that is there already keeps its bindings if it is the same one
     /// (perhaps with another owner); if it is another one it goes, with its bindings.
-    fn put_queue(&mut self, queue: &Queue) {
+    fn put_queue(&mut self, queue: &Arc<Queue>) {
         let old = self.queue(&queue.vhost, &queue.name).map(|old| old.id);
         let elsewhere = self
             .queues
@@ -129,19 +142,19 @@ impl Topology {
         let mut bindings = Vec::new();
         if old == Some(queue.id) {
             let entry = self.queue_entry(&queue.vhost, &queue.name);
-            bindings.extend(entry.into_iter().flat_map(|entry| entry.incoming.iter().cloned()));
+            bindings.extend(entry.into_iter().flat_map(QueueEntry::incoming).cloned());
         }
         for id in old.into_iter().chain(elsewhere.then_some(queue.id)) {
             self.drop_queue(id);
         }
         let Some(vhost) = self.vhosts.get_mut(queue.vhost.as_bytes()) else { return };
-        let queue = Arc::new(queue.clone());
+        let queue = Arc::clone(queue);
         if let Some(connection) = queue.exclusive_to {
             self.exclusive.entry(connection).or_default().insert(queue.id);
         }
         self.queues.insert(queue.id, queue.clone());
         let name = Name(queue.name.clone());
-        vhost.queues.insert(name, QueueEntry { queue, incoming: Default::default() });
+        vhost.queues.insert(name, QueueEntry { queue, incoming: None });
         for binding in bindings {
             self.put_binding(&binding.0);
         }
@@ -151,7 +164,7 @@ impl Topology {
         let Some(queue) = self.queues.get(&id).cloned() else { return };
         let entry = self.queue_entry(&queue.vhost, &queue.name);
         let bindings: Vec<BindingRef> =
-            entry.into_iter().flat_map(|entry| entry.incoming.iter().cloned()).collect();
+            entry.into_iter().flat_map(QueueEntry::incoming).cloned().collect();
         for binding in &bindings {
             self.drop_binding(binding);
         }
@@ -183,7 +196,7 @@ impl Topology {
                 let name = binding.0.target.name().clone();
                 let vhost = self.vhosts.get_mut(vhost.as_bytes());
                 if let Some(entry) = vhost.and_then(|v| v.queues.get_mut(name.as_bytes())) {
-                    entry.incoming.insert(binding);
+                    entry.incoming.get_or_insert_default().insert(binding);
                 }
             }
             Destination::Exchange(place) => {
@@ -209,7 +222,7 @@ impl Topology {
             BindingTarget::Queue(name) => {
                 let vhost = self.vhosts.get_mut(vhost.as_bytes());
                 if let Some(entry) = vhost.and_then(|v| v.queues.get_mut(name.as_bytes())) {
-                    entry.incoming.remove(binding);
+                    entry.remove_incoming(binding);
                 }
             }
             BindingTarget::Exchange(name) => {

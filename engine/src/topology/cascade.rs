@@ -47,7 +47,7 @@ impl<'a> Cascade<'a> {
     /// Removes one queue.
     pub(super) fn drop_queue(&mut self, queue: &Queue) {
         let entry = self.topology.queue_entry(&queue.vhost, &queue.name);
-        for binding in entry.into_iter().flat_map(|entry| &entry.incoming) {
+        for binding in entry.into_iter().flat_map(|entry| entry.incoming()) {
             self.drop_binding_alone(binding);
         }
         self.changes.push(Change::DropQueue { id: queue.id });

@@ -13,17 +13,30 @@ use crate::table::Table;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     PutVhost(Vhost),
-    DropVhost { vhost: Arc<str> },
+    DropVhost {
+        vhost: Arc<str>,
+    },
     PutExchange(Exchange),
-    DropExchange { vhost: Arc<str>, name: Arc<str> },
-    PutQueue(Queue),
-    DropQueue { id: QueueId },
+    DropExchange {
+        vhost: Arc<str>,
+        name: Arc<str>,
+    },
+    /// Shared by all replicas.
+    PutQueue(Arc<Queue>),
+    DropQueue {
+        id: QueueId,
+    },
     PutBinding(Binding),
     DropBinding(Binding),
     PutUser(User),
-    DropUser { user: Arc<str> },
+    DropUser {
+        user: Arc<str>,
+    },
     PutPermission(Permission),
-    DropPermission { vhost: Arc<str>, user: Arc<str> },
+    DropPermission {
+        vhost: Arc<str>,
+        user: Arc<str>,
+    },
 }
 
 /// What a change is about. A put makes or replaces the entity of its key, the drop of the same
@@ -60,7 +73,8 @@ impl Change {
             | Change::DropExchange { vhost, name } => {
                 EntityKey::Exchange { vhost: vhost.clone(), name: name.clone() }
             }
-            Change::PutQueue(Queue { id, .. }) | Change::DropQueue { id } => EntityKey::Queue(*id),
+            Change::PutQueue(queue) => EntityKey::Queue(queue.id),
+            Change::DropQueue { id } => EntityKey::Queue(*id),
             Change::PutBinding(binding) | Change::DropBinding(binding) => {
                 let Binding { vhost, source, target, key, arguments, durable: _ } = binding.clone();
                 EntityKey::Binding { vhost, source, target, key, arguments }

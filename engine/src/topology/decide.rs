@@ -166,6 +166,7 @@ impl Topology {
             return Ok(Decision { changes: Vec::new(), outcome });
         }
         self.vhost_or_error(vhost)?;
+        let entry = self.vhost_entry(vhost);
         check_queue_name(name, arguments)?;
         let kind = check_arguments(vhost, name, arguments)?;
         // An exclusive queue is never durable, whatever was asked for: it ends with its
@@ -174,9 +175,11 @@ impl Topology {
         if kind != QueueType::Classic {
             return Err(refuse_type(vhost, name, kind, request, durable));
         }
+        // What most queues have in common is there once.
+        let arguments = if arguments.0.is_empty() { &self.no_arguments } else { arguments };
         let queue = Queue {
             id,
-            vhost: vhost.clone(),
+            vhost: entry.map_or(vhost, |entry| &entry.vhost.name).clone(),
             name: name.clone(),
             durable,
             auto_delete: *auto_delete,
@@ -185,7 +188,7 @@ impl Topology {
             owner,
         };
         let outcome = TopologyOutcome::Queue { id, created: true };
-        Ok(Decision { changes: vec![Change::PutQueue(queue)], outcome })
+        Ok(Decision { changes: vec![Change::PutQueue(queue.into())], outcome })
     }
 
     /// The binding a request is about. Arguments are kept in order of name; names are those of

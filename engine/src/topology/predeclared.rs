@@ -127,7 +127,7 @@ impl Topology {
         changes.extend(exchanges.into_iter().cloned().map(Change::PutExchange));
         let mut queues: Vec<_> = self.queues(vhost).collect();
         queues.sort_by(|a, b| a.name.cmp(&b.name));
-        changes.extend(queues.into_iter().map(|queue| Change::PutQueue((**queue).clone())));
+        changes.extend(queues.into_iter().map(|queue| Change::PutQueue(queue.clone())));
         let entries = self.exchange_entries(vhost);
         let mut bindings: Vec<_> = entries.flat_map(|e| &e.outgoing).map(|b| &b.0).collect();
         bindings.sort_by_cached_key(|b| {

@@ -73,7 +73,7 @@ impl Change {
         match &*record.text("kind")? {
             "vhost" => read_vhost(&record).map(Change::PutVhost),
             "exchange" => read_exchange(&record).map(Change::PutExchange),
-            "queue" => read_queue(&record).map(Change::PutQueue),
+            "queue" => read_queue(&record).map(|queue| Change::PutQueue(queue.into())),
             "binding" => read_binding(&record).map(Change::PutBinding),
             "user" => read_user(&record).map(Change::PutUser),
             "permission" => read_permission(&record).map(Change::PutPermission),

@@ -27,6 +27,8 @@ pub struct Topology {
     pub(super) queues: FxHashMap<QueueId, Arc<Queue>>,
     pub(super) exclusive: FxHashMap<ConnectionId, FxHashSet<QueueId>>,
     pub(super) users: FxHashMap<Name, User>,
+    /// The arguments of whatever has none.
+    pub(super) no_arguments: Arc<Table>,
 }
 
 #[derive(Debug)]
@@ -51,7 +53,24 @@ pub(super) struct ExchangeEntry {
 #[derive(Debug)]
 pub(super) struct QueueEntry {
     pub(super) queue: Arc<Queue>,
-    pub(super) incoming: FxHashSet<BindingRef>,
+    /// `None`: only the implicit one to the default exchange, as with most queues.
+    pub(super) incoming: Option<Box<FxHashSet<BindingRef>>>,
+}
+
+impl QueueEntry {
+    /// Explicit bindings to here.
+    pub(super) fn incoming(&self) -> impl Iterator<Item = &BindingRef> {
+        self.incoming.iter().flat_map(|incoming| incoming.iter())
+    }
+
+    pub(super) fn remove_incoming(&mut self, binding: &BindingRef) {
+        if let Some(incoming) = &mut self.incoming {
+            incoming.remove(binding);
+            if incoming.is_empty() {
+                self.incoming = None;
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -157,7 +176,7 @@ impl Topology {
             BindingTarget::Queue(name) => {
                 let entry = self.vhost_entry(vhost).and_then(|v| v.queues.get(name.as_bytes()));
                 let implicit = entry.map(|entry| implicit_binding(&entry.queue));
-                (Vec::from_iter(implicit), entry.map(|entry| &entry.incoming))
+                (Vec::from_iter(implicit), entry.and_then(|entry| entry.incoming.as_deref()))
             }
             BindingTarget::Exchange(name) => {
                 (Vec::new(), self.exchange_entry(vhost, name).map(|entry| &entry.incoming))

@@ -151,7 +151,7 @@ impl World {
     pub(crate) fn add_queue(&mut self, name: &str, arguments: Table, counts: [u64; 2]) -> QueueId {
         let id = QueueId(self.next_queue);
         self.next_queue += 1;
-        self.topology.apply(&Change::PutQueue(Queue {
+        let queue = Queue {
             id,
             vhost: "/".into(),
             name: name.into(),
@@ -160,7 +160,8 @@ impl World {
             exclusive_to: None,
             arguments: Arc::new(arguments),
             owner: ShardId(1),
-        }));
+        };
+        self.topology.apply(&Change::PutQueue(queue.into()));
         self.queues.push(report(id, counts));
         id
     }

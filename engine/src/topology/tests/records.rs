@@ -84,7 +84,7 @@ fn a_drop_has_the_key_of_its_put() {
 fn unknown_fields_are_ignored_and_unknown_formats_are_not() {
     let mut world = World::new();
     world.must(queue("q").durable().declare());
-    let change = Change::PutQueue((**world.topology.queue(VHOST, "q").expect("there")).clone());
+    let change = Change::PutQueue(world.topology.queue(VHOST, "q").expect("there").clone());
     let record = change.to_record().expect("durable");
     let mut longer = record.clone();
     Table(vec![("added_later".into(), Value::I32(1))]).encode_fields(&mut longer);

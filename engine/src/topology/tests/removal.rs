@@ -294,12 +294,12 @@ fn another_owners_queue_keeps_its_bindings_and_a_recreated_one_does_not() {
     world.must(bind("amq.fanout", to_queue("q"), ""));
     let mut moved = (**world.topology.queue(VHOST, "q").expect("declared")).clone();
     moved.owner = ShardId(7);
-    world.topology.apply(&Change::PutQueue(moved.clone()));
+    world.topology.apply(&Change::PutQueue(moved.clone().into()));
     let mut routes = Routes::default();
     world.topology.route(VHOST, b"amq.fanout", b"", None, &mut routes).expect("there");
     assert_eq!(routes.targets, [moved.target()]);
     moved.id = QueueId(77);
-    world.topology.apply(&Change::PutQueue(moved));
+    world.topology.apply(&Change::PutQueue(moved.into()));
     assert_eq!(world.routed("amq.fanout", ""), [""; 0]);
     assert_eq!(world.routed("", "q"), ["q"]);
     assert_eq!(world.topology.all_queues().count(), 1);

@@ -186,7 +186,7 @@ fn an_exclusive_queue_is_its_connections_except_to_the_operator() {
         let mut queue = (**world.topology.queue_by_id(id).expect("queue")).clone();
         queue.exclusive_to = Some(connection);
         world.topology.apply(&haremq_engine::topology::Change::DropQueue { id });
-        world.topology.apply(&haremq_engine::topology::Change::PutQueue(queue));
+        world.topology.apply(&haremq_engine::topology::Change::PutQueue(queue.into()));
     }
     let locked = "cannot obtain exclusive access to locked queue 'excl' in vhost '/'. It could be \
                   originally declared on another connection or the exclusive property value does \
