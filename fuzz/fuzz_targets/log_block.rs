@@ -3,7 +3,8 @@
 //!
 //! Raw octets hardly ever get past a checksum, so most inputs are framed first: the input is the
 //! records, this program adds file header, block headers and checksums (docs/log-format.md,
-//! "File" and "Block").
+//! "File" and "Block"). Some inputs are the entries of a segment's index ("SegmentIndex"), named by
+//! a roster with the right sum: what they tell of need not be there, so it is not fetched.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -33,11 +34,11 @@ type Files = BTreeMap<u32, Vec<u8>>;
 
 fuzz_target!(|input: &[u8]| {
     let Some((mode, rest)) = input.split_first() else { return };
-    let files = match mode % 4 {
-        0 => raw(rest),
-        files => framed(rest, u32::from(files)),
-    };
-    recover(&files);
+    match mode % 5 {
+        0 => recover(&raw(rest), true),
+        4 => recover(&indexed(rest), false),
+        files => recover(&framed(rest, u32::from(files)), true),
+    }
 });
 
 /// Two files, as they come.
@@ -84,6 +85,36 @@ fn framed(input: &[u8], count: u32) -> Files {
     files
 }
 
+/// Two segments; the first one's index consists of the input, behind two octets that say how many
+/// references there are.
+fn indexed(input: &[u8]) -> Files {
+    let Some((references, stream)) = input.split_first_chunk::<2>() else { return Files::new() };
+    let references = u32::from(u16::from_le_bytes(*references));
+    let stream = &stream[..stream.len().min(12 * 1024)];
+    let words = |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
+    let mut index = words(&[18, 24 + stream.len() as u32, 0, 0, references, 0]);
+    index.extend_from_slice(stream);
+    let sum = crc32fast::hash(&index);
+    let length = index.len() as u32;
+    let mut first = file_header(0, 0);
+    let previous = u32::from_le_bytes([first[8], first[9], first[10], first[11]]);
+    index.insert(0, 0);
+    first.extend_from_slice(&block(&index, PAGE_BYTES as u64, 0, previous));
+    let end = first.len() as u32;
+    first.resize(SEGMENT_BYTES, 0);
+
+    // A roster of one entry: segment 0 in file 1; address 1 << 20 | 64 is that of its first record.
+    let mut roster = words(&[0x8006, 64, 1, 0, 0, 1, end, 0, 0, 0, 0, references]);
+    roster.extend_from_slice(&words(&[1 << 20 | 64, 0, length, sum]));
+    roster.insert(0, 0);
+    let mut second = file_header(1, u64::from(end));
+    let previous = u32::from_le_bytes([second[8], second[9], second[10], second[11]]);
+    let position = (SEGMENT_BYTES + PAGE_BYTES) as u64;
+    second.extend_from_slice(&block(&roster, position, position, previous));
+    second.resize(SEGMENT_BYTES, 0);
+    [(1, first), (2, second)].into()
+}
+
 fn file_header(segment: u32, previous_end: u64) -> Vec<u8> {
     let mut page = b"HareMQsg\0\0\0\0".to_vec();
     page.extend_from_slice(&1u32.to_le_bytes());
@@ -128,7 +159,7 @@ fn block(input: &[u8], position: u64, durable: u64, previous: u32) -> Vec<u8> {
     block
 }
 
-fn recover(files: &Files) {
+fn recover(files: &Files, fetches: bool) {
     let config = LogConfig {
         shard: ShardId(0),
         segment_bytes: SEGMENT_BYTES as u64,
@@ -141,7 +172,7 @@ fn recover(files: &Files) {
         .iter()
         .map(|(file, octets)| SegmentFile { file: FileId(*file), bytes: octets.len() as u64 });
     let mut recovery = Recovery::new(config, Vectors, listing.collect());
-    let mut messages = Vec::new();
+    let mut messages: Vec<(Address, u32, u32)> = Vec::new();
     while let Some(read) = recovery.next_read() {
         let octets = part(files, read.file, read.offset, read.length);
         let result = recovery.supply(octets, &mut |found| {
@@ -158,7 +189,7 @@ fn recover(files: &Files) {
     }
     let now = Now { unix_ms: 1, monotonic_us: 1 };
     let Ok(mut log) = recovery.finish(now) else { return };
-    for (address, length, _) in messages {
+    for (address, length, _) in messages.into_iter().filter(|_| fetches) {
         fetch(&mut log, files, now, address, length);
     }
 }
