@@ -40,6 +40,7 @@ fn turn(log: &mut Log<Vectors>) {
         let completion = match effect {
             LogEffect::Write { ticket, .. } => LogCompletion::Written { ticket },
             LogEffect::Create { ticket, .. } => LogCompletion::Created { ticket },
+            LogEffect::Delete { ticket, .. } => LogCompletion::Deleted { ticket },
             LogEffect::Read { ticket, length, .. } => {
                 LogCompletion::Read { ticket, buffer: vec![0; length] }
             }

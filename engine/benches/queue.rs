@@ -67,6 +67,10 @@ impl Device {
                 self.files.insert(file, vec![0; bytes as usize]);
                 LogCompletion::Created { ticket }
             }
+            LogEffect::Delete { ticket, file } => {
+                self.files.remove(&file);
+                LogCompletion::Deleted { ticket }
+            }
             LogEffect::Read { ticket, file, offset, length } => {
                 let buffer = self.files[&file][offset as usize..offset as usize + length].to_vec();
                 LogCompletion::Read { ticket, buffer }

@@ -32,9 +32,21 @@ impl<M: Memory> Log<M> {
         expires_unix_ms: Option<u64>,
         references: &[(QueueId, Seq)],
     ) -> Placed {
+        let attributes = Attributes { received_unix_ms: now.unix_ms, expires_unix_ms };
+        self.append_whole(now, message, attributes, references)
+    }
+
+    /// Appends a message of which that is known, in one record if it fits one.
+    #[inline]
+    pub(super) fn append_whole(
+        &mut self,
+        now: Now,
+        message: &MessageRef<'_>,
+        attributes: Attributes,
+        references: &[(QueueId, Seq)],
+    ) -> Placed {
         let content = record::content_bytes(message, references.len());
         let length = MESSAGE_HEAD_BYTES + content;
-        let attributes = Attributes { received_unix_ms: now.unix_ms, expires_unix_ms };
         if length > self.geometry.record_bytes_max() {
             return self.append_in_parts(now, message, attributes, references, 0);
         }
@@ -47,6 +59,7 @@ impl<M: Memory> Log<M> {
         let placed = self.place(at, length, count);
         // What has been spilled ends with the process: no index need tell of it.
         if message.persistent {
+            let expires_unix_ms = attributes.expires_unix_ms;
             self.index.message(spot(&placed), message.body.len(), expires_unix_ms, references);
         }
         placed
@@ -204,7 +217,8 @@ impl<M: Memory> Log<M> {
             let (body, expires) = (message.body.len() as u64, attributes.expires_unix_ms);
             self.index.message_in_parts(spot(&placed), body, expires, references, &parts);
         }
-        self.multiparts.add(placed.address, count, pinned);
+        let record = (placed.length, placed.reference);
+        self.multiparts.add(placed.address, record, count, pinned);
         placed
     }
 

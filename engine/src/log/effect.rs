@@ -12,6 +12,8 @@ pub enum LogEffect<B> {
     /// Create a file of that size, write it out in full with zeros, sync it and its directory.
     /// A crash may have left a part of it behind: start over then.
     Create { ticket: u64, file: FileId, bytes: u64 },
+    /// Remove a file: nothing in it is wanted. If a crash undoes it, or it fails, no harm is done.
+    Delete { ticket: u64, file: FileId },
     /// Both aligned to 4096.
     Read { ticket: u64, file: FileId, offset: u64, length: usize },
 }
@@ -22,6 +24,9 @@ pub enum LogCompletion<B> {
         ticket: u64,
     },
     Created {
+        ticket: u64,
+    },
+    Deleted {
         ticket: u64,
     },
     /// Shorter than asked only at the end of a file.

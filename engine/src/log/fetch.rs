@@ -8,7 +8,7 @@ use super::format::{whole_pages, PAGE_BYTES};
 use super::parts::Assembly;
 use super::readback::{Pending, WINDOW_BYTES};
 use super::record::{record_at, Malformed, MessageView, Payload, Record, KIND_MESSAGE};
-use super::{Address, Fetch, IoFailure, Log, LogEffect, LogError, Memory};
+use super::{Address, Fetch, FileId, IoFailure, Log, LogEffect, LogError, Memory};
 
 /// Parts of a message that are asked for ahead of the one that is wanted next.
 const PARTS_AHEAD: usize = 2;
@@ -127,14 +127,36 @@ impl<M: Memory> Log<M> {
 
     /// Octets of a read have come: what is whole in them goes into the cache.
     pub(super) fn read_done(&mut self, ticket: u64, buffer: M::Buffer) -> Result<(), LogError> {
+        if let Some(read) = self.copying.take_read(ticket) {
+            return self.copy_read_done(&read, buffer);
+        }
         let Some(read) = self.readback.take(ticket) else { return Ok(()) };
         // Recycled meanwhile: nobody wants it, and the file may hold something else by now.
         let Some(segment) = self.segments.get(read.segment) else { return Ok(()) };
-        let file = segment.file.0;
-        let octets = buffer.as_ref();
+        let end = match self.whole_blocks(segment.file, &read, buffer.as_ref())? {
+            Ok(octets) => read.start + octets as u64,
+            Err(needed) => {
+                self.ask_for(read.start, needed);
+                return Ok(());
+            }
+        };
+        let first_page = read.start / PAGE_BYTES as u64;
+        let window = Window::new(Rc::new(buffer), first_page, end, true);
+        self.cache.insert(window, self.commit.durable());
+        Ok(())
+    }
+
+    /// Octets of the whole blocks that a read from `file` has brought; `Err`: octets that the
+    /// first one has, if there are not enough of them.
+    pub(super) fn whole_blocks(
+        &self,
+        file: FileId,
+        read: &Pending,
+        octets: &[u8],
+    ) -> Result<Result<usize, usize>, LogError> {
         let octets = &octets[..octets.len().min(read.length)];
         let rot = |at: usize, what| LogError::Rot {
-            file,
+            file: file.0,
             offset: self.geometry.offset(read.start) + at as u64,
             durable: read.limit,
             what,
@@ -151,23 +173,20 @@ impl<M: Memory> Log<M> {
                     if read.start + needed as u64 > read.limit {
                         return Err(rot(at, "a block longer than what was written"));
                     }
-                    self.ask_for(read.start, needed);
-                    return Ok(());
+                    return Ok(Err(needed));
                 }
                 Err(Defect::Bad(what)) => return Err(rot(at, what)),
             }
         }
-        if at == 0 {
-            return Err(rot(0, "the file ends too early"));
+        match at {
+            0 => Err(rot(0, "the file ends too early")),
+            _ => Ok(Ok(at)),
         }
-        let (first_page, end) = (read.start / PAGE_BYTES as u64, read.start + at as u64);
-        let window = Window::new(Rc::new(buffer), first_page, end, true);
-        self.cache.insert(window, self.commit.durable());
-        Ok(())
     }
 
     pub(super) fn read_failed(&mut self, ticket: u64, error: IoFailure) -> Result<(), LogError> {
-        let Some(read) = self.readback.take(ticket) else { return Ok(()) };
+        let read = self.copying.take_read(ticket).or_else(|| self.readback.take(ticket));
+        let Some(read) = read else { return Ok(()) };
         let Some(segment) = self.segments.get(read.segment) else { return Ok(()) };
         let offset = self.geometry.offset(read.start);
         Err(LogError::Read { file: segment.file.0, offset, error })

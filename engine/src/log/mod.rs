@@ -9,6 +9,7 @@
 //! | `format`, `geometry`, `record`, `block` | octets: layouts and arithmetic, no state |
 //! | `append`, `moving` | new records |
 //! | `sealing`, `index` | the end of a segment, and what is said there of the messages in it |
+//! | `copies`, `copying` | records of sparse segments again, to get the segments back |
 //! | `batch`, `commit` | what is being written, and how far it is durable |
 //! | `segment`, `segments`, `space`, `files`, `reclaim` | what lives, and giving the rest back |
 //! | `cache`, `readback`, `parts`, `fetch` | reading back |
@@ -20,6 +21,8 @@ mod bitmap;
 mod block;
 mod cache;
 mod commit;
+mod copies;
+mod copying;
 mod effect;
 mod error;
 mod fetch;
@@ -41,6 +44,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use copies::Relocated;
+pub use copying::Holders;
 pub use effect::{IoFailure, LogCompletion, LogEffect};
 pub use error::LogError;
 pub use recovery::{Damage, LostMessage, Recovered, Recovery, RecoveryRead, SegmentFile};

@@ -62,6 +62,6 @@ impl<M: Memory> Log<M> {
 }
 
 /// Octets that the record of a whole message takes in a block.
-fn message_bytes(message: &MessageRef<'_>, references: usize) -> usize {
+pub(super) fn message_bytes(message: &MessageRef<'_>, references: usize) -> usize {
     aligned_record(MESSAGE_HEAD_BYTES + record::content_bytes(message, references))
 }

@@ -7,6 +7,8 @@ use super::Address;
 /// A live message whose content lies in Part records.
 #[derive(Clone, Debug)]
 struct Multipart {
+    /// Octets of its record, and the number of its first reference.
+    record: (u32, u32),
     /// References that still hold it.
     live: u32,
     /// Segments that its parts lie in.
@@ -23,8 +25,24 @@ pub(super) struct Multiparts {
 }
 
 impl Multiparts {
-    pub(super) fn add(&mut self, address: Address, live: u32, pinned: Pinned) {
-        self.by_address.insert(address, Multipart { live, pinned });
+    /// A message that `live` references hold. `record`: octets of its record, and the number of its
+    /// first reference.
+    pub(super) fn add(&mut self, address: Address, record: (u32, u32), live: u32, pinned: Pinned) {
+        self.by_address.insert(address, Multipart { record, live, pinned });
+    }
+
+    /// Octets of the record of that message, and the number of its first reference.
+    pub(super) fn record(&self, address: Address) -> Option<(u32, u32)> {
+        self.by_address.get(&address).map(|message| message.record)
+    }
+
+    /// Messages that have parts in that segment.
+    pub(super) fn with_parts_in(&self, segment: u32) -> Vec<Address> {
+        let has_parts = |message: &Multipart| message.pinned.iter().any(|pin| pin.0 == segment);
+        let found = self.by_address.iter().filter(|(_, message)| has_parts(message));
+        let mut addresses: Vec<Address> = found.map(|(address, _)| *address).collect();
+        addresses.sort_unstable();
+        addresses
     }
 
     /// One reference of the message at `address` is dead. Segments to unpin, if it was the last
@@ -62,6 +80,8 @@ const RESERVED_BYTES_MAX: usize = 256 << 20;
 #[derive(Debug)]
 pub(super) struct Assembly {
     address: Address,
+    /// Which one it is of those that were begun; 0: not known yet.
+    begun: u64,
     /// The Message record.
     record: Vec<u8>,
     /// Address and record length of the parts that are still to come, last one first.
@@ -82,6 +102,7 @@ impl Assembly {
         let reserved = RESERVED_BYTES_MAX.min(content_bytes as usize);
         Assembly {
             address,
+            begun: 0,
             record: record.to_vec(),
             missing: parts,
             content: Vec::with_capacity(reserved),
@@ -116,11 +137,13 @@ pub(super) struct Assemblies {
     /// The one wanted last at the end.
     recent: Vec<Assembly>,
     bytes_max: usize,
+    /// How many have been begun.
+    begun: u64,
 }
 
 impl Assemblies {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Assemblies { recent: Vec::new(), bytes_max }
+        Assemblies { recent: Vec::new(), bytes_max, begun: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -137,17 +160,63 @@ impl Assemblies {
         Some(self.recent.remove(index))
     }
 
-    /// Puts one back, and drops those that have waited longest beyond the budget.
-    pub(super) fn put(&mut self, assembly: Assembly) {
+    /// Puts one back, and drops others beyond the budget: those that are whole first, then those
+    /// begun last. So the one begun first is finished, however many push for room.
+    pub(super) fn put(&mut self, mut assembly: Assembly) {
+        if assembly.begun == 0 {
+            self.begun += 1;
+            assembly.begun = self.begun;
+        }
         self.recent.push(assembly);
         let mut bytes: usize = self.recent.iter().map(|held| held.content.capacity()).sum();
         while bytes > self.bytes_max && self.recent.len() > 1 {
-            bytes -= self.recent.remove(0).content.capacity();
+            bytes -= self.recent.remove(self.least_needed()).content.capacity();
         }
+    }
+
+    /// Which of several to drop. Never the one put last if it is whole: it is about to be taken.
+    fn least_needed(&self) -> usize {
+        let is_whole = |held: &Assembly| held.missing.is_empty();
+        let last = self.recent.len() - 1;
+        let whole = self.recent[..last].iter().position(is_whole);
+        let unfinished = self.recent.iter().enumerate().filter(|(_, held)| !is_whole(held));
+        let youngest = unfinished.max_by_key(|(_, held)| held.begun).map(|(index, _)| index);
+        whole.or(youngest).unwrap_or(0)
     }
 
     /// Drops a message that nobody wants any more.
     pub(super) fn drop(&mut self, address: Address) {
         self.recent.retain(|assembly| assembly.address != address);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun(address: u64, parts: u64) -> Assembly {
+        let parts = (0..parts).map(|part| (Address(1000 + part), 100)).collect();
+        Assembly::new(Address(address), &[], parts, 80)
+    }
+
+    /// Two large messages that are read back side by side would push each other out for ever.
+    #[test]
+    fn the_message_begun_first_is_finished_whoever_else_wants_room() {
+        let mut assemblies = Assemblies::new(100);
+        assemblies.put(begun(1, 3));
+        for _ in 0..3 {
+            assemblies.put(begun(2, 3));
+            let mut first = assemblies.take(Address(1)).expect("it is not pushed out");
+            first.add(&[0; 20]);
+            assemblies.put(first);
+        }
+        assert!(assemblies.get(Address(1)).is_some_and(|first| first.next().is_none()));
+        assemblies.put(begun(2, 1));
+        assert!(assemblies.get(Address(1)).is_none(), "one that is whole has had its time");
+        let mut second = assemblies.take(Address(2)).expect("it has room now");
+        second.add(&[0; 20]);
+        assemblies.put(begun(3, 1));
+        assemblies.put(second);
+        assert!(assemblies.get(Address(2)).is_some(), "it is about to be taken");
     }
 }

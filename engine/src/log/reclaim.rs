@@ -4,8 +4,7 @@
 //! a settled message does not come back when the settle's segment is written over. A Recycled
 //! record follows, and the file is free at once: it can only be written as a later segment, and
 //! the first write to a segment waits until everything before it is durable (see `commit`).
-//! Section "Recycling" of docs/log-format.md. (Copying sparse segments forward belongs here too:
-//! it would empty segments that do not empty by themselves.)
+//! Section "Recycling" of docs/log-format.md. Segments that do not empty by themselves are emptied by `copying`.
 
 use super::record::{self, Recycled, RECYCLED_BYTES};
 use super::segment::Segment;
@@ -81,7 +80,7 @@ impl<M: Memory> Log<M> {
         Recycled { segment: number, file: segment.file }.write(octets);
         self.note_end();
         self.settles_since_us.get_or_insert(now.monotonic_us);
-        self.files.release(segment.file);
+        self.files.release(segment.file, self.end);
     }
 
     fn append_liveness(&mut self, now: Now, number: u32) {

@@ -27,6 +27,7 @@ impl<M: Memory> Log<M> {
         assert!(self.geometry.holds(number), "the log has reached its last segment");
         let file = self.files.take();
         self.segments.push(Segment::new(number, file));
+        self.copying.segment_begun();
         self.index.restart(number);
         let (start, room) = (self.geometry.start(number), self.room(self.geometry.start(number)));
         self.close_batch(start, room, PAGE_BYTES, need);

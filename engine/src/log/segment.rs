@@ -147,6 +147,11 @@ impl Segment {
         self.live_octets = self.live_octets.saturating_sub(octets);
     }
 
+    /// References that live.
+    pub(super) fn live(&self) -> u32 {
+        self.live
+    }
+
     /// Octets of it that are wanted.
     pub(super) fn live_octets(&self) -> u64 {
         self.live_octets

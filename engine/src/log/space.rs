@@ -1,7 +1,18 @@
-//! How much of the log is wanted, and how much there is.
+//! How much of the log is wanted, how much there is, and what follows from it: when sparse
+//! segments are to be copied forward, which one first, and how many files may be kept.
 
+use super::record::SETTLE_BYTES;
+use super::segment::Segment;
 use super::segments::Segments;
 use super::{Log, Memory};
+
+/// Segments beyond twice what is wanted, before copying begins: the one that is written to, the
+/// one before it, and one that is being emptied.
+const SLACK_SEGMENTS: u64 = 3;
+/// The same, before publishers wait for the copying.
+const SLACK_SEGMENTS_MAX: u64 = 6;
+/// Files beyond what segments may take, before free ones are deleted.
+const FILES_BEYOND: u64 = 5;
 
 /// What a log takes and what it holds. Octets are those of records, or of files where it says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -12,6 +23,10 @@ pub struct LogSpace {
     pub live_octets: u64,
     /// Octets of all segment files, free ones included.
     pub file_octets: u64,
+    /// Octets of records copied forward since the start.
+    pub copied_octets: u64,
+    /// There is no room on the disk for another file.
+    pub is_out_of_space: bool,
 }
 
 /// The running sum.
@@ -22,7 +37,7 @@ pub(super) struct Space {
 
 impl Space {
     pub(super) fn after_recovery(segments: &Segments) -> Self {
-        Space { live_octets: segments.iter().map(|segment| segment.live_octets()).sum() }
+        Space { live_octets: segments.iter().map(Segment::live_octets).sum() }
     }
 
     /// So many octets of a record have been appended that are wanted.
@@ -36,16 +51,89 @@ impl Space {
     pub(super) fn freed(&mut self, octets: u64) {
         self.live_octets = self.live_octets.saturating_sub(octets);
     }
+
+    pub(super) fn live_octets(&self) -> u64 {
+        self.live_octets
+    }
 }
 
 impl<M: Memory> Log<M> {
     /// What the log takes and what it holds.
     pub fn space(&self) -> LogSpace {
-        let segments = self.segments.len() as u64;
         LogSpace {
-            segments,
+            segments: self.segments.len() as u64,
             live_octets: self.space.live_octets,
             file_octets: self.files.count(self.segments.len()) * self.geometry.segment_bytes,
+            copied_octets: self.copying.copied_octets(),
+            is_out_of_space: self.is_out_of_space(),
         }
+    }
+
+    /// There is no file for the next segment but the reserve, and no room on the disk for one.
+    #[inline]
+    pub fn is_out_of_space(&self) -> bool {
+        self.files.is_starved() && !self.files.has_spare()
+    }
+
+    fn exceeds(&self, slack_segments: u64) -> bool {
+        let used = self.segments.len() as u64 * self.geometry.segment_bytes;
+        used > 2 * self.space.live_octets + slack_segments * self.geometry.segment_bytes
+    }
+
+    /// Segments take more than they should, or the disk is full.
+    pub(super) fn is_compaction_due(&self) -> bool {
+        self.exceeds(SLACK_SEGMENTS) || self.is_out_of_space()
+    }
+
+    /// Segments take so much more than they should that it should not become worse.
+    pub(super) fn is_far_behind(&self) -> bool {
+        self.exceeds(SLACK_SEGMENTS_MAX)
+    }
+
+    /// Files that there may be, free ones included.
+    pub(super) fn files_max(&self) -> u64 {
+        let twice = (2 * self.space.live_octets).div_ceil(self.geometry.segment_bytes);
+        twice + SLACK_SEGMENTS + FILES_BEYOND
+    }
+
+    /// Octets that copying the segment would give back.
+    fn gain(&self, segment: &Segment) -> u64 {
+        let copies = segment.live_octets() + u64::from(segment.live()) * SETTLE_BYTES as u64;
+        self.geometry.segment_bytes.saturating_sub(copies + copies / 32)
+    }
+
+    /// The segment that gives back most when it is copied, but for those of `except`. A segment
+    /// full of copies gives nothing back: copying does not feed itself.
+    pub(super) fn sparsest(&self, except: &[u32]) -> Option<u32> {
+        let durable = self.commit.durable();
+        let is_starved = self.files.is_starved();
+        let enough = self.geometry.segment_bytes / 8;
+        let is_eligible = |segment: &&Segment| {
+            !segment.is_done()
+                && segment.sealed_end.is_some_and(|end| end <= durable)
+                && !except.contains(&segment.number)
+        };
+        self.segments
+            .iter()
+            .filter(is_eligible)
+            .map(|segment| (self.gain(segment), segment.number))
+            .filter(|(gain, _)| *gain >= enough && (!is_starved || self.has_room_to_copy(*gain)))
+            .max_by_key(|(gain, number)| (*gain, u32::MAX - number))
+            .map(|(_, number)| number)
+    }
+
+    /// On a full disk: what a segment that gives back `gain` would take is there, and an eighth of a
+    /// segment for settles beside it.
+    fn has_room_to_copy(&self, gain: u64) -> bool {
+        let segment_bytes = self.geometry.segment_bytes;
+        let used = self.geometry.offset(self.batch.start()) + self.batch.used() as u64;
+        let room = segment_bytes.saturating_sub(used) + self.files.free() * segment_bytes;
+        room >= (segment_bytes - gain) + segment_bytes / 8
+    }
+
+    /// The device is not too busy for a few octets more.
+    pub(super) fn may_copy(&self) -> bool {
+        let buffers = self.config.writes_in_flight_max;
+        self.commit.waiting_bytes() <= buffers * self.config.buffer_bytes
     }
 }

@@ -8,6 +8,7 @@ use super::batch::Batch;
 use super::block::Stamp;
 use super::cache::{Cache, Window};
 use super::commit::Commit;
+use super::copying::Copying;
 use super::files::Files;
 use super::format::{whole_pages, PAGE_BYTES};
 use super::geometry::Geometry;
@@ -48,6 +49,7 @@ pub struct Log<M: Memory> {
     pub(super) assemblies: Assemblies,
     pub(super) reclaim: Reclaim,
     pub(super) space: Space,
+    pub(super) copying: Copying<M::Buffer>,
     pub(super) reads: VecDeque<LogEffect<M::Buffer>>,
     pub(super) ticket: u64,
     /// Position behind the last record.
@@ -112,6 +114,7 @@ impl<M: Memory> Log<M> {
             stamp: Stamp { log: opening.log, epoch: opening.epoch, durable: start, previous },
             reclaim: Reclaim::after_recovery(&segments),
             space: Space::after_recovery(&segments),
+            copying: Copying::default(),
             segments,
             index: opening.index.unwrap_or_else(|| Builder::new(geometry, segment)),
             commit: Commit::new(start, segment, config.writes_in_flight_max),
@@ -186,7 +189,10 @@ impl<M: Memory> Log<M> {
         if let Some(read) = self.reads.pop_front() {
             return Some(read);
         }
-        self.next_creation(now).or_else(|| self.next_write(now))
+        self.next_copy_read()
+            .or_else(|| self.next_creation(now))
+            .or_else(|| self.next_deletion())
+            .or_else(|| self.next_write(now))
     }
 
     fn append_closing_mark(&mut self, now: Now) {
@@ -207,6 +213,15 @@ impl<M: Memory> Log<M> {
         let file = self.files.next_creation(self.ticket + 1, now.monotonic_us)?;
         self.ticket += 1;
         Some(LogEffect::Create { ticket: self.ticket, file, bytes: self.geometry.segment_bytes })
+    }
+
+    fn next_deletion(&mut self) -> Option<LogEffect<M::Buffer>> {
+        let files_max = self.files_max();
+        let used = self.segments.len() as u64;
+        let durable = self.commit.durable();
+        let file = self.files.next_deletion(self.ticket + 1, used, files_max, durable)?;
+        self.ticket += 1;
+        Some(LogEffect::Delete { ticket: self.ticket, file })
     }
 
     fn next_write(&mut self, now: Now) -> Option<LogEffect<M::Buffer>> {
@@ -248,6 +263,10 @@ impl<M: Memory> Log<M> {
                 self.files.created(ticket);
                 Ok(())
             }
+            LogCompletion::Deleted { ticket } => {
+                self.files.deleted(ticket);
+                Ok(())
+            }
             LogCompletion::Read { ticket, buffer } => self.read_done(ticket, buffer),
             LogCompletion::Failed { ticket, error } => self.effect_failed(now, ticket, error),
         };
@@ -277,18 +296,24 @@ impl<M: Memory> Log<M> {
         settles.into_iter().chain(self.files.retry_at_us()).min()
     }
 
-    /// False while so much waits for the device that more should not be accepted, and while the
-    /// end of the segment is near and there is no file for the next one.
+    /// False while so much waits for the device that more should not be accepted, while the end of
+    /// the segment is near and there is no file for the next one but what is kept for settles,
+    /// definitions and copies, and while copying has fallen far behind.
     pub fn has_room(&self) -> bool {
-        let buffers = self.config.writes_in_flight_max + BUFFERS_WAITING_MAX;
         let used = self.geometry.offset(self.batch.start()) + self.batch.used() as u64;
         let number = self.segments.tail().number;
         let capacity = self.geometry.limit(number) - self.geometry.start(number);
         let nearly_full = used > capacity / 8 * 7;
-        !self.failed
-            && self.commit.waiting_bytes() <= buffers * self.config.buffer_bytes
-            && (!nearly_full || self.files.has_free())
+        self.takes_settles()
+            && (!nearly_full || self.files.has_spare())
+            && !(self.copying.is_under_way() && self.is_far_behind())
             && self.segments.len() < self.geometry.segments_max()
+    }
+
+    /// False while so much waits for the device that even settles had better wait, if they can.
+    pub fn takes_settles(&self) -> bool {
+        let buffers = self.config.writes_in_flight_max + BUFFERS_WAITING_MAX;
+        !self.failed && self.commit.waiting_bytes() <= buffers * self.config.buffer_bytes
     }
 
     /// Length that a definition's payload must not exceed.

@@ -206,6 +206,12 @@ impl Queue {
         self.lanes[lane].relocate(pool, number, from, to)
     }
 
+    /// Where the message of that number lies; `None` if the queue does not have it.
+    pub fn place(&self, seq: Seq) -> Option<Place> {
+        let (lane, number) = self.locate(seq)?;
+        self.lanes[lane].get(number).map(|slot| slot.place())
+    }
+
     /// How a message stands; dead if the queue does not have it.
     pub fn state(&self, seq: Seq) -> State {
         let slot = self.locate(seq).and_then(|(lane, number)| self.lanes[lane].get(number));

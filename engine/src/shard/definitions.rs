@@ -90,6 +90,13 @@ impl Live {
         }
     }
 
+    fn get_mut(&mut self, key: &EntityKey) -> Option<&mut Record> {
+        match key {
+            EntityKey::Queue(id) => self.queues.get_mut(id),
+            key => self.others.get_mut(key),
+        }
+    }
+
     fn remove(&mut self, key: &EntityKey) -> Option<Record> {
         match key {
             EntityKey::Queue(id) => self.queues.remove(id),
@@ -120,6 +127,14 @@ impl Definitions {
         // 0 is the queue of the definitions themselves.
         let next_queue = queue_ids_below.max(QueueId::DEFINITIONS.0 + 1);
         Definitions { live, next_seq, next_queue, reserved: next_queue, reservation }
+    }
+
+    /// The record of the definition with that content.
+    pub(super) fn record_mut(&mut self, payload: &[u8]) -> Option<&mut Record> {
+        match Definition::read(payload).ok()? {
+            Definition::Entity(change) => self.live.get_mut(&change.entity_key()),
+            Definition::QueueIdsBelow(_) => self.reservation.as_mut(),
+        }
     }
 
     /// The id a new queue would get.

@@ -57,7 +57,9 @@ impl<M: Memory> Shard<M> {
             left -= done.max(1).min(left);
         }
         self.free_remains(now);
-        self.queues.any_dirty()
+        let copies = self.copy_forward(now);
+        copies
+            || self.queues.any_dirty()
             || self.can_free_remains()
             || self.dead_letters.can_move()
             || self.replays.can_go_on()
@@ -65,7 +67,7 @@ impl<M: Memory> Shard<M> {
 
     /// True if there is something to be freed, and room in the log for what has to be said of it.
     fn can_free_remains(&self) -> bool {
-        self.queues.any_remains() && (!self.queues.is_purging() || self.store.log.has_room())
+        self.queues.any_remains() && (!self.queues.is_purging() || self.store.log.takes_settles())
     }
 
     /// Frees some of what purges and queues that are gone have left.

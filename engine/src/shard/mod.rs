@@ -6,12 +6,13 @@
 //!
 //! The shard's work is split by concern: `publish` (messages in), `dispatch` (messages out),
 //! `command` (everything else about queues), `confirm` (the one place where publishers are told
-//! that a message is safe), `dead_letters` and `moving` (from queue to queue), `replica` and `topology_writer` (definitions), `boot` (recovery).
+//! that a message is safe), `dead_letters` and `moving` (from queue to queue), `copying` (disk space back), `replica` and `topology_writer` (definitions), `boot` (recovery).
 
 mod admission;
 mod boot;
 mod command;
 mod confirm;
+mod copying;
 mod dead_letters;
 mod definitions;
 mod dispatch;

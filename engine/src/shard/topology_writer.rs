@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::definitions::Definitions;
+use super::definitions::{Definitions, Record};
 use crate::ids::ShardId;
 use crate::log::{Log, Memory, Position};
 use crate::mail::Requester;
@@ -172,6 +172,11 @@ impl TopologyWriter {
         }
         self.spread -= 1;
         self.pending.pop_front().map(|pending| (pending.from, pending.result))
+    }
+
+    /// The log record of the definition with that content, if it is the one that counts.
+    pub(super) fn definition(&mut self, payload: &[u8]) -> Option<&mut Record> {
+        self.definitions.record_mut(payload)
     }
 
     pub(super) fn is_quiet(&self) -> bool {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use haremq_engine::log::{FileId, LogCompletion, LogEffect, Memory, RecoveryRead, SegmentFile};
+use haremq_engine::log::{
+    FileId, IoFailure, LogCompletion, LogEffect, Memory, RecoveryRead, SegmentFile,
+};
 
 use crate::random::Random;
 
@@ -23,6 +25,8 @@ const SECTOR_BYTES: usize = 512;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     files: BTreeMap<u32, Vec<u8>>,
+    /// Octets of files that there is room for.
+    pub(crate) capacity: Option<usize>,
 }
 
 impl Disk {
@@ -33,9 +37,17 @@ impl Disk {
                 self.file(*file)[to..to + length].copy_from_slice(&buffer[..*length]);
                 LogCompletion::Written { ticket: *ticket }
             }
+            LogEffect::Create { ticket, bytes, .. } if !self.has_room_for(*bytes) => {
+                let error = IoFailure { code: Some(28), text: "the disk is full".into() };
+                LogCompletion::Failed { ticket: *ticket, error }
+            }
             LogEffect::Create { ticket, file, bytes } => {
                 self.files.insert(file.0, vec![0; *bytes as usize]);
                 LogCompletion::Created { ticket: *ticket }
+            }
+            LogEffect::Delete { ticket, file } => {
+                self.files.remove(&file.0);
+                LogCompletion::Deleted { ticket: *ticket }
             }
             LogEffect::Read { ticket, file, offset, length } => {
                 let read = RecoveryRead { file: *file, offset: *offset, length: *length };
@@ -65,8 +77,17 @@ impl Disk {
                     self.files.insert(file.0, vec![0; *bytes as usize]);
                 }
             }
+            LogEffect::Delete { file, .. } => {
+                if random.one_in(2) {
+                    self.files.remove(&file.0);
+                }
+            }
             LogEffect::Read { .. } => {}
         }
+    }
+
+    fn has_room_for(&self, bytes: u64) -> bool {
+        self.capacity.is_none_or(|capacity| self.bytes() + bytes as usize <= capacity)
     }
 
     fn file(&mut self, file: FileId) -> &mut Vec<u8> {
@@ -74,7 +95,8 @@ impl Disk {
     }
 
     pub(crate) fn read(&self, read: RecoveryRead) -> &[u8] {
-        let file = &self.files[&read.file.0];
+        // What is read of a file that has been deleted meanwhile is wanted by nobody.
+        let file = self.files.get(&read.file.0).map_or(&[][..], Vec::as_slice);
         let from = (read.offset as usize).min(file.len());
         &file[from..(from + read.length).min(file.len())]
     }

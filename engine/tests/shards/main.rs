@@ -14,5 +14,6 @@ mod model;
 mod random;
 mod removal;
 mod schedules;
+mod space;
 mod spilling;
 mod world;

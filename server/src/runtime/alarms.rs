@@ -6,7 +6,7 @@
 //! disk. A connection reads one number per turn of input.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering::Relaxed};
 
 use haremq_engine::ids::ShardId;
 
@@ -28,6 +28,10 @@ pub(super) struct Alarms {
     /// Octets of messages in memory, by shard, as last told.
     memory_bytes: Vec<AtomicU64>,
     disk_look_us: AtomicU64,
+    /// The last look found too little free.
+    is_disk_low: AtomicBool,
+    /// Whose log needs another file, for which the disk has no room, by shard.
+    is_out_of_space: Vec<AtomicBool>,
     raised: AtomicU8,
 }
 
@@ -40,6 +44,8 @@ impl Alarms {
             data_dir,
             memory_bytes: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             disk_look_us: AtomicU64::new(0),
+            is_disk_low: AtomicBool::new(false),
+            is_out_of_space: (0..shards).map(|_| AtomicBool::new(false)).collect(),
             raised: AtomicU8::new(0),
         }
     }
@@ -76,10 +82,27 @@ impl Alarms {
         match rustix::fs::statvfs(&self.data_dir) {
             Ok(disk) => {
                 let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
-                self.set(DISK, free_bytes < self.disk_free_min_bytes, "disk");
+                self.is_disk_low.store(free_bytes < self.disk_free_min_bytes, Relaxed);
+                self.judge_disk();
             }
             Err(error) => tracing::warn!(%error, "free disk space cannot be read"),
         }
+    }
+
+    /// Whether a shard's log has run out of disk space. The limit is meant to be reached before,
+    /// but one that is lower than what a log asks for at once may not be.
+    #[inline]
+    pub(super) fn space(&self, shard: ShardId, is_out: bool) {
+        let Some(told) = self.is_out_of_space.get(usize::from(shard.0)) else { return };
+        if told.load(Relaxed) != is_out {
+            told.store(is_out, Relaxed);
+            self.judge_disk();
+        }
+    }
+
+    fn judge_disk(&self) {
+        let is_out = self.is_out_of_space.iter().any(|is_out| is_out.load(Relaxed));
+        self.set(DISK, is_out || self.is_disk_low.load(Relaxed), "disk");
     }
 
     fn set(&self, alarm: u8, raise: bool, what: &'static str) {
@@ -117,6 +140,19 @@ mod tests {
         alarms.memory(ShardId(1), 6 << 20);
         assert_eq!(alarms.reason(), Some("low on memory"));
         alarms.memory(ShardId(0), 0);
+        assert_eq!(alarms.reason(), None);
+    }
+
+    #[test]
+    fn a_log_that_finds_no_room_raises_the_disk_alarm_until_it_does() {
+        let alarms = alarms(1 << 20, 0);
+        alarms.space(ShardId(1), true);
+        assert_eq!(alarms.reason(), Some("low on disk"));
+        alarms.look_at_disk(1);
+        assert_eq!(alarms.reason(), Some("low on disk"), "whatever the disk says");
+        alarms.space(ShardId(0), false);
+        assert_eq!(alarms.reason(), Some("low on disk"), "the other shard's is full");
+        alarms.space(ShardId(1), false);
         assert_eq!(alarms.reason(), None);
     }
 

@@ -114,6 +114,7 @@ impl Host {
         };
         let memory_bytes = self.shard.memory_bytes() + self.shard.index_bytes();
         self.world.alarms.memory(self.world.shard(), memory_bytes as u64);
+        self.world.alarms.space(self.world.shard(), self.shard.is_out_of_space());
         for Sample { passage, took_us } in self.shard.samples() {
             let histogram = match passage {
                 Passage::EnqueueToDeliver => &mut self.latencies.enqueue_to_deliver,

@@ -74,6 +74,10 @@ impl Segments {
                 let created = self.create(file, bytes).await;
                 (ticket, created.map(|()| LogCompletion::Created { ticket }))
             }
+            LogEffect::Delete { ticket, file } => {
+                let deleted = self.delete(file).await;
+                (ticket, deleted.map(|()| LogCompletion::Deleted { ticket }))
+            }
             LogEffect::Read { ticket, file, offset, length } => {
                 let read = self.read(file, offset, length).await;
                 (ticket, read.map(|buffer| LogCompletion::Read { ticket, buffer }))
@@ -156,6 +160,20 @@ impl Segments {
         Ok(())
     }
 
+    /// Nothing is lost if a crash undoes it, so the directory is not synced.
+    async fn delete(&self, file: FileId) -> Result<(), IoFailure> {
+        let held = self.file(file)?;
+        let bytes = held.file_size().await.map_err(failure)?;
+        self.files.borrow_mut().remove(&file);
+        held.remove().await.map_err(failure)?;
+        self.bytes.set(self.bytes.get().saturating_sub(bytes));
+        // Who still reads from it closes it.
+        match Rc::try_unwrap(held) {
+            Ok(held) => held.close().await.map_err(failure),
+            Err(_) => Ok(()),
+        }
+    }
+
     fn file(&self, file: FileId) -> Result<Rc<DmaFile>, IoFailure> {
         self.files.borrow().get(&file).cloned().ok_or_else(|| IoFailure {
             code: None,
@@ -191,7 +209,10 @@ async fn fill(file: &DmaFile, bytes: u64) -> Result<(), IoFailure> {
             file.write_at(rest, offset).await
         };
         match written.map_err(failure)? {
-            0 => return Err(IoFailure { code: None, text: "the device takes no more".into() }),
+            0 => {
+                let code = Some(Errno::NOSPC.raw_os_error());
+                return Err(IoFailure { code, text: "the device takes no more".into() });
+            }
             written => offset += written as u64,
         }
     }

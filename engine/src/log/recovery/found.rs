@@ -185,7 +185,7 @@ impl Found {
                     let body_bytes = message.body_bytes();
                     let index = &mut self.index;
                     index.message_in_parts(spot, body_bytes, expires_unix_ms, &references, entries);
-                    self.multiparts.add(address, 0, self.pinned_by(entries));
+                    self.multiparts.add(address, (length, reference), 0, self.pinned_by(entries));
                 }
                 // Else it is dead as a whole: segments of parts are given back only when every
                 // reference is dead.

@@ -230,7 +230,8 @@ impl Found {
                 // As in full: its parts are gone, so it was dead as a whole.
                 return;
             }
-            self.multiparts.add(address, 0, self.pinned_by(&entries.parts));
+            let record = (length, reference);
+            self.multiparts.add(address, record, 0, self.pinned_by(&entries.parts));
         }
         self.segments.tail_mut().note_record(reference, entries.references.len() as u32);
         let spot = Spot { address, length, reference };

@@ -43,6 +43,10 @@ impl Disk {
                 self.files.insert(file.0, vec![0; *bytes as usize]);
                 LogCompletion::Created { ticket: *ticket }
             }
+            LogEffect::Delete { ticket, file } => {
+                self.files.remove(&file.0);
+                LogCompletion::Deleted { ticket: *ticket }
+            }
             LogEffect::Read { ticket, file, offset, length } => {
                 let buffer = self.read(*file, *offset, *length).to_vec();
                 LogCompletion::Read { ticket: *ticket, buffer }
@@ -58,7 +62,8 @@ impl Disk {
     }
 
     pub(super) fn read(&self, file: FileId, offset: u64, length: usize) -> &[u8] {
-        let held = &self.files[&file.0];
+        // What is read of a file that has been deleted meanwhile is wanted by nobody.
+        let held = self.files.get(&file.0).map_or(&[][..], Vec::as_slice);
         assert!(is_aligned(offset as usize) && is_aligned(length), "reads are whole pages");
         let offset = (offset as usize).min(held.len());
         &held[offset..(offset + length).min(held.len())]
@@ -100,6 +105,11 @@ impl Disk {
                     self.files.insert(file.0, vec![0; *bytes as usize]);
                 }
             },
+            LogEffect::Delete { file, .. } => {
+                if random.one_in(2) {
+                    self.files.remove(&file.0);
+                }
+            }
             LogEffect::Read { .. } => {}
         }
     }
@@ -121,6 +131,7 @@ pub(super) fn ticket(effect: &Effect) -> u64 {
     match effect {
         LogEffect::Write { ticket, .. }
         | LogEffect::Create { ticket, .. }
+        | LogEffect::Delete { ticket, .. }
         | LogEffect::Read { ticket, .. } => *ticket,
     }
 }

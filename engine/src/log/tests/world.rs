@@ -10,8 +10,8 @@ use super::disk::{Completion, Disk, Effect, Tear, Vectors};
 use super::random::Random;
 use crate::ids::{QueueId, Seq};
 use crate::log::{
-    Address, Fetch, Log, LogConfig, LogEffect, LogError, Position, Recovered, Recovery, Settling,
-    Stored,
+    Address, Fetch, Holders, Log, LogConfig, LogEffect, LogError, Position, Recovered, Recovery,
+    Relocated, Settling, Stored,
 };
 use crate::message::MessageRef;
 use crate::now::Now;
@@ -23,10 +23,25 @@ pub(super) struct Held {
     pub length: u32,
     pub reference: u32,
     pub end: Position,
+    /// Where it lay before it was copied, and the end of that copy.
+    pub copied_from: Vec<(Address, u32, u32, Position)>,
     /// Where the settle is durable, once there is one.
     pub settled: Option<Position>,
     /// Says what is in it.
     pub body: Body,
+}
+
+impl Held {
+    /// The log ends there: what was copied behind that lies where it lay before.
+    fn lose_copies(&mut self, log_end: Position) {
+        while let Some((address, length, reference, end)) = self.copied_from.pop() {
+            if end <= log_end {
+                break;
+            }
+            (self.address, self.length, self.reference) = (address, length, reference);
+        }
+        self.copied_from.clear();
+    }
 }
 
 /// Contents that need no memory: made again to be compared.
@@ -91,6 +106,8 @@ pub(super) struct World {
     pub next_seq: BTreeMap<QueueId, u64>,
     pub gone: Vec<QueueId>,
     pub torn_bytes: u64,
+    /// Octets copied forward before the latest crash.
+    pub copied_octets: u64,
     /// Some messages that are appended are spilled ones.
     pub spills: bool,
     /// Segments whose index has been read instead of them, over all recoveries.
@@ -122,6 +139,7 @@ impl World {
             next_seq: BTreeMap::new(),
             gone: Vec::new(),
             torn_bytes: 0,
+            copied_octets: 0,
             spills: false,
             indexed: 0,
             reads_in_full: true,
@@ -192,6 +210,7 @@ impl World {
                 length: placed.length,
                 reference: placed.reference + index as u32,
                 end: placed.end,
+                copied_from: Vec::new(),
                 settled: None,
                 body,
             };
@@ -211,6 +230,7 @@ impl World {
             length: placed.length,
             reference: placed.reference,
             end: placed.end,
+            copied_from: Vec::new(),
             settled: None,
             body,
         };
@@ -229,6 +249,12 @@ impl World {
         let settled = Settling { queue, seq, address, length, reference };
         let at = self.log.append_settle(self.now, settled);
         held.settled = Some(at);
+    }
+
+    /// Copies forward as far as may be in a turn.
+    pub(super) fn copy_forward(&mut self) -> bool {
+        let mut ledger = Ledger(&mut self.held);
+        self.log.copy_forward(self.now, &mut ledger)
     }
 
     pub(super) fn unsettled(&self) -> Vec<(QueueId, Seq)> {
@@ -346,6 +372,7 @@ impl World {
             let effect = self.under_way.remove(index).expect("within the queue");
             self.disk.tear(&effect, Tear { sector }, &mut self.random);
         }
+        self.copied_octets += self.log.space().copied_octets;
         let promised = self.log.durable();
         let result = self.recover();
         result.expect("a crash is no damage");
@@ -382,6 +409,9 @@ impl World {
         self.torn_bytes = recovery.torn_bytes();
         self.log = recovery.finish(self.now)?;
         let end = self.log.durable();
+        for held in self.held.values_mut() {
+            held.lose_copies(end);
+        }
         for (message, settle) in self.moves.drain(..) {
             assert_eq!(message <= end, settle <= end, "half a move, log ends at {end:?}");
         }
@@ -444,6 +474,35 @@ impl World {
     }
 }
 
+/// The model holds everything that is not settled.
+struct Ledger<'a>(&'a mut BTreeMap<(QueueId, Seq), Held>);
+
+impl Ledger<'_> {
+    fn find(&mut self, of: &Settling) -> Option<&mut Held> {
+        let held = self.0.get_mut(&(of.queue, of.seq))?;
+        let is_there = held.settled.is_none()
+            && (held.address, held.length, held.reference) == (of.address, of.length, of.reference);
+        is_there.then_some(held)
+    }
+}
+
+impl Holders for Ledger<'_> {
+    fn holds(&mut self, held: &Settling) -> bool {
+        self.find(held).is_some()
+    }
+    fn moved(&mut self, held: &Settling, to: &Relocated) {
+        let held = self.find(held).expect("what is moved is held");
+        held.copied_from.push((held.address, held.length, held.reference, to.end));
+        (held.address, held.length, held.reference) = (to.address, to.length, to.reference);
+    }
+    fn holds_definition(&mut self, held: &Settling, payload: &[u8]) -> bool {
+        self.find(held).is_some_and(|held| held.body.octets() == payload)
+    }
+    fn definition_moved(&mut self, held: &Settling, _: &[u8], to: &Relocated) {
+        self.moved(held, to);
+    }
+}
+
 pub(super) fn compare(body: Body, stored: &Stored<'_>) {
     let (octets, texts) = (body.octets(), Texts::of(body));
     assert!(stored.message == body.message(&octets, &texts), "a message has changed");
@@ -458,7 +517,8 @@ pub(super) fn read_back(recovery: &mut Recovery<Vectors>, disk: &Disk) -> Result
             Recovered::Message { address, length, reference, references, .. } => {
                 for (index, key) in references.iter().enumerate() {
                     let known = (address, length, reference + index as u32, None);
-                    assert!(seen.insert(*key, known).is_none(), "{key:?} is there twice");
+                    // One that is there twice was copied: the later place is the right one.
+                    seen.insert(*key, known);
                 }
             }
             Recovered::Definition { address, length, reference, seq, payload } => {

@@ -1,0 +1,364 @@
+//! Copying forward: what still lives in a sparse segment moves to the end of the log, so that the
+//! segment's file comes back.
+//!
+//! One segment at a time, the *victim*, is read window by window; each record with live references
+//! is appended again, and the old references are settled in the same block (`copies`). The copying
+//! keeps to a measure of octets in a turn, waits while the device is busy, and begins only when the
+//! files that segments take exceed twice what is wanted and a constant. Section "Copying forward"
+//! of docs/log-format.md.
+
+use super::block::Block;
+use super::copies::Relocated;
+use super::format::PAGE_BYTES;
+use super::readback::{Pending, WINDOW_BYTES};
+use super::record::{MessageView, Payload, Record};
+use super::{Address, Fetch, Log, LogEffect, LogError, Memory, Settling};
+use crate::ids::{QueueId, Seq};
+use crate::now::Now;
+
+/// Octets copied in one turn, reached by the last record or block.
+const OCTETS_PER_TURN: u64 = 128 * 1024;
+
+/// Who holds what lies in the log. Copying asks before it moves a reference, and tells the new
+/// place after.
+pub trait Holders {
+    /// True if that is where the queue's message of that number lies, and it may be moved now.
+    fn holds(&mut self, held: &Settling) -> bool;
+    /// The message lies elsewhere now; the old reference is settled.
+    fn moved(&mut self, held: &Settling, to: &Relocated);
+    /// As `holds`, of a definition with that content.
+    fn holds_definition(&mut self, held: &Settling, payload: &[u8]) -> bool;
+    /// As `moved`.
+    fn definition_moved(&mut self, held: &Settling, payload: &[u8], to: &Relocated);
+}
+
+#[derive(Debug)]
+enum Stage<B> {
+    /// A window that begins at the next block and holds so many octets is to be read.
+    Wanted {
+        bytes: u64,
+    },
+    Reading(Pending),
+    Ready {
+        buffer: B,
+        start: u64,
+        end: u64,
+    },
+    /// All blocks have been looked at: messages whose record is elsewhere and that have parts here.
+    Parts(Vec<Address>),
+}
+
+#[derive(Debug)]
+struct Work<B> {
+    victim: u32,
+    /// Position of the next block.
+    block: u64,
+    stage: Stage<B>,
+}
+
+/// What a step came to.
+enum Step {
+    /// There may be more to do at once.
+    On,
+    /// Something must be read first, or the device is busy.
+    Wait,
+    /// The victim has been looked at in full.
+    Over,
+}
+
+#[derive(Debug)]
+pub(super) struct Copying<B> {
+    work: Option<Work<B>>,
+    /// Victims that were looked at in full and still hold something that could not be moved, since
+    /// the newest segment was begun.
+    stuck: Vec<u32>,
+    /// Newest segment and live octets when no victim was found: a look again is not worth it yet.
+    found_none: Option<(u32, u64)>,
+    /// Octets of records copied since the start.
+    copied_octets: u64,
+    /// Working memory.
+    moving: Vec<Settling>,
+}
+
+impl<B> Default for Copying<B> {
+    fn default() -> Self {
+        Copying {
+            work: None,
+            stuck: Vec::new(),
+            found_none: None,
+            copied_octets: 0,
+            moving: Vec::new(),
+        }
+    }
+}
+
+impl<B> Copying<B> {
+    /// A segment is being copied.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.work.is_some()
+    }
+
+    pub(super) fn copied_octets(&self) -> u64 {
+        self.copied_octets
+    }
+
+    /// Another segment has been begun: what could not be moved may be gone.
+    pub(super) fn segment_begun(&mut self) {
+        self.stuck.clear();
+    }
+
+    /// The read of that ticket, if copying asked for it.
+    pub(super) fn take_read(&mut self, ticket: u64) -> Option<Pending> {
+        match &self.work {
+            Some(Work { stage: Stage::Reading(read), .. }) if read.ticket == ticket => Some(*read),
+            _ => None,
+        }
+    }
+
+    /// What that read has brought, whole blocks up to position `end`.
+    pub(super) fn read_done(&mut self, read: &Pending, buffer: B, end: u64) {
+        if let Some(work) = &mut self.work {
+            work.stage = Stage::Ready { buffer, start: read.start, end };
+        }
+    }
+
+    /// That read has brought too little: a block is longer.
+    pub(super) fn read_more(&mut self, bytes: u64) {
+        if let Some(work) = &mut self.work {
+            work.stage = Stage::Wanted { bytes };
+        }
+    }
+}
+
+impl<M: Memory> Log<M> {
+    /// Goes on copying forward, if that is due. Call once in a turn. True: there is more to do at
+    /// once.
+    pub fn copy_forward(&mut self, now: Now, holders: &mut impl Holders) -> bool {
+        if self.copying.work.is_none() && !self.begin_copying() {
+            return false;
+        }
+        let Some(mut work) = self.copying.work.take() else { return false };
+        // It may have emptied by itself.
+        if self.segments.get(work.victim).is_none_or(|victim| victim.is_done()) {
+            return self.is_compaction_due();
+        }
+        let enough = self.copying.copied_octets + OCTETS_PER_TURN;
+        loop {
+            match self.copy_step(now, &mut work, holders) {
+                Step::On if self.copying.copied_octets < enough => {}
+                Step::On => {
+                    self.copying.work = Some(work);
+                    return true;
+                }
+                Step::Wait => {
+                    self.copying.work = Some(work);
+                    return false;
+                }
+                Step::Over => {
+                    if self.segments.get(work.victim).is_some_and(|victim| !victim.is_done()) {
+                        self.copying.stuck.push(work.victim);
+                    }
+                    return self.is_compaction_due();
+                }
+            }
+        }
+    }
+
+    /// Looks for a segment worth copying, if there should be one.
+    fn begin_copying(&mut self) -> bool {
+        if !self.is_compaction_due() {
+            return false;
+        }
+        let tail = self.segments.tail().number;
+        let live = self.space.live_octets();
+        let looked = self.copying.found_none;
+        let quarter = self.geometry.segment_bytes / 4;
+        if looked.is_some_and(|(number, then)| number == tail && live + quarter > then) {
+            return false;
+        }
+        let Some(victim) = self.sparsest(&self.copying.stuck) else {
+            self.copying.found_none = Some((tail, live));
+            return false;
+        };
+        self.copying.found_none = None;
+        let block = self.geometry.start(victim) + PAGE_BYTES as u64;
+        let stage = Stage::Wanted { bytes: WINDOW_BYTES };
+        self.copying.work = Some(Work { victim, block, stage });
+        true
+    }
+
+    /// The next window of the victim, if it is to be read.
+    pub(super) fn next_copy_read(&mut self) -> Option<LogEffect<M::Buffer>> {
+        let work = self.copying.work.as_ref()?;
+        let Stage::Wanted { bytes } = work.stage else { return None };
+        let victim = self.segments.get(work.victim)?;
+        let (start, limit) = (work.block, victim.sealed_end?);
+        let length = limit.checked_sub(start).filter(|left| *left > 0)?.min(bytes) as usize;
+        let (file, segment) = (victim.file, work.victim);
+        self.ticket += 1;
+        let ticket = self.ticket;
+        let read = Pending { ticket, segment, start, length, limit };
+        if let Some(work) = &mut self.copying.work {
+            work.stage = Stage::Reading(read);
+        }
+        let offset = self.geometry.offset(start);
+        Some(LogEffect::Read { ticket, file, offset, length })
+    }
+
+    fn copy_step(
+        &mut self,
+        now: Now,
+        work: &mut Work<M::Buffer>,
+        holders: &mut impl Holders,
+    ) -> Step {
+        if !self.may_copy() {
+            return Step::Wait;
+        }
+        match &mut work.stage {
+            Stage::Wanted { .. } | Stage::Reading(_) => Step::Wait,
+            Stage::Ready { buffer, start, end } => {
+                let (start, end) = (*start, *end);
+                let octets = buffer.as_ref().get((work.block - start) as usize..).unwrap_or(&[]);
+                if work.block < end {
+                    let block = Block::open(octets, work.block, Some(self.stamp.log));
+                    // It was good when it was read.
+                    let Ok(block) = block else { return Step::Over };
+                    if self.copy_block(now, work.block, &block, holders) {
+                        work.block += block.length() as u64;
+                        return Step::On;
+                    }
+                    return Step::Wait;
+                }
+                let sealed_end = self.segments.get(work.victim).and_then(|held| held.sealed_end);
+                work.stage = if sealed_end.is_some_and(|sealed_end| work.block < sealed_end) {
+                    Stage::Wanted { bytes: WINDOW_BYTES }
+                } else {
+                    Stage::Parts(self.multiparts.with_parts_in(work.victim))
+                };
+                Step::On
+            }
+            Stage::Parts(addresses) => {
+                let Some(address) = addresses.last().copied() else { return Step::Over };
+                if !self.copy_in_parts(now, address, holders) {
+                    return Step::Wait;
+                }
+                addresses.pop();
+                Step::On
+            }
+        }
+    }
+
+    /// Copies what lives in a block. False: something must be read first; what has been copied
+    /// already is dead here, so the block is begun again then.
+    fn copy_block(
+        &mut self,
+        now: Now,
+        position: u64,
+        block: &Block<'_>,
+        holders: &mut impl Holders,
+    ) -> bool {
+        let mut reference = block.header.first_reference.get();
+        for record in block.records() {
+            let Ok((offset, length, record)) = record else { return true };
+            let address = Address::new(position, offset);
+            match record {
+                Record::Message(message) => {
+                    let first = reference;
+                    reference += message.references();
+                    let Payload::Inline(content) = message.payload else {
+                        if !self.copy_in_parts(now, address, holders) {
+                            return false;
+                        }
+                        continue;
+                    };
+                    self.copy_message(now, (address, length, first), &message, content, holders);
+                }
+                Record::Definition(definition) => {
+                    let (queue, seq) = (QueueId::DEFINITIONS, definition.seq);
+                    let held = Settling { queue, seq, address, length, reference };
+                    reference += 1;
+                    let payload = definition.payload;
+                    if self.lives(&held) && holders.holds_definition(&held, payload) {
+                        let to = self.append_definition_copy(now, &held, payload);
+                        self.note_copied(to.length);
+                        holders.definition_moved(&held, payload, &to);
+                    }
+                }
+                _ => {}
+            }
+        }
+        true
+    }
+
+    /// Copies a message, of which `content` is the whole content, for those references that live.
+    fn copy_message(
+        &mut self,
+        now: Now,
+        (address, length, first): (Address, u32, u32),
+        message: &MessageView<'_>,
+        content: &[u8],
+        holders: &mut impl Holders,
+    ) {
+        let (Ok(entries), Ok(stored)) = (message.references_in(content), message.stored(content))
+        else {
+            return;
+        };
+        let mut moving = std::mem::take(&mut self.copying.moving);
+        moving.clear();
+        for (reference, entry) in (first..).zip(entries) {
+            let (queue, seq): (QueueId, Seq) = entry.get();
+            let held = Settling { queue, seq, address, length, reference };
+            if self.lives(&held) && holders.holds(&held) {
+                moving.push(held);
+            }
+        }
+        if !moving.is_empty() {
+            let expires_unix_ms = message.expires_unix_ms();
+            self.append_copies(now, &stored, expires_unix_ms, &moving, |held, to| {
+                holders.moved(held, &to);
+            });
+        }
+        self.copying.moving = moving;
+    }
+
+    /// Copies a message in parts. False: a part must be read first.
+    fn copy_in_parts(&mut self, now: Now, address: Address, holders: &mut impl Holders) -> bool {
+        let Some((length, first)) = self.multiparts.record(address) else { return true };
+        if !matches!(self.fetch(address, length), Fetch::Ready(_)) {
+            return false;
+        }
+        let Some(assembly) = self.assemblies.take(address) else { return true };
+        if let Ok(message) = MessageView::read(assembly.record()) {
+            self.copy_message(now, (address, length, first), &message, assembly.content(), holders);
+        }
+        true
+    }
+
+    fn lives(&self, held: &Settling) -> bool {
+        let number = self.geometry.segment_of_address(held.address);
+        self.segments.get(number).is_some_and(|segment| !segment.is_dead(held.reference))
+    }
+
+    /// So many octets of a record have been written again.
+    pub(super) fn note_copied(&mut self, length: u32) {
+        self.copying.copied_octets += u64::from(length);
+    }
+
+    /// A read for copying has come back.
+    pub(super) fn copy_read_done(
+        &mut self,
+        read: &Pending,
+        buffer: M::Buffer,
+    ) -> Result<(), LogError> {
+        // Recycled meanwhile: the file may hold something else by now.
+        let Some(victim) = self.segments.get(read.segment) else {
+            self.copying.work = None;
+            return Ok(());
+        };
+        match self.whole_blocks(victim.file, read, buffer.as_ref())? {
+            Ok(octets) => self.copying.read_done(read, buffer, read.start + octets as u64),
+            Err(needed) => self.copying.read_more(needed as u64),
+        }
+        Ok(())
+    }
+}

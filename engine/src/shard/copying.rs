@@ -1,0 +1,75 @@
+//! Copying forward, as far as it concerns the queues: they say what they hold, and learn where it
+//! lies after.
+//!
+//! A message that has left its queue's index and is not freed yet (a dead letter on its way, what
+//! a deleted queue has left) is not moved: it goes by itself.
+
+use super::queues::Queues;
+use super::topology_writer::TopologyWriter;
+use super::Shard;
+use crate::log::{Address, Holders, LogSpace, Memory, Relocated, Settling};
+use crate::now::Now;
+use crate::queue::Place;
+
+struct Holding<'a> {
+    queues: &'a mut Queues,
+    writer: Option<&'a mut TopologyWriter>,
+}
+
+impl Holders for Holding<'_> {
+    fn holds(&mut self, held: &Settling) -> bool {
+        let queue = self.queues.find(held.queue).and_then(|at| self.queues.get(at));
+        match queue.and_then(|hosted| hosted.queue.place(held.seq)) {
+            Some(Place::Log { address, reference, .. })
+            | Some(Place::Spilled { address, reference, .. }) => {
+                (Address(address), reference) == (held.address, held.reference)
+            }
+            Some(Place::Arena { .. }) | None => false,
+        }
+    }
+
+    fn moved(&mut self, held: &Settling, to: &Relocated) {
+        let Settling { queue, seq, address, length, reference } = *held;
+        let from = Place::Log { address: address.0, length, reference };
+        let Relocated { address, length, reference, .. } = *to;
+        let to = Place::Log { address: address.0, length, reference };
+        let queue = self.queues.find(queue).and_then(|at| self.queues.get_mut(at));
+        let moved = queue.is_some_and(|(hosted, pool)| hosted.queue.relocate(pool, seq, from, to));
+        assert!(moved, "{held:?} was copied and its queue does not hold it");
+    }
+
+    fn holds_definition(&mut self, held: &Settling, payload: &[u8]) -> bool {
+        let record = self.writer.as_mut().and_then(|writer| writer.definition(payload));
+        record.is_some_and(|record| {
+            (record.address, record.reference) == (held.address, held.reference)
+        })
+    }
+
+    fn definition_moved(&mut self, held: &Settling, payload: &[u8], to: &Relocated) {
+        let record = self.writer.as_mut().and_then(|writer| writer.definition(payload));
+        let Some(record) = record else {
+            panic!("{held:?} was copied and no definition is held there");
+        };
+        (record.address, record.length, record.reference) = (to.address, to.length, to.reference);
+    }
+}
+
+impl<M: Memory> Shard<M> {
+    /// What this shard's log takes and what it holds.
+    pub fn log_space(&self) -> LogSpace {
+        self.store.log.space()
+    }
+
+    /// The log needs another file, and the disk has no room for it: publishers should wait.
+    #[inline]
+    pub fn is_out_of_space(&self) -> bool {
+        self.store.log.is_out_of_space()
+    }
+
+    /// Goes on giving sparse segments back, if that is due. True: there is more to do at once.
+    pub(super) fn copy_forward(&mut self, now: Now) -> bool {
+        let Shard { store, queues, writer, .. } = self;
+        let mut holding = Holding { queues, writer: writer.as_mut() };
+        store.log.copy_forward(now, &mut holding)
+    }
+}
