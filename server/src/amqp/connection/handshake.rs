@@ -107,8 +107,8 @@ impl Connection {
 
     /// Checks a password; a user who does not exist or may not come from here takes as long.
     fn log_in<B: Broker>(&self, name: &str, password: &[u8], broker: &B) -> Option<Login> {
-        let user = broker.topology().user(name).filter(|user| !user.password_hash.is_empty());
-        let right = verify_password(user.map(|user| &user.password_hash[..]), password);
+        let user = broker.topology().user(name);
+        let right = verify_password(user.and_then(|user| user.credentials()), password);
         let user = user.filter(|_| right)?;
         let local_only = self.session.settings.loopback_users.iter().any(|local| local == name);
         if local_only && !self.peer.ip().to_canonical().is_loopback() {

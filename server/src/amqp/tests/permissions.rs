@@ -106,8 +106,13 @@ fn world(configure: &str, write: &str, read: &str) -> World {
         world.ask(guest, 40, 10, declare_exchange(name, "direct", 0, &[]));
     }
     let password_hash = haremq_engine::access::hash_password([9; 4], b"pw").into();
-    let user =
-        TopologyRequest::PutUser { name: "pu".into(), password_hash, tags: None, replace: false };
+    let user = TopologyRequest::PutUser {
+        name: "pu".into(),
+        password_hash,
+        hashing: haremq_engine::access::PasswordHashing::default(),
+        tags: None,
+        replace: false,
+    };
     world.broker.decide(&user).expect("a user");
     grant(&mut world, configure, write, read);
     world
