@@ -1,7 +1,7 @@
 //! Policies, limits, topic permissions and definitions, by the operator's command line, on the real binary.
 
 use haremq_tests::broker::Broker;
-use haremq_tests::directory::TemporaryDirectory;
+use haremq_tests::directory::TestDirectory;
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::{method, Arguments, Client, Login};
 use std::time::{Duration, Instant};
@@ -128,7 +128,7 @@ fn furnish(broker: &Broker) {
 
 #[test]
 fn exported_definitions_make_another_broker_like_the_first_and_survive_it() {
-    let directory = TemporaryDirectory::new("definitions");
+    let directory = TestDirectory::new();
     let file = directory.path().join("definitions.json");
     let file = file.to_str().expect("a plain name");
     let first = Broker::start();
@@ -155,7 +155,7 @@ fn a_hash_of_the_command_line_is_a_password() {
     let broker = Broker::start();
     let ctl = broker.ctl();
     let hash = ctl.succeed(&["-q", "hash_password", "secret"]);
-    let directory = TemporaryDirectory::new("hash");
+    let directory = TestDirectory::new();
     let file = directory.path().join("user.json");
     let document =
         format!(r#"{{"users":[{{"name":"u","password_hash":"{}","tags":[]}}]}}"#, hash.trim());

@@ -24,6 +24,9 @@ use super::{accounts, json as body_json, limits, overview, Shared};
 
 const SALT_BYTES: usize = 4;
 
+/// A hash with its salt, and what kind it is.
+type SaltedHash = (Arc<[u8]>, PasswordHashing);
+
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/users", get(list))
@@ -134,7 +137,7 @@ async fn delete(
 /// The hash that `password_hash` or `password` of a body asks for; empty: no password login.
 pub(super) fn wanted_hash(
     body: &Map<String, Value>,
-) -> Result<Option<(Arc<[u8]>, PasswordHashing)>, ApiError> {
+) -> Result<Option<SaltedHash>, ApiError> {
     let hashing = match body_json::text(body, "hashing_algorithm")? {
         None => PasswordHashing::default(),
         Some(algorithm) => PasswordHashing::from_name(algorithm).ok_or_else(|| {
