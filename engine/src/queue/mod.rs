@@ -273,9 +273,13 @@ impl Queue {
         self.settings.auto_delete && self.consumers().count() == 0
     }
 
-    /// Returns true if the consumer may be served and could not before; so do the next four.
+    /// Returns true if the consumer may be served and could not before; so do the next five.
     pub fn grant(&mut self, key: ConsumerKey, credit: u32) -> bool {
         self.consumers.as_mut().is_some_and(|consumers| consumers.grant(key, credit))
+    }
+
+    pub fn give_back(&mut self, key: ConsumerKey) -> bool {
+        self.consumers.settled(key)
     }
 
     pub fn set_prefetch(&mut self, key: ConsumerKey, limit: u32) -> bool {

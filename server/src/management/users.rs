@@ -135,9 +135,7 @@ async fn delete(
 }
 
 /// The hash that `password_hash` or `password` of a body asks for; empty: no password login.
-pub(super) fn wanted_hash(
-    body: &Map<String, Value>,
-) -> Result<Option<SaltedHash>, ApiError> {
+pub(super) fn wanted_hash(body: &Map<String, Value>) -> Result<Option<SaltedHash>, ApiError> {
     let hashing = match body_json::text(body, "hashing_algorithm")? {
         None => PasswordHashing::default(),
         Some(algorithm) => PasswordHashing::from_name(algorithm).ok_or_else(|| {
