@@ -206,7 +206,7 @@ impl Queue {
             self.used_unix_ms = now_unix_ms;
         }
         if settings.delivery_limit.is_none() {
-            self.comebacks = FxHashMap::default();
+            self.comebacks = None;
         }
         self.settings = settings;
     }
