@@ -279,7 +279,7 @@ impl Queue {
     }
 
     pub fn give_back(&mut self, key: ConsumerKey) -> bool {
-        self.consumers.settled(key)
+        self.consumers.as_mut().is_some_and(|consumers| consumers.settled(key))
     }
 
     pub fn set_prefetch(&mut self, key: ConsumerKey, limit: u32) -> bool {
