@@ -123,6 +123,9 @@ pub enum Command {
     /// Settles one delivery. `consumer` is `None` for one that came by a get. Unknown queues and
     /// sequence numbers are ignored: the queue may have gone meanwhile.
     Settle { queue: QueueId, seq: Seq, consumer: Option<ConsumerKey>, outcome: Outcome },
+    /// A consumer has no hand on a delivery any more that was settled without it: what it may
+    /// hold is as much again as before.
+    GiveBack { queue: QueueId, consumer: ConsumerKey },
     /// More deliveries for a [`Credit::Granted`] consumer.
     Grant { queue: QueueId, consumer: ConsumerKey, credit: u32 },
     /// New limit for a live consumer (0: unlimited).

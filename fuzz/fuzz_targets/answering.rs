@@ -191,6 +191,7 @@ impl Broker for Answering {
             Command::Settle { .. }
             | Command::SetPrefetch { .. }
             | Command::Ration { .. }
+            | Command::GiveBack { .. }
             | Command::Window { .. }
             | Command::Forget { .. } => return,
         };

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use haremq_engine::ids::{ConnectionId, QueueId};
 use haremq_engine::topology::{
-    Binding, Exchange, Permission, Queue, TopologyError, TopologyOutcome, TopologyRequest, User,
-    Vhost,
+    Binding, BindingTarget, Change, Exchange, Queue, Topology, TopologyError, TopologyOutcome,
+    TopologyRequest,
 };
 use tokio::sync::oneshot;
 
@@ -22,13 +22,19 @@ pub enum ControlRequest {
         request: TopologyRequest,
         reply: oneshot::Sender<Result<TopologyOutcome, TopologyError>>,
     },
-    /// To any shard: a copy of its replica of the definitions.
+    /// To any shard: a copy of that part of its replica of the definitions.
     Definitions {
+        wanted: Wanted,
         reply: oneshot::Sender<Definitions>,
     },
     /// To each shard: its queues' numbers.
     Queues {
         reply: oneshot::Sender<Vec<QueueReport>>,
+    },
+    /// To the queue's owner.
+    Queue {
+        queue: QueueId,
+        reply: oneshot::Sender<Option<QueueReport>>,
     },
     Connections {
         reply: oneshot::Sender<Vec<ConnectionReport>>,
@@ -66,15 +72,99 @@ pub enum ControlRequest {
     },
 }
 
+/// Which definitions are asked for. A copy costs the shard time in proportion to its size.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    Everything,
+    /// Nothing that clients declare.
+    Accounts,
+    /// Without a vhost: of all.
+    Queues {
+        vhost: Option<Arc<str>>,
+    },
+    Queue {
+        vhost: Arc<str>,
+        name: Arc<str>,
+    },
+    Exchanges {
+        vhost: Option<Arc<str>>,
+    },
+    Exchange {
+        vhost: Arc<str>,
+        name: Arc<str>,
+    },
+    Bindings {
+        vhost: Option<Arc<str>>,
+    },
+    BindingsFrom {
+        vhost: Arc<str>,
+        exchange: Arc<str>,
+    },
+    BindingsTo {
+        vhost: Arc<str>,
+        target: BindingTarget,
+    },
+}
+
+/// What was wanted; the rest is empty.
 #[derive(Clone, Debug, Default)]
 pub struct Definitions {
-    pub vhosts: Vec<Vhost>,
+    /// See [`Topology::accounts`].
+    pub accounts: Vec<Change>,
     pub exchanges: Vec<Exchange>,
     pub queues: Vec<Arc<Queue>>,
     /// Includes the implicit ones.
     pub bindings: Vec<Binding>,
-    pub users: Vec<User>,
-    pub permissions: Vec<Permission>,
+}
+
+impl Definitions {
+    /// Copies what is wanted of a replica.
+    pub fn of(topology: &Topology, wanted: &Wanted) -> Self {
+        let mut copy = Definitions::default();
+        let vhosts = |one: &Option<Arc<str>>| match one {
+            Some(vhost) => vec![vhost.clone()],
+            None => topology.vhosts().map(|vhost| vhost.name.clone()).collect::<Vec<_>>(),
+        };
+        match wanted {
+            Wanted::Everything => {
+                copy.accounts = topology.accounts();
+                for vhost in vhosts(&None) {
+                    copy.exchanges.extend(topology.exchanges(&vhost).cloned());
+                    copy.queues.extend(topology.queues(&vhost).cloned());
+                    copy.bindings.extend(topology.bindings(&vhost));
+                }
+            }
+            Wanted::Accounts => copy.accounts = topology.accounts(),
+            Wanted::Queues { vhost } => {
+                for vhost in vhosts(vhost) {
+                    copy.queues.extend(topology.queues(&vhost).cloned());
+                }
+            }
+            Wanted::Queue { vhost, name } => {
+                copy.queues.extend(topology.queue(vhost, name).cloned())
+            }
+            Wanted::Exchanges { vhost } => {
+                for vhost in vhosts(vhost) {
+                    copy.exchanges.extend(topology.exchanges(&vhost).cloned());
+                }
+            }
+            Wanted::Exchange { vhost, name } => {
+                copy.exchanges.extend(topology.exchange(vhost, name).cloned());
+            }
+            Wanted::Bindings { vhost } => {
+                for vhost in vhosts(vhost) {
+                    copy.bindings.extend(topology.bindings(&vhost));
+                }
+            }
+            Wanted::BindingsFrom { vhost, exchange } => {
+                copy.bindings = topology.bindings_from(vhost, exchange);
+            }
+            Wanted::BindingsTo { vhost, target } => {
+                copy.bindings = topology.bindings_to(vhost, target);
+            }
+        }
+        copy
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -136,7 +226,8 @@ pub struct ChannelReport {
 
 #[derive(Clone, Debug)]
 pub struct ConsumerReport {
-    pub queue: QueueId,
+    pub vhost: Arc<str>,
+    pub queue: Arc<str>,
     pub connection: ConnectionId,
     pub channel: u16,
     pub consumer_tag: Arc<str>,

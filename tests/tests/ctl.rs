@@ -40,6 +40,12 @@ fn administration_reads_as_with_rabbitmqctl() {
     assert_as_recorded(&broker.ctl(), include_str!("../recorded/administration.txt"));
 }
 
+#[test]
+fn rules_read_as_with_rabbitmqctl() {
+    let broker = Broker::start();
+    assert_as_recorded(&broker.ctl(), include_str!("../recorded/rules.txt"));
+}
+
 /// A client at work: a queue with three messages, one of them with its consumer, and a queue that nobody uses.
 fn client_at_work(broker: &Broker) -> Client {
     let name = Arguments::new().shortstr("connection_name").raw(b"S").longstr(b"teller");

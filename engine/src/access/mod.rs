@@ -5,9 +5,11 @@
 
 mod password;
 mod pattern;
+mod topic;
 
-pub use password::{hash_password, verify_password};
+pub use password::{hash_password, verify_password, PasswordHashing};
 pub use pattern::{Pattern, PatternError};
+pub use topic::{TopicAccess, TopicVariables};
 
 /// The three kinds of permission (behaviour A115-A117).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

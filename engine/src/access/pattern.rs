@@ -27,6 +27,11 @@ pub enum Pattern {
     Regex(Box<Regex>),
 }
 
+/// The pattern that is found where `text` itself stands.
+pub(super) fn literal(text: &str) -> String {
+    regex::escape(text)
+}
+
 impl Pattern {
     pub fn new(text: &str) -> Result<Pattern, PatternError> {
         match text {

@@ -3,7 +3,8 @@
 use super::Event;
 use crate::table::{Table, Value};
 use crate::topology::{
-    Binding, BindingTarget, Change, Exchange, Permission, Queue, Topology, User,
+    Binding, BindingTarget, Change, Exchange, Permission, Policy, Queue, TopicPermission, Topology,
+    User,
 };
 
 impl Event {
@@ -38,9 +39,39 @@ impl Event {
             Change::DropPermission { vhost, user } => Some(
                 Event::new("permission.deleted").with_text("user", user).with_text("vhost", vhost),
             ),
+            Change::PutTopicPermission(permission) => Some(of_topic_permission(permission)),
+            Change::DropTopicPermission { vhost, user, exchange } => Some(
+                Event::new("topic.permission.deleted")
+                    .with_text("user", user)
+                    .with_text("vhost", vhost)
+                    .with_text("exchange", exchange),
+            ),
+            Change::PutPolicy(policy) => Some(of_policy(policy)),
+            Change::DropPolicy { vhost, name, .. } => {
+                Some(Event::new("policy.cleared").with_text("name", name).with_text("vhost", vhost))
+            }
             _ => None,
         }
     }
+}
+
+fn of_topic_permission(permission: &TopicPermission) -> Event {
+    Event::new("topic.permission.created")
+        .with_text("user", &permission.user)
+        .with_text("vhost", &permission.vhost)
+        .with_text("exchange", &permission.exchange)
+        .with_text("write", &permission.write)
+        .with_text("read", &permission.read)
+}
+
+fn of_policy(policy: &Policy) -> Event {
+    Event::new("policy.set")
+        .with_text("name", &policy.name)
+        .with_text("vhost", &policy.vhost)
+        .with_text("pattern", &policy.pattern)
+        .with_text("apply-to", policy.apply_to.name())
+        .with("priority", Value::I64(policy.priority))
+        .with("definition", table(&policy.definition))
 }
 
 fn table(table: &Table) -> Value {

@@ -191,6 +191,26 @@ impl Queue {
         &self.settings
     }
 
+    /// The queue's policy is another one (behaviour B58). What expires by then, or is too much, is
+    /// for the caller to see to. Messages that are here keep the expiry they came with.
+    ///
+    /// # Panics
+    /// If what only a declaration says is other than it was.
+    pub fn change_settings(&mut self, settings: Arc<QueueSettings>, now_unix_ms: u64) {
+        let fixed = |settings: &QueueSettings| {
+            let QueueSettings { max_priority, survives_restart, auto_delete, .. } = settings;
+            (*max_priority, *survives_restart, *auto_delete, settings.single_active_consumer)
+        };
+        assert_eq!(fixed(&self.settings), fixed(&settings), "a policy changed a declaration");
+        if settings.expires_ms != self.settings.expires_ms {
+            self.used_unix_ms = now_unix_ms;
+        }
+        if settings.delivery_limit.is_none() {
+            self.comebacks = None;
+        }
+        self.settings = settings;
+    }
+
     pub fn counts(&self) -> Counts {
         self.counts
     }
@@ -253,9 +273,13 @@ impl Queue {
         self.settings.auto_delete && self.consumers().count() == 0
     }
 
-    /// Returns true if the consumer may be served and could not before; so do the next four.
+    /// Returns true if the consumer may be served and could not before; so do the next five.
     pub fn grant(&mut self, key: ConsumerKey, credit: u32) -> bool {
         self.consumers.as_mut().is_some_and(|consumers| consumers.grant(key, credit))
+    }
+
+    pub fn give_back(&mut self, key: ConsumerKey) -> bool {
+        self.consumers.as_mut().is_some_and(|consumers| consumers.settled(key))
     }
 
     pub fn set_prefetch(&mut self, key: ConsumerKey, limit: u32) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Role;
 use crate::table::{Table, Value};
-use crate::topology;
+use crate::topology::{self, EffectivePolicy};
 
 /// Longest name of an exchange or routing key.
 const NAME_BYTES_MAX: usize = 255;
@@ -37,23 +37,24 @@ pub struct DeadLetterRule {
 }
 
 impl DeadLetterRule {
-    fn of(queue: &topology::Queue) -> Option<Arc<Self>> {
-        let name = |argument| {
-            let text = queue.arguments.get(argument).and_then(Value::as_str);
+    fn of(queue: &topology::Queue, policy: &EffectivePolicy) -> Option<Arc<Self>> {
+        let name = |key| {
+            let text = text(&queue.arguments, policy, key);
             text.filter(|text| text.len() <= NAME_BYTES_MAX).map(Box::from)
         };
         Some(Arc::new(DeadLetterRule {
             vhost: queue.vhost.clone(),
             queue: queue.name.clone(),
-            exchange: name("x-dead-letter-exchange")?,
-            routing_key: name("x-dead-letter-routing-key"),
+            exchange: name("dead-letter-exchange")?,
+            routing_key: name("dead-letter-routing-key"),
             goes_on: false,
         }))
     }
 }
 
-/// A queue's fixed properties. Arguments were validated by the topology writer; one that makes
-/// no sense all the same counts as absent.
+/// What a queue is to do: its arguments, and its policy where they say nothing, or a higher number
+/// (behaviour B56). Both were validated by the topology writer; what makes no sense all the same
+/// counts as absent.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct QueueSettings {
     /// Its persistent messages belong in the log.
@@ -82,9 +83,10 @@ pub struct QueueSettings {
 }
 
 impl QueueSettings {
-    pub fn of(queue: &topology::Queue) -> Self {
+    pub fn of(queue: &topology::Queue, policy: &EffectivePolicy) -> Self {
         let arguments = &queue.arguments;
-        let overflow = match arguments.get("x-overflow").and_then(Value::as_str) {
+        let lower = |key| lower(arguments, policy, key);
+        let overflow = match text(arguments, policy, "overflow") {
             Some("reject-publish") => Overflow::RejectPublish,
             Some("reject-publish-dlx") => Overflow::RejectPublishDlx,
             _ => Overflow::DropHead,
@@ -93,13 +95,13 @@ impl QueueSettings {
             survives_restart: queue.survives_restart(),
             auto_delete: queue.auto_delete,
             max_priority: number(arguments, "x-max-priority").map_or(0, |n| n.min(255) as u8),
-            message_ttl_ms: number(arguments, "x-message-ttl"),
-            expires_ms: number(arguments, "x-expires").filter(|ms| *ms > 0),
-            max_length: number(arguments, "x-max-length"),
-            max_length_bytes: number(arguments, "x-max-length-bytes"),
+            message_ttl_ms: lower("message-ttl"),
+            expires_ms: lower("expires").filter(|ms| *ms > 0),
+            max_length: lower("max-length"),
+            max_length_bytes: lower("max-length-bytes"),
             overflow,
-            dead_letters: DeadLetterRule::of(queue),
-            delivery_limit: number(arguments, "x-delivery-limit"),
+            dead_letters: DeadLetterRule::of(queue, policy),
+            delivery_limit: lower("delivery-limit"),
             single_active_consumer: matches!(
                 arguments.get("x-single-active-consumer"),
                 Some(Value::Bool(true))
@@ -125,4 +127,26 @@ impl QueueSettings {
 
 fn number(arguments: &Table, name: &str) -> Option<u64> {
     arguments.get(name).and_then(Value::as_integer).and_then(|value| u64::try_from(value).ok())
+}
+
+/// The queue's argument of that key, with an `x-`.
+fn argument<'a>(arguments: &'a Table, key: &str) -> Option<&'a Value> {
+    let field = arguments.0.iter().find(|(name, _)| name.strip_prefix("x-") == Some(key));
+    field.map(|(_, value)| value)
+}
+
+/// The argument, or what the policy says.
+fn text<'a>(
+    arguments: &'a Table,
+    policy: &'a EffectivePolicy,
+    key: &'static str,
+) -> Option<&'a str> {
+    argument(arguments, key).and_then(Value::as_str).or_else(|| policy.text(key))
+}
+
+/// The lower of what argument and policy say.
+fn lower(arguments: &Table, policy: &EffectivePolicy, key: &str) -> Option<u64> {
+    let own = argument(arguments, key).and_then(Value::as_integer);
+    let own = own.and_then(|value| u64::try_from(value).ok());
+    own.into_iter().chain(policy.number(key)).min()
 }

@@ -139,10 +139,11 @@ impl<M: Memory> ShardBoot<M> {
             recovery.keep(record.address, record.length, record.reference);
         }
         let mut newest_queue = QueueId(0);
+        let topology = topology_of(definitions);
         for change in definitions {
             let Some(id) = change.new_queue() else { continue };
             newest_queue = newest_queue.max(id);
-            if let Some((settings, backlog)) = claim(&config, change, &mut backlogs) {
+            if let Some((settings, backlog)) = claim(&config, change, &topology, &mut backlogs) {
                 let settings = queues.share(settings);
                 let queue = Queue::recovered(id, settings, backlog, now.unix_ms);
                 for (_, slot) in queue.messages() {
@@ -172,7 +173,7 @@ impl<M: Memory> ShardBoot<M> {
             dead_letters: DeadLetters::default(),
             replays: Replays::default(),
             timers: Timers::default(),
-            topology: topology_of(definitions),
+            topology,
             applied: 0,
             newest_queue,
             early: Vec::new(),
@@ -244,10 +245,14 @@ impl Findings {
 fn claim(
     config: &ShardConfig,
     put: &Change,
+    topology: &Topology,
     backlogs: &mut FxHashMap<QueueId, Backlog>,
 ) -> Option<(QueueSettings, Backlog)> {
     let (id, owner, settings) = match put {
-        Change::PutQueue(queue) => (queue.id, queue.owner, QueueSettings::of(queue)),
+        Change::PutQueue(queue) => {
+            let policy = topology.queue_policy(&queue.vhost, &queue.name);
+            (queue.id, queue.owner, QueueSettings::of(queue, &policy))
+        }
         Change::PutExchange(exchange) => {
             let Target { queue, shard } = exchange.store?;
             (queue, shard, QueueSettings::of_store(exchange))
@@ -342,6 +347,10 @@ fn has_its_parents(topology: &Topology, change: &Change) -> bool {
         Change::PutPermission(permission) => {
             topology.vhost(&permission.vhost).is_some() && topology.user(&permission.user).is_some()
         }
+        Change::PutTopicPermission(permission) => {
+            topology.vhost(&permission.vhost).is_some() && topology.user(&permission.user).is_some()
+        }
+        Change::PutPolicy(policy) => topology.vhost(&policy.vhost).is_some(),
         _ => true,
     }
 }

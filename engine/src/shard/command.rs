@@ -35,6 +35,12 @@ impl<M: Memory> Shard<M> {
             Command::Get { queue, channel, no_ack } => self.get(now, queue, channel, no_ack),
             Command::Settle { .. } => {}
             Command::Grant { queue, consumer, credit } => self.grant(queue, consumer, credit),
+            Command::GiveBack { queue, consumer } => {
+                if let Some((at, hosted, _)) = self.queues.open(queue) {
+                    hosted.queue.give_back(consumer);
+                    self.queues.note_work(at);
+                }
+            }
             Command::Ration { queue, consumer } => {
                 if let Some((at, hosted, _)) = self.queues.open(queue) {
                     hosted.queue.ration(consumer);

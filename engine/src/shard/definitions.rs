@@ -67,9 +67,12 @@ fn reservation(below: u64) -> Vec<u8> {
 /// How much hangs on an entity: 0 is chief.
 fn rank(key: &EntityKey) -> u8 {
     match key {
-        EntityKey::Vhost(_) | EntityKey::User(_) => 0,
+        EntityKey::Vhost(_) | EntityKey::User(_) | EntityKey::GlobalParameter(_) => 0,
         EntityKey::Exchange { .. } | EntityKey::Queue(_) => 1,
-        EntityKey::Binding { .. } | EntityKey::Permission { .. } => 2,
+        EntityKey::Binding { .. }
+        | EntityKey::Permission { .. }
+        | EntityKey::TopicPermission { .. }
+        | EntityKey::Policy { .. } => 2,
     }
 }
 

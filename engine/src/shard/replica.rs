@@ -1,6 +1,8 @@
 //! Mail between shards, and the life of queues that follows from it: what is put is made, what
 //! is dropped is taken apart, by each queue's owner, when it applies the change.
 
+use std::sync::Arc;
+
 use super::queues::QueueSlot;
 use super::{Effect, Shard};
 use crate::ids::{QueueId, ShardId};
@@ -8,7 +10,7 @@ use crate::log::Memory;
 use crate::mail::{Notice, PeerMail, Requester};
 use crate::now::Now;
 use crate::queue::{Queue, QueueError, QueueSettings};
-use crate::topology::{self, Change, TopologyRequest};
+use crate::topology::{self, Change, Policy, TopologyRequest};
 
 impl<M: Memory> Shard<M> {
     /// Takes mail from another shard. Each shard's mail must come in the order it was sent.
@@ -95,6 +97,7 @@ impl<M: Memory> Shard<M> {
         assert_eq!(version, self.applied + 1, "a topology update is missing or came twice");
         self.applied = version;
         let mut review = false;
+        let mut policies_of = Vec::new();
         for change in changes {
             let event = self.event_of(change);
             match change {
@@ -103,6 +106,9 @@ impl<M: Memory> Shard<M> {
                 Change::PutExchange(exchange) => self.store_put(now, exchange),
                 Change::DropExchange { vhost, name } => self.store_dropped(vhost, name),
                 Change::DropVhost { .. } | Change::DropUser { .. } => review = true,
+                Change::PutPolicy(Policy { vhost, .. }) | Change::DropPolicy { vhost, .. } => {
+                    policies_of.push(vhost.clone());
+                }
                 _ => {}
             }
             self.topology.apply(change);
@@ -112,6 +118,9 @@ impl<M: Memory> Shard<M> {
             if let Some(event) = event {
                 self.announce(now, &event);
             }
+        }
+        if !policies_of.is_empty() {
+            self.policies_changed(now, &policies_of);
         }
         if review {
             self.effects.push_back(Effect::Review);
@@ -128,7 +137,8 @@ impl<M: Memory> Shard<M> {
         if queue.owner != self.config.shard || self.queues.find(queue.id).is_some() {
             return;
         }
-        let settings = self.queues.share(QueueSettings::of(queue));
+        let policy = self.topology.queue_policy(&queue.vhost, &queue.name);
+        let settings = self.queues.share(QueueSettings::of(queue, &policy));
         let at = self.queues.add(Queue::new(queue.id, settings, now.unix_ms));
         self.set_timer(at);
     }
@@ -152,6 +162,29 @@ impl<M: Memory> Shard<M> {
         let exchange = self.topology.exchange(vhost, name);
         if let Some(store) = exchange.and_then(|exchange| exchange.store) {
             self.queue_dropped(store.queue);
+        }
+    }
+
+    /// The policies of these vhosts are others: their queues live by them from now on (behaviour
+    /// B58).
+    fn policies_changed(&mut self, now: Now, vhosts: &[Arc<str>]) {
+        for at in self.queues.slots() {
+            let Some((hosted, _)) = self.queues.get_mut(at) else { continue };
+            let Some(queue) = self.topology.queue_by_id(hosted.queue.id()) else { continue };
+            if !vhosts.contains(&queue.vhost) {
+                continue;
+            }
+            let policy = self.topology.queue_policy(&queue.vhost, &queue.name);
+            let settings = QueueSettings::of(queue, &policy);
+            if *hosted.queue.settings() == settings {
+                continue;
+            }
+            let settings = self.queues.share(settings);
+            if let Some((hosted, _)) = self.queues.get_mut(at) {
+                hosted.queue.change_settings(settings, now.unix_ms);
+            }
+            self.drop_excess(now, at);
+            self.set_timer(at);
         }
     }
 

@@ -5,11 +5,13 @@ use std::sync::{Arc, OnceLock};
 
 use super::binding_ref::BindingRef;
 use super::name::Name;
+use super::policy::{PolicySet, Subject};
 use super::predeclared;
 use super::replica::{
-    Destination, ExchangeEntry, PermissionEntry, QueueEntry, Topology, VhostEntry,
+    Destination, ExchangeEntry, PermissionEntry, QueueEntry, TopicPermissionEntry, Topology,
+    VhostEntry,
 };
-use super::{Binding, BindingTarget, Change, Exchange, Permission, Queue, Vhost};
+use super::{Binding, BindingTarget, Change, Exchange, Permission, Queue, TopicPermission, Vhost};
 use crate::ids::QueueId;
 
 impl Topology {
@@ -45,6 +47,7 @@ impl Topology {
                 self.users.remove(user.as_bytes());
                 for vhost in self.vhosts.values_mut() {
                     vhost.permissions.remove(user.as_bytes());
+                    vhost.topic_permissions.remove(user.as_bytes());
                 }
             }
             Change::PutPermission(permission) => self.put_permission(permission),
@@ -53,6 +56,28 @@ impl Topology {
                     entry.permissions.remove(user.as_bytes());
                 }
             }
+            Change::PutTopicPermission(permission) => self.put_topic_permission(permission),
+            Change::DropTopicPermission { vhost, user, exchange } => {
+                self.drop_topic_permission(vhost, user, exchange);
+            }
+            Change::PutPolicy(policy) => {
+                if let Some(entry) = self.vhosts.get_mut(policy.vhost.as_bytes()) {
+                    entry.policies.put(policy.clone());
+                }
+                self.find_alternates(&policy.vhost);
+            }
+            Change::DropPolicy { vhost, name, operator } => {
+                if let Some(entry) = self.vhosts.get_mut(vhost.as_bytes()) {
+                    entry.policies.remove(name, *operator);
+                }
+                self.find_alternates(vhost);
+            }
+            Change::PutGlobalParameter(parameter) => {
+                self.drop_parameter(&parameter.name);
+                self.parameters.push(parameter.clone());
+                self.parameters.sort_by(|a, b| a.name.cmp(&b.name));
+            }
+            Change::DropGlobalParameter { name } => self.drop_parameter(name),
         }
     }
 
@@ -61,8 +86,15 @@ impl Topology {
             entry.vhost = vhost.clone();
             return;
         }
-        let (exchanges, queues, permissions) = Default::default();
-        let entry = VhostEntry { vhost: vhost.clone(), exchanges, queues, permissions };
+        let (exchanges, queues, permissions, topic_permissions, policies) = Default::default();
+        let entry = VhostEntry {
+            vhost: vhost.clone(),
+            exchanges,
+            queues,
+            permissions,
+            topic_permissions,
+            policies,
+        };
         self.vhosts.insert(Name(vhost.name.clone()), entry);
         for exchange in predeclared::exchanges(&vhost.name) {
             self.put_exchange(exchange);
@@ -89,7 +121,9 @@ impl Topology {
             return;
         }
         let name = Name(exchange.name.clone());
-        let entry = Some(ExchangeEntry::new(exchange));
+        let mut entry = ExchangeEntry::new(exchange);
+        entry.find_alternate(&vhost.policies);
+        let entry = Some(entry);
         let place = match self.free_exchanges.pop() {
             Some(place) => {
                 self.exchanges[place as usize] = entry;
@@ -107,6 +141,9 @@ impl Topology {
         let Some(old) = self.exchanges[place as usize].take() else { return };
         let mut entry = ExchangeEntry::new(exchange);
         entry.incoming = old.incoming;
+        if let Some(vhost) = self.vhost_entry(&entry.exchange.vhost) {
+            entry.find_alternate(&vhost.policies);
+        }
         self.exchanges[place as usize] = Some(entry);
         // The type may be another one: the router is filled anew.
         for binding in old.outgoing {
@@ -239,6 +276,38 @@ impl Topology {
         vhost.permissions.insert(Name(permission.user.clone()), entry);
     }
 
+    fn put_topic_permission(&mut self, permission: &TopicPermission) {
+        let TopicPermission { vhost, user, exchange, .. } = permission;
+        self.drop_topic_permission(vhost, user, exchange);
+        let Some(vhost) = self.vhosts.get_mut(vhost.as_bytes()) else { return };
+        let (permission, access) = (permission.clone(), OnceLock::new());
+        let entries = vhost.topic_permissions.entry(Name(user.clone())).or_default();
+        entries.push(TopicPermissionEntry { permission, access });
+    }
+
+    fn drop_topic_permission(&mut self, vhost: &str, user: &str, exchange: &str) {
+        let Some(vhost) = self.vhosts.get_mut(vhost.as_bytes()) else { return };
+        let Some(entries) = vhost.topic_permissions.get_mut(user.as_bytes()) else { return };
+        entries.retain(|entry| &*entry.permission.exchange != exchange);
+        if entries.is_empty() {
+            vhost.topic_permissions.remove(user.as_bytes());
+        }
+    }
+
+    fn drop_parameter(&mut self, name: &str) {
+        self.parameters.retain(|parameter| &*parameter.name != name);
+    }
+
+    /// The policies of a vhost have changed: exchanges may have other alternate exchanges.
+    fn find_alternates(&mut self, vhost: &str) {
+        let Some(vhost) = self.vhosts.get(vhost.as_bytes()) else { return };
+        for place in vhost.exchanges.values() {
+            if let Some(entry) = self.exchanges.get_mut(*place as usize).and_then(Option::as_mut) {
+                entry.find_alternate(&vhost.policies);
+            }
+        }
+    }
+
     fn exchange_entry_mut(&mut self, vhost: &str, name: &str) -> Option<&mut ExchangeEntry> {
         let place = *self.vhost_entry(vhost)?.exchanges.get(name.as_bytes())?;
         self.exchanges.get_mut(place as usize)?.as_mut()
@@ -259,6 +328,15 @@ impl Topology {
 }
 
 impl ExchangeEntry {
+    /// An argument beats the policy.
+    fn find_alternate(&mut self, policies: &PolicySet) {
+        self.alternate = self.exchange.alternate_exchange.clone();
+        if self.alternate.is_none() && !policies.is_empty() {
+            let policy = policies.effective(&self.exchange.name, Subject::Exchange);
+            self.alternate = policy.text("alternate-exchange").map(Arc::from);
+        }
+    }
+
     fn insert(&mut self, binding: BindingRef, destination: Destination) {
         let Binding { key, arguments, target, .. } = &*binding.0;
         let name = target.name().as_bytes();

@@ -86,6 +86,13 @@ impl<'a> Cascade<'a> {
             let (vhost, user) = (vhost.clone(), permission.user.clone());
             self.changes.push(Change::DropPermission { vhost, user });
         }
+        for permission in self.topology.topic_permissions(vhost) {
+            self.changes.push(permission.to_drop());
+        }
+        for policy in self.topology.policies(vhost) {
+            let (vhost, name) = (vhost.clone(), policy.name.clone());
+            self.changes.push(Change::DropPolicy { vhost, name, operator: policy.operator });
+        }
         self.changes.push(Change::DropVhost { vhost: vhost.clone() });
     }
 

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::predeclared::is_predeclared;
-use super::{Binding, BindingTarget, Exchange, Permission, Queue, User, Vhost};
+use super::{
+    Binding, BindingTarget, Exchange, GlobalParameter, Permission, Policy, Queue, TopicPermission,
+    User, Vhost,
+};
 use crate::ids::QueueId;
 use crate::table::Table;
 
@@ -37,6 +40,22 @@ pub enum Change {
         vhost: Arc<str>,
         user: Arc<str>,
     },
+    PutTopicPermission(TopicPermission),
+    DropTopicPermission {
+        vhost: Arc<str>,
+        user: Arc<str>,
+        exchange: Arc<str>,
+    },
+    PutPolicy(Policy),
+    DropPolicy {
+        vhost: Arc<str>,
+        name: Arc<str>,
+        operator: bool,
+    },
+    PutGlobalParameter(GlobalParameter),
+    DropGlobalParameter {
+        name: Arc<str>,
+    },
 }
 
 /// What a change is about. A put makes or replaces the entity of its key, the drop of the same
@@ -61,6 +80,24 @@ pub enum EntityKey {
         vhost: Arc<str>,
         user: Arc<str>,
     },
+    TopicPermission {
+        vhost: Arc<str>,
+        user: Arc<str>,
+        exchange: Arc<str>,
+    },
+    Policy {
+        vhost: Arc<str>,
+        name: Arc<str>,
+        operator: bool,
+    },
+    GlobalParameter(Arc<str>),
+}
+
+impl TopicPermission {
+    pub(super) fn to_drop(&self) -> Change {
+        let TopicPermission { vhost, user, exchange, .. } = self.clone();
+        Change::DropTopicPermission { vhost, user, exchange }
+    }
 }
 
 impl Change {
@@ -86,6 +123,18 @@ impl Change {
             | Change::DropPermission { vhost, user } => {
                 EntityKey::Permission { vhost: vhost.clone(), user: user.clone() }
             }
+            Change::PutTopicPermission(TopicPermission { vhost, user, exchange, .. })
+            | Change::DropTopicPermission { vhost, user, exchange } => {
+                let (vhost, user, exchange) = (vhost.clone(), user.clone(), exchange.clone());
+                EntityKey::TopicPermission { vhost, user, exchange }
+            }
+            Change::PutPolicy(Policy { vhost, name, operator, .. })
+            | Change::DropPolicy { vhost, name, operator } => {
+                let (vhost, name) = (vhost.clone(), name.clone());
+                EntityKey::Policy { vhost, name, operator: *operator }
+            }
+            Change::PutGlobalParameter(GlobalParameter { name, .. })
+            | Change::DropGlobalParameter { name } => EntityKey::GlobalParameter(name.clone()),
         }
     }
 
@@ -102,7 +151,12 @@ impl Change {
     /// For drops: false; whether what is dropped had a record is known by its key.
     pub fn is_durable(&self) -> bool {
         match self {
-            Change::PutVhost(_) | Change::PutUser(_) | Change::PutPermission(_) => true,
+            Change::PutVhost(_)
+            | Change::PutUser(_)
+            | Change::PutPermission(_)
+            | Change::PutTopicPermission(_)
+            | Change::PutPolicy(_)
+            | Change::PutGlobalParameter(_) => true,
             Change::PutExchange(exchange) => exchange.durable && !is_predeclared(&exchange.name),
             Change::PutQueue(queue) => queue.survives_restart(),
             Change::PutBinding(binding) => binding.durable,
@@ -111,7 +165,10 @@ impl Change {
             | Change::DropQueue { .. }
             | Change::DropBinding(_)
             | Change::DropUser { .. }
-            | Change::DropPermission { .. } => false,
+            | Change::DropPermission { .. }
+            | Change::DropTopicPermission { .. }
+            | Change::DropPolicy { .. }
+            | Change::DropGlobalParameter { .. } => false,
         }
     }
 
@@ -122,7 +179,10 @@ impl Change {
         changes.sort_by_key(|change| match change {
             Change::PutUser(_) => 0,
             Change::PutVhost(_) => 1,
-            Change::PutPermission(_) => 2,
+            Change::PutPermission(_)
+            | Change::PutTopicPermission(_)
+            | Change::PutPolicy(_)
+            | Change::PutGlobalParameter(_) => 2,
             Change::PutExchange(_) => 3,
             Change::PutQueue(_) => 4,
             Change::PutBinding(_) => 5,
@@ -131,7 +191,10 @@ impl Change {
             | Change::DropQueue { .. }
             | Change::DropBinding(_)
             | Change::DropUser { .. }
-            | Change::DropPermission { .. } => 6,
+            | Change::DropPermission { .. }
+            | Change::DropTopicPermission { .. }
+            | Change::DropPolicy { .. }
+            | Change::DropGlobalParameter { .. } => 6,
         });
     }
 }

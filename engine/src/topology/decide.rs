@@ -14,8 +14,8 @@ use super::predeclared::{is_reserved, is_server_named};
 use super::queue_arguments::{check_arguments, queue_type, QueueType};
 use super::replica::{ExchangeEntry, Topology, VhostEntry};
 use super::{
-    Binding, BindingTarget, Change, Exchange, ExchangeKind, Queue, TopologyError, TopologyOutcome,
-    TopologyRequest,
+    limit_reached, Binding, BindingTarget, Change, Exchange, ExchangeKind, Queue, TopologyError,
+    TopologyOutcome, TopologyRequest,
 };
 use crate::ids::{ConnectionId, QueueId, ShardId, Target};
 use crate::table::Table;
@@ -165,8 +165,12 @@ impl Topology {
             let outcome = TopologyOutcome::Queue { id: queue.id, created: false };
             return Ok(Decision { changes: Vec::new(), outcome });
         }
-        self.vhost_or_error(vhost)?;
-        let entry = self.vhost_entry(vhost);
+        let entry = self.vhost_or_error(vhost)?;
+        let limit = entry.vhost.limits.max_queues;
+        if let Some(limit) = limit_reached(limit, entry.queues.len() as u64) {
+            let (vhost, name) = (vhost.clone(), name.clone());
+            return Err(TopologyError::QueueLimit { vhost, name, limit });
+        }
         check_queue_name(name, arguments)?;
         let kind = check_arguments(vhost, name, arguments)?;
         // An exclusive queue is never durable, whatever was asked for: it ends with its
@@ -179,7 +183,7 @@ impl Topology {
         let arguments = if arguments.0.is_empty() { &self.no_arguments } else { arguments };
         let queue = Queue {
             id,
-            vhost: entry.map_or(vhost, |entry| &entry.vhost.name).clone(),
+            vhost: entry.vhost.name.clone(),
             name: name.clone(),
             durable,
             auto_delete: *auto_delete,

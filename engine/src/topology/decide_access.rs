@@ -1,11 +1,13 @@
-//! Deciding what concerns vhosts, users and permissions.
+//! Deciding what concerns vhosts, users and permissions. `decide_rules` has what rules over
+//! others.
 
 use std::sync::Arc;
 
 use super::cascade::Cascade;
 use super::decide::{Decided, Decision};
 use super::{
-    Change, Permission, Topology, TopologyError, TopologyOutcome, TopologyRequest, User, Vhost,
+    Change, Permission, Topology, TopologyError, TopologyOutcome, TopologyRequest, User,
+    UserLimits, Vhost, VhostLimits,
 };
 use crate::access::Pattern;
 
@@ -13,14 +15,9 @@ impl Topology {
     pub(super) fn decide_access(&self, request: &TopologyRequest) -> Decided {
         use TopologyRequest as R;
         match request {
-            R::AddVhost { name, description, tags } => {
+            R::AddVhost { name, description, tags, default_queue_type } => {
                 let present = self.vhost(name);
-                let vhost = Vhost {
-                    name: name.clone(),
-                    description: description.clone(),
-                    tags: tags.clone(),
-                    tracing: present.is_some_and(|vhost| vhost.tracing),
-                };
+                let vhost = self.added_vhost(name, description, tags, default_queue_type)?;
                 // Adding what exists changes its description and tags, as RabbitMQ does.
                 let outcome = TopologyOutcome::Created(present.is_none());
                 let change = (present != Some(&vhost)).then_some(Change::PutVhost(vhost));
@@ -32,12 +29,19 @@ impl Topology {
                 cascade.drop_vhost(name);
                 Decision::done(cascade.into_changes())
             }
-            R::PutUser { name, password_hash, tags, replace } => {
-                self.put_user(name, password_hash, tags.as_deref(), *replace)
+            R::PutUser { name, password_hash, hashing, tags, replace } => {
+                let user = User {
+                    name: name.clone(),
+                    password_hash: password_hash.clone(),
+                    hashing: *hashing,
+                    tags: tags.clone().unwrap_or_default(),
+                    limits: UserLimits::default(),
+                };
+                self.put_user(user, tags.is_some(), *replace)
             }
-            R::SetPasswordHash { name, password_hash } => {
-                let password_hash = password_hash.clone();
-                self.change_user(name, |user| User { password_hash, ..user })
+            R::SetPasswordHash { name, password_hash, hashing } => {
+                let (password_hash, hashing) = (password_hash.clone(), *hashing);
+                self.change_user(name, |user| User { password_hash, hashing, ..user })
             }
             R::SetUserTags { name, tags } => {
                 self.change_user(name, |user| User { tags: tags.clone(), ..user })
@@ -65,6 +69,14 @@ impl Topology {
                 let drop = there.then_some(Change::DropPermission { vhost, user });
                 Decision::done(drop.into_iter().collect())
             }
+            R::SetTopicPermission(_)
+            | R::ClearTopicPermission { .. }
+            | R::SetPolicy { .. }
+            | R::ClearPolicy { .. }
+            | R::SetVhostLimits { .. }
+            | R::SetUserLimits { .. }
+            | R::SetGlobalParameter(_)
+            | R::ClearGlobalParameter { .. } => self.decide_rules(request),
             // The others are decided in `decide`.
             R::DeclareExchange { .. }
             | R::DeleteExchange { .. }
@@ -76,33 +88,65 @@ impl Topology {
         }
     }
 
-    fn user_or_error(&self, user: &Arc<str>) -> Result<&User, TopologyError> {
+    /// What is not given stays as it is.
+    fn added_vhost(
+        &self,
+        name: &Arc<str>,
+        description: &Option<Arc<str>>,
+        tags: &Option<Vec<Arc<str>>>,
+        default_queue_type: &Option<Arc<str>>,
+    ) -> Result<Vhost, TopologyError> {
+        let mut vhost = self.vhost(name).cloned().unwrap_or_else(|| Vhost {
+            name: name.clone(),
+            description: "".into(),
+            tags: Vec::new(),
+            tracing: false,
+            default_queue_type: None,
+            limits: VhostLimits::default(),
+        });
+        if let Some(description) = description {
+            vhost.description = description.clone();
+        }
+        if let Some(tags) = tags {
+            vhost.tags = tags.clone();
+        }
+        if let Some(kind) = default_queue_type {
+            // A classic queue must not pass for one that is replicated.
+            if &**kind != "classic" {
+                let (vhost, name) = (name.clone(), "".into());
+                let kind = kind.clone();
+                return Err(TopologyError::UnsupportedQueueType { vhost, name, kind });
+            }
+            vhost.default_queue_type = Some(kind.clone());
+        }
+        Ok(vhost)
+    }
+
+    pub(super) fn user_or_error(&self, user: &Arc<str>) -> Result<&User, TopologyError> {
         self.user(user).ok_or_else(|| TopologyError::NoUser { user: user.clone() })
     }
 
-    /// A user that is replaced keeps its tags unless there are new ones.
-    fn put_user(
-        &self,
-        name: &Arc<str>,
-        password_hash: &Arc<[u8]>,
-        tags: Option<&[Arc<str>]>,
-        replace: bool,
-    ) -> Decided {
-        let current = self.user(name);
+    /// A user that is replaced keeps its limits, and its tags unless there are new ones.
+    fn put_user(&self, mut user: User, new_tags: bool, replace: bool) -> Decided {
+        let current = self.user(&user.name);
         if current.is_some() && !replace {
-            return Err(TopologyError::UserExists { user: name.clone() });
+            return Err(TopologyError::UserExists { user: user.name });
         }
-        let tags = match (tags, current) {
-            (Some(tags), _) => tags.to_vec(),
-            (None, Some(current)) => current.tags.clone(),
-            (None, None) => Vec::new(),
-        };
-        let user = User { name: name.clone(), password_hash: password_hash.clone(), tags };
+        if let Some(current) = current {
+            user.limits = current.limits;
+            if !new_tags {
+                user.tags = current.tags.clone();
+            }
+        }
         let outcome = super::TopologyOutcome::Created(current.is_none());
         Ok(Decision { changes: vec![Change::PutUser(user)], outcome })
     }
 
-    fn change_user(&self, name: &Arc<str>, change: impl FnOnce(User) -> User) -> Decided {
+    pub(super) fn change_user(
+        &self,
+        name: &Arc<str>,
+        change: impl FnOnce(User) -> User,
+    ) -> Decided {
         let user = self.user_or_error(name)?.clone();
         Decision::done(vec![Change::PutUser(change(user))])
     }
@@ -117,12 +161,16 @@ impl Topology {
                 Change::DropPermission { vhost, user: name.clone() }
             })
             .collect();
+        for vhost in self.vhosts.values() {
+            let topics = vhost.topic_permissions.get(name.as_bytes()).into_iter().flatten();
+            changes.extend(topics.map(|entry| entry.permission.to_drop()));
+        }
         changes.push(Change::DropUser { user: name.clone() });
         Decision::done(changes)
     }
 }
 
-fn check_pattern(pattern: &Arc<str>) -> Result<(), TopologyError> {
+pub(super) fn check_pattern(pattern: &Arc<str>) -> Result<(), TopologyError> {
     match Pattern::new(pattern) {
         Ok(_) => Ok(()),
         Err(error) => Err(TopologyError::InvalidRegex {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::TopologyError;
+use crate::access::PasswordHashing;
 use crate::ids::{ConnectionId, QueueId, ShardId, Target};
 use crate::table::{Table, Value};
 
@@ -13,6 +14,28 @@ pub struct Vhost {
     pub tags: Vec<Arc<str>>,
     /// `rabbitmqctl trace_on`
     pub tracing: bool,
+    /// What a queue of no stated type is; there are only classic ones.
+    pub default_queue_type: Option<Arc<str>>,
+    pub limits: VhostLimits,
+}
+
+/// How much of something there may be; absent or negative: any number (behaviour B59).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VhostLimits {
+    pub max_connections: Option<i64>,
+    pub max_queues: Option<i64>,
+}
+
+/// As [`VhostLimits`], of one user (behaviour B60).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserLimits {
+    pub max_connections: Option<i64>,
+    pub max_channels: Option<i64>,
+}
+
+/// Whether there may not be one more when there are `count`. Gives the limit that is reached.
+pub fn limit_reached(limit: Option<i64>, count: u64) -> Option<i64> {
+    limit.filter(|limit| u64::try_from(*limit).is_ok_and(|limit| count >= limit))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -143,10 +166,19 @@ pub struct Binding {
 #[derive(Clone, PartialEq)]
 pub struct User {
     pub name: Arc<str>,
-    /// RabbitMQ's `rabbit_password_hashing_sha256`: 4 octets salt, then sha256(salt + password)
-    /// (behaviour B63). Empty: no password login.
+    /// 4 octets salt, then the digest of salt and password (behaviour B63). Empty: no password
+    /// login.
     pub password_hash: Arc<[u8]>,
+    pub hashing: PasswordHashing,
     pub tags: Vec<Arc<str>>,
+    pub limits: UserLimits,
+}
+
+impl User {
+    /// What a password is checked against; `None`: no password login.
+    pub fn credentials(&self) -> Option<(PasswordHashing, &[u8])> {
+        (!self.password_hash.is_empty()).then_some((self.hashing, &*self.password_hash))
+    }
 }
 
 /// One user's regexes in one vhost (behaviour A115).
@@ -157,6 +189,25 @@ pub struct Permission {
     pub configure: Arc<str>,
     pub write: Arc<str>,
     pub read: Arc<str>,
+}
+
+/// What one user may publish to a topic exchange and take from it, by routing key (behaviour
+/// A119).
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicPermission {
+    pub vhost: Arc<str>,
+    pub user: Arc<str>,
+    pub exchange: Arc<str>,
+    pub write: Arc<str>,
+    pub read: Arc<str>,
+}
+
+/// A setting of the whole broker that it keeps for its clients and does not read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GlobalParameter {
+    pub name: Arc<str>,
+    /// JSON.
+    pub value: Arc<str>,
 }
 
 impl Exchange {

@@ -100,6 +100,15 @@ pub enum TopologyError {
     /// A durable definition must fit one record of the log.
     #[error("a definition of {bytes} octets is larger than the maximum of {bytes_max}")]
     DefinitionTooLarge { bytes: usize, bytes_max: usize },
+    /// A policy or limit that will not do; `reason` is RabbitMQ's text.
+    #[error("{reason}")]
+    InvalidParameter { reason: Arc<str> },
+    /// A policy, limit or parameter that is to be removed and is not there.
+    #[error("Parameter does not exist")]
+    NoParameter,
+    /// A vhost has as many queues as it may have (behaviour B59).
+    #[error("cannot declare queue '{name}' in vhost '{vhost}': queue limit in vhost '{vhost}' ({limit}) is reached")]
+    QueueLimit { vhost: Arc<str>, name: Arc<str>, limit: i64 },
     /// A permission regex that does not compile.
     #[error("invalid regular expression '{pattern}': {reason}")]
     InvalidRegex { pattern: Arc<str>, reason: Arc<str> },

@@ -1,4 +1,4 @@
-//! What exists: vhosts, exchanges, queues, bindings, users, permissions.
+//! What exists: vhosts, exchanges, queues, bindings, policies, users, permissions.
 //!
 //! Every shard holds a replica ([`Topology`]) that its connections read without asking anyone;
 //! shard 0 alone decides changes ([`Topology::decide`]), in one order for the whole broker.
@@ -8,17 +8,21 @@
 //! and applying cost what they change, not what exists. Imports ids, table, routing and access;
 //! must not import queues, the log or the shard.
 
+mod ack_timeout;
 mod apply;
 mod binding_ref;
 mod cascade;
 mod change;
 mod decide;
 mod decide_access;
+mod decide_rules;
 mod definition;
 mod equivalence;
 mod error;
 mod exchange_arguments;
 mod name;
+mod policy;
+mod policy_check;
 mod predeclared;
 mod queue_arguments;
 mod record;
@@ -30,12 +34,15 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use ack_timeout::AckTimeout;
 pub use change::{Change, EntityKey};
 pub use decide::Decision;
 pub use definition::{
-    Binding, BindingTarget, Exchange, ExchangeKind, Permission, Queue, User, Vhost,
+    limit_reached, Binding, BindingTarget, Exchange, ExchangeKind, GlobalParameter, Permission,
+    Queue, TopicPermission, User, UserLimits, Vhost, VhostLimits,
 };
 pub use error::TopologyError;
+pub use policy::{ApplyTo, EffectivePolicy, Policy};
 pub use record::DefinitionError;
 pub use replica::Topology;
 pub use request::{TopologyOutcome, TopologyRequest};

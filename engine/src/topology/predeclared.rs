@@ -5,7 +5,11 @@
 
 use std::sync::Arc;
 
-use super::{Change, Exchange, ExchangeKind, Permission, Topology, User, Vhost};
+use super::{
+    Change, Exchange, ExchangeKind, Permission, TopicPermission, Topology, User, UserLimits, Vhost,
+    VhostLimits,
+};
+use crate::access::PasswordHashing;
 use crate::event;
 use crate::table::Table;
 
@@ -85,10 +89,14 @@ impl Topology {
                 description: "Default virtual host".into(),
                 tags: Vec::new(),
                 tracing: false,
+                default_queue_type: None,
+                limits: VhostLimits::default(),
             }),
             Change::PutUser(User {
                 name: user.clone(),
                 password_hash: guest_password_hash,
+                hashing: PasswordHashing::default(),
+                limits: UserLimits::default(),
                 tags: vec!["administrator".into()],
             }),
             Change::PutPermission(Permission {
@@ -104,23 +112,44 @@ impl Topology {
     /// Everything, as changes that rebuild it in order (for a booting replica, for export).
     /// Equal topologies give equal snapshots.
     pub fn snapshot(&self) -> Vec<Change> {
+        self.changes(true)
+    }
+
+    /// As [`Topology::snapshot`] without what clients declare: who may do what where, and the
+    /// rules there are.
+    pub fn accounts(&self) -> Vec<Change> {
+        self.changes(false)
+    }
+
+    fn changes(&self, with_declared: bool) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut users: Vec<&User> = self.users().collect();
         users.sort_by(|a, b| a.name.cmp(&b.name));
         changes.extend(users.into_iter().cloned().map(Change::PutUser));
+        changes.extend(self.parameters.iter().cloned().map(Change::PutGlobalParameter));
         let mut vhosts: Vec<&Vhost> = self.vhosts().collect();
         vhosts.sort_by(|a, b| a.name.cmp(&b.name));
         for vhost in vhosts {
             changes.push(Change::PutVhost(vhost.clone()));
-            self.snapshot_vhost(&vhost.name, &mut changes);
+            self.snapshot_rules(&vhost.name, &mut changes);
+            if with_declared {
+                self.snapshot_declared(&vhost.name, &mut changes);
+            }
         }
         changes
     }
 
-    fn snapshot_vhost(&self, vhost: &str, changes: &mut Vec<Change>) {
+    fn snapshot_rules(&self, vhost: &str, changes: &mut Vec<Change>) {
         let mut permissions: Vec<&Permission> = self.permissions(vhost).collect();
         permissions.sort_by(|a, b| a.user.cmp(&b.user));
         changes.extend(permissions.into_iter().cloned().map(Change::PutPermission));
+        let mut topics: Vec<&TopicPermission> = self.topic_permissions(vhost).collect();
+        topics.sort_by(|a, b| (&a.user, &a.exchange).cmp(&(&b.user, &b.exchange)));
+        changes.extend(topics.into_iter().cloned().map(Change::PutTopicPermission));
+        changes.extend(self.policies(vhost).cloned().map(Change::PutPolicy));
+    }
+
+    fn snapshot_declared(&self, vhost: &str, changes: &mut Vec<Change>) {
         let own = |exchange: &&Exchange| !is_predeclared(&exchange.name);
         let mut exchanges: Vec<&Exchange> = self.exchanges(vhost).filter(own).collect();
         exchanges.sort_by(|a, b| a.name.cmp(&b.name));

@@ -55,7 +55,7 @@ const fn known(name: &'static str, types: u8, check: Check) -> Known {
 }
 
 /// In the order in which they are checked.
-const KNOWN: [Known; 22] = [
+const KNOWN: [Known; 24] = [
     known("x-expires", C | Q, check_expires),
     known("x-message-ttl", C | Q, check_ttl),
     known("x-dead-letter-exchange", C | Q, check_text),
@@ -78,6 +78,8 @@ const KNOWN: [Known; 22] = [
     known("x-queue-leader-locator", Q | S, check_leader_locator),
     known("x-delivery-limit", C | Q, check_not_negative),
     known("x-queue-master-locator", C, check_nothing),
+    known("x-consumer-timeout", C | Q | S, check_not_negative),
+    known("x-consumer-timeout-action", C, check_timeout_action),
 ];
 
 /// The arguments of a classic queue, in the order in which a redeclare compares them (A63).
@@ -236,6 +238,11 @@ fn check_dead_letter_strategy(value: &Value, _: &Table) -> Result<(), String> {
 fn check_overflow(value: &Value, _: &Table) -> Result<(), String> {
     let allowed = ["drop-head", "reject-publish", "reject-publish-dlx"];
     one_of(value, &allowed, |_| "invalid_overflow".to_owned())
+}
+
+/// Ours: what becomes of a delivery that is not acknowledged in time.
+fn check_timeout_action(value: &Value, _: &Table) -> Result<(), String> {
+    one_of(value, &["close", "requeue"], |_| "invalid_consumer_timeout_action".to_owned())
 }
 
 fn check_mode(value: &Value, _: &Table) -> Result<(), String> {

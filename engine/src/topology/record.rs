@@ -6,21 +6,29 @@
 //!
 //! | kind | fields besides `format` (`I`, now 1) and `kind` (`S`) |
 //! |---|---|
-//! | `vhost` | `name`, `description` (`S`), `tags` (`A` of `S`), `tracing` (`t`) |
+//! | `vhost` | `name`, `description` (`S`), `tags` (`A` of `S`), `tracing` (`t`); if set: `default_queue_type` (`S`), `max_connections`, `max_queues` (`l`) |
 //! | `exchange` | `vhost`, `name`, `type` (`S`), `auto_delete`, `internal` (`t`), `arguments` (`F`); if it keeps messages: `store` (`l`), `store_owner` (`u`) |
 //! | `queue` | `id` (`l`), `vhost`, `name` (`S`), `auto_delete` (`t`), `arguments` (`F`), `owner` (`u`) |
 //! | `binding` | `vhost`, `source`, `target`, `key` (`S`), `to_exchange` (`t`), `arguments` (`F`) |
-//! | `user` | `name` (`S`), `password_hash` (`x`), `tags` (`A` of `S`) |
+//! | `user` | `name` (`S`), `password_hash` (`x`), `tags` (`A` of `S`); if other than SHA-256: `hashing` (`S`); if set: `max_connections`, `max_channels` (`l`) |
 //! | `permission` | `vhost`, `user`, `configure`, `write`, `read` (`S`) |
+//! | `topic_permission` | `vhost`, `user`, `exchange`, `write`, `read` (`S`) |
+//! | `policy` | `vhost`, `name`, `pattern`, `apply_to` (`S`), `operator` (`t`), `priority` (`l`), `definition` (`F`) |
+//! | `global_parameter` | `name`, `value` (`S`) |
 //!
 //! Only what is durable has a record, so there is no field for that. Fields added later must
 //! have a meaning when absent. Drops have no records: the log settles the record of the put.
 
+mod rules;
+
 use std::sync::Arc;
 
 use super::{
-    Binding, BindingTarget, Change, Exchange, ExchangeKind, Permission, Queue, User, Vhost,
+    Binding, BindingTarget, Change, Exchange, ExchangeKind, Permission, Queue, User, UserLimits,
+    Vhost, VhostLimits,
 };
+use super::{GlobalParameter, Policy, TopicPermission};
+use crate::access::PasswordHashing;
 use crate::ids::{QueueId, ShardId, Target};
 use crate::table::{Table, TableError, Value};
 
@@ -56,6 +64,9 @@ impl Change {
             Change::PutBinding(binding) => write_binding(&mut record, binding),
             Change::PutUser(user) => write_user(&mut record, user),
             Change::PutPermission(permission) => write_permission(&mut record, permission),
+            Change::PutTopicPermission(permission) => permission.write(&mut record),
+            Change::PutPolicy(policy) => policy.write(&mut record),
+            Change::PutGlobalParameter(parameter) => parameter.write(&mut record),
             _ => return None,
         }
         let mut octets = Vec::new();
@@ -77,6 +88,9 @@ impl Change {
             "binding" => read_binding(&record).map(Change::PutBinding),
             "user" => read_user(&record).map(Change::PutUser),
             "permission" => read_permission(&record).map(Change::PutPermission),
+            "topic_permission" => TopicPermission::read(&record).map(Change::PutTopicPermission),
+            "policy" => Policy::read(&record).map(Change::PutPolicy),
+            "global_parameter" => GlobalParameter::read(&record).map(Change::PutGlobalParameter),
             kind => Err(DefinitionError::UnknownKind { kind: kind.into() }),
         }
     }
@@ -87,6 +101,12 @@ fn write_vhost(record: &mut Writer, vhost: &Vhost) {
     record.text("name", &vhost.name);
     record.text("description", &vhost.description);
     record.texts("tags", &vhost.tags);
+    if let Some(kind) = &vhost.default_queue_type {
+        record.text("default_queue_type", kind);
+    }
+    record.limit("max_connections", vhost.limits.max_connections);
+    record.limit("max_queues", vhost.limits.max_queues);
+    // What must be there comes last, so that a record cut short is never taken for a whole one.
     record.put("tracing", Value::Bool(vhost.tracing));
 }
 
@@ -96,6 +116,11 @@ fn read_vhost(record: &Reader) -> Result<Vhost, DefinitionError> {
         description: record.text("description")?,
         tags: record.texts("tags")?,
         tracing: record.flag("tracing")?,
+        default_queue_type: record.optional_text("default_queue_type")?,
+        limits: VhostLimits {
+            max_connections: record.limit("max_connections")?,
+            max_queues: record.limit("max_queues")?,
+        },
     })
 }
 
@@ -189,6 +214,11 @@ fn write_user(record: &mut Writer, user: &User) {
     record.text("kind", "user");
     record.text("name", &user.name);
     record.put("password_hash", Value::ByteArray((*user.password_hash).into()));
+    if user.hashing != PasswordHashing::default() {
+        record.text("hashing", user.hashing.name());
+    }
+    record.limit("max_connections", user.limits.max_connections);
+    record.limit("max_channels", user.limits.max_channels);
     record.texts("tags", &user.tags);
 }
 
@@ -199,6 +229,15 @@ fn read_user(record: &Reader) -> Result<User, DefinitionError> {
     Ok(User {
         name: record.text("name")?,
         password_hash: (**password_hash).into(),
+        hashing: match record.optional_text("hashing")? {
+            None => PasswordHashing::default(),
+            Some(name) => PasswordHashing::from_name(&name)
+                .ok_or(DefinitionError::Field { field: "hashing" })?,
+        },
+        limits: UserLimits {
+            max_connections: record.limit("max_connections")?,
+            max_channels: record.limit("max_channels")?,
+        },
         tags: record.texts("tags")?,
     })
 }
@@ -223,49 +262,67 @@ fn read_permission(record: &Reader) -> Result<Permission, DefinitionError> {
 }
 
 /// Puts fields together.
-struct Writer(Table);
+pub(super) struct Writer(Table);
 
 impl Writer {
-    fn put(&mut self, field: &'static str, value: Value) {
+    pub(super) fn put(&mut self, field: &'static str, value: Value) {
         self.0 .0.push((field.into(), value));
     }
-    fn text(&mut self, field: &'static str, text: &str) {
+    pub(super) fn text(&mut self, field: &'static str, text: &str) {
         self.put(field, Value::text(text));
     }
-    fn texts(&mut self, field: &'static str, texts: &[Arc<str>]) {
+    pub(super) fn texts(&mut self, field: &'static str, texts: &[Arc<str>]) {
         self.put(field, Value::Array(texts.iter().map(|text| Value::text(text)).collect()));
+    }
+    /// An absent limit has no field.
+    pub(super) fn limit(&mut self, field: &'static str, limit: Option<i64>) {
+        if let Some(limit) = limit {
+            self.put(field, Value::I64(limit));
+        }
     }
 }
 
 /// Takes fields apart.
-struct Reader(Table);
+pub(super) struct Reader(Table);
 
 impl Reader {
-    fn get(&self, field: &'static str) -> Result<&Value, DefinitionError> {
+    pub(super) fn get(&self, field: &'static str) -> Result<&Value, DefinitionError> {
         self.0.get(field).ok_or(DefinitionError::Field { field })
     }
-    fn text(&self, field: &'static str) -> Result<Arc<str>, DefinitionError> {
+    pub(super) fn text(&self, field: &'static str) -> Result<Arc<str>, DefinitionError> {
         let text = self.get(field)?.as_str().ok_or(DefinitionError::Field { field })?;
         Ok(text.into())
     }
-    fn texts(&self, field: &'static str) -> Result<Vec<Arc<str>>, DefinitionError> {
+    pub(super) fn optional_text(
+        &self,
+        field: &'static str,
+    ) -> Result<Option<Arc<str>>, DefinitionError> {
+        self.0.get(field).map(|_| self.text(field)).transpose()
+    }
+    pub(super) fn limit(&self, field: &'static str) -> Result<Option<i64>, DefinitionError> {
+        let wrong = DefinitionError::Field { field };
+        let Some(value) = self.0.get(field) else { return Ok(None) };
+        let number = value.as_integer().and_then(|number| i64::try_from(number).ok());
+        number.map(Some).ok_or(wrong)
+    }
+    pub(super) fn texts(&self, field: &'static str) -> Result<Vec<Arc<str>>, DefinitionError> {
         let Value::Array(items) = self.get(field)? else {
             return Err(DefinitionError::Field { field });
         };
         let texts = items.iter().map(|item| item.as_str().map(Into::into));
         texts.collect::<Option<_>>().ok_or(DefinitionError::Field { field })
     }
-    fn flag(&self, field: &'static str) -> Result<bool, DefinitionError> {
+    pub(super) fn flag(&self, field: &'static str) -> Result<bool, DefinitionError> {
         self.get(field)?.as_bool().ok_or(DefinitionError::Field { field })
     }
-    fn integer(&self, field: &'static str) -> Result<i128, DefinitionError> {
+    pub(super) fn integer(&self, field: &'static str) -> Result<i128, DefinitionError> {
         self.get(field)?.as_integer().ok_or(DefinitionError::Field { field })
     }
     fn shard(&self, field: &'static str) -> Result<ShardId, DefinitionError> {
         let number = u16::try_from(self.integer(field)?);
         number.map(ShardId).map_err(|_| DefinitionError::Field { field })
     }
-    fn table(&self, field: &'static str) -> Result<Arc<Table>, DefinitionError> {
+    pub(super) fn table(&self, field: &'static str) -> Result<Arc<Table>, DefinitionError> {
         match self.get(field)? {
             Value::Table(table) => Ok(Arc::new(table.clone())),
             _ => Err(DefinitionError::Field { field }),

@@ -10,8 +10,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::binding_ref::BindingRef;
 use super::name::Name;
-use super::{Binding, BindingTarget, Exchange, ExchangeKind, Permission, Queue, User, Vhost};
-use crate::access::Access;
+use super::policy::{PolicySet, Subject};
+use super::{
+    Binding, BindingTarget, EffectivePolicy, Exchange, ExchangeKind, GlobalParameter, Permission,
+    Policy, Queue, TopicPermission, User, Vhost,
+};
+use crate::access::{Access, TopicAccess, TopicVariables};
 use crate::ids::{ConnectionId, QueueId, Target};
 use crate::routing::{HashOn, Router};
 use crate::table::Table;
@@ -29,6 +33,7 @@ pub struct Topology {
     pub(super) users: FxHashMap<Name, User>,
     /// The arguments of whatever has none.
     pub(super) no_arguments: Arc<Table>,
+    pub(super) parameters: Vec<GlobalParameter>,
 }
 
 #[derive(Debug)]
@@ -38,11 +43,16 @@ pub(super) struct VhostEntry {
     pub(super) queues: FxHashMap<Name, QueueEntry>,
     /// By user.
     pub(super) permissions: FxHashMap<Name, PermissionEntry>,
+    /// By user, each for another exchange.
+    pub(super) topic_permissions: FxHashMap<Name, Vec<TopicPermissionEntry>>,
+    pub(super) policies: PolicySet,
 }
 
 #[derive(Debug)]
 pub(super) struct ExchangeEntry {
     pub(super) exchange: Exchange,
+    /// From its arguments or its policy.
+    pub(super) alternate: Option<Arc<str>>,
     pub(super) router: Router<Destination>,
     /// Bindings from here.
     pub(super) outgoing: FxHashSet<BindingRef>,
@@ -80,6 +90,13 @@ pub(super) struct PermissionEntry {
     pub(super) access: OnceLock<Arc<Access>>,
 }
 
+#[derive(Debug)]
+pub(super) struct TopicPermissionEntry {
+    pub(super) permission: TopicPermission,
+    /// Compiled when first asked for.
+    pub(super) access: OnceLock<Arc<TopicAccess>>,
+}
+
 /// What a binding leads to, as routers hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Destination {
@@ -105,7 +122,8 @@ impl ExchangeEntry {
             ExchangeKind::ModulusHash => Router::modulus_hash(),
         };
         let (outgoing, incoming) = Default::default();
-        ExchangeEntry { exchange, router, outgoing, incoming }
+        let alternate = exchange.alternate_exchange.clone();
+        ExchangeEntry { exchange, alternate, router, outgoing, incoming }
     }
 }
 
@@ -203,6 +221,51 @@ impl Topology {
         let Permission { configure, write, read, .. } = &entry.permission;
         let compile = || Arc::new(Access::new_or_deny(configure, write, read));
         Some(entry.access.get_or_init(compile).clone())
+    }
+
+    /// What the topic permission of one user says of one exchange; `None`: there is none, so
+    /// nothing is forbidden (behaviour A119).
+    pub fn topic_access(
+        &self,
+        vhost: &str,
+        user: &str,
+        exchange: &str,
+    ) -> Option<Arc<TopicAccess>> {
+        let entries = self.vhost_entry(vhost)?.topic_permissions.get(user.as_bytes())?;
+        let entry = entries.iter().find(|entry| &*entry.permission.exchange == exchange)?;
+        let TopicPermission { vhost, user, write, read, .. } = &entry.permission;
+        let variables = TopicVariables { user, vhost };
+        let compile = || Arc::new(TopicAccess::new_or_deny(write, read, variables));
+        Some(entry.access.get_or_init(compile).clone())
+    }
+    pub fn topic_permissions(&self, vhost: &str) -> impl Iterator<Item = &TopicPermission> {
+        let entries = self.vhost_entry(vhost).into_iter();
+        let entries = entries.flat_map(|vhost| vhost.topic_permissions.values().flatten());
+        entries.map(|entry| &entry.permission)
+    }
+    /// Policies and operator policies.
+    pub fn policies(&self, vhost: &str) -> impl Iterator<Item = &Policy> {
+        self.vhost_entry(vhost).into_iter().flat_map(|vhost| vhost.policies.iter())
+    }
+    pub fn policy(&self, vhost: &str, name: &str, operator: bool) -> Option<&Policy> {
+        self.vhost_entry(vhost)?.policies.get(name, operator)
+    }
+    /// What policies say of a queue of that name.
+    pub fn queue_policy(&self, vhost: &str, name: &str) -> EffectivePolicy {
+        self.effective_policy(vhost, name, Subject::Queue)
+    }
+    /// What policies say of an exchange of that name.
+    pub fn exchange_policy(&self, vhost: &str, name: &str) -> EffectivePolicy {
+        self.effective_policy(vhost, name, Subject::Exchange)
+    }
+    fn effective_policy(&self, vhost: &str, name: &str, subject: Subject) -> EffectivePolicy {
+        match self.vhost_entry(vhost) {
+            Some(entry) if !entry.policies.is_empty() => entry.policies.effective(name, subject),
+            _ => EffectivePolicy::default(),
+        }
+    }
+    pub fn global_parameters(&self) -> &[GlobalParameter] {
+        &self.parameters
     }
 
     pub(super) fn vhost_entry(&self, vhost: &str) -> Option<&VhostEntry> {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::BindingTarget;
+use super::{BindingTarget, GlobalParameter, TopicPermission, UserLimits, VhostLimits};
+use crate::access::PasswordHashing;
 use crate::ids::{ConnectionId, QueueId};
 use crate::table::Table;
 
@@ -61,8 +62,10 @@ pub enum TopologyRequest {
     },
     AddVhost {
         name: Arc<str>,
-        description: Arc<str>,
-        tags: Vec<Arc<str>>,
+        /// What is `None` stays as it is.
+        description: Option<Arc<str>>,
+        tags: Option<Vec<Arc<str>>>,
+        default_queue_type: Option<Arc<str>>,
     },
     DeleteVhost {
         name: Arc<str>,
@@ -72,12 +75,14 @@ pub enum TopologyRequest {
     PutUser {
         name: Arc<str>,
         password_hash: Arc<[u8]>,
+        hashing: PasswordHashing,
         tags: Option<Vec<Arc<str>>>,
         replace: bool,
     },
     SetPasswordHash {
         name: Arc<str>,
         password_hash: Arc<[u8]>,
+        hashing: PasswordHashing,
     },
     SetUserTags {
         name: Arc<str>,
@@ -96,6 +101,40 @@ pub enum TopologyRequest {
     ClearPermission {
         vhost: Arc<str>,
         user: Arc<str>,
+    },
+    SetTopicPermission(TopicPermission),
+    ClearTopicPermission {
+        vhost: Arc<str>,
+        user: Arc<str>,
+        /// `None`: of all exchanges.
+        exchange: Option<Arc<str>>,
+    },
+    SetPolicy {
+        vhost: Arc<str>,
+        name: Arc<str>,
+        operator: bool,
+        pattern: Arc<str>,
+        /// As it was written; an unknown one is an error with its text.
+        apply_to: Arc<str>,
+        priority: i64,
+        definition: Arc<Table>,
+    },
+    ClearPolicy {
+        vhost: Arc<str>,
+        name: Arc<str>,
+        operator: bool,
+    },
+    SetVhostLimits {
+        vhost: Arc<str>,
+        limits: VhostLimits,
+    },
+    SetUserLimits {
+        user: Arc<str>,
+        limits: UserLimits,
+    },
+    SetGlobalParameter(GlobalParameter),
+    ClearGlobalParameter {
+        name: Arc<str>,
     },
 }
 

@@ -149,7 +149,7 @@ fn visit(
     if matched {
         return;
     }
-    let Some(alternate) = &entry.exchange.alternate_exchange else { return };
+    let Some(alternate) = &entry.alternate else { return };
     if let Some(place) = vhost.exchanges.get(alternate.as_bytes()) {
         if !exchanges.contains(place) {
             exchanges.push(*place);

@@ -11,6 +11,7 @@ mod exchanges;
 mod held_schedules;
 mod limits;
 mod model;
+mod policies;
 mod random;
 mod removal;
 mod schedules;

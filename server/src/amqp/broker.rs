@@ -9,6 +9,8 @@ use haremq_engine::mail::{Command, Publish, Requester};
 use haremq_engine::now::Now;
 use haremq_engine::topology::{Topology, TopologyRequest};
 
+use super::population::Counted;
+
 /// A login that was checked.
 #[derive(Clone, Debug)]
 pub struct Login {
@@ -38,6 +40,13 @@ pub trait Broker {
         false
     }
     fn announce(&mut self, _event: &Event) {}
+    /// Counts one more of these, over all shards, unless there are as many as there may be; an
+    /// error is the limit that is reached.
+    fn enter(&mut self, _what: Counted, _name: &Arc<str>, _limit: Option<i64>) -> Result<(), i64> {
+        Ok(())
+    }
+    /// So many of these have gone.
+    fn leave(&mut self, _what: Counted, _name: &Arc<str>, _number: u64) {}
     /// True while memory or disk is short: a connection that publishes is to be blocked.
     fn publishers_blocked(&self) -> Option<&'static str> {
         None

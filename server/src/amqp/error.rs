@@ -65,6 +65,17 @@ pub(crate) enum ProtocolError {
     NoVhost { vhost: Arc<str> },
     #[error("access to vhost '{vhost}' refused for user '{user}'")]
     VhostRefused { vhost: Arc<str>, user: Arc<str> },
+    /// Behaviour B59.
+    #[error("access to vhost '{vhost}' refused for user '{user}': connection limit ({limit}) is reached")]
+    VhostFull { vhost: Arc<str>, user: Arc<str>, limit: i64 },
+    /// Behaviour B60.
+    #[error("connection refused for user '{user}': user connection limit ({limit}) is reached")]
+    UserConnections { user: Arc<str>, limit: i64 },
+    #[error(
+        "number of channels opened for user '{user}' has reached the maximum allowed user limit of \
+         ({limit})"
+    )]
+    UserChannels { user: Arc<str>, limit: i64 },
     #[error("{reason}")]
     Forced { reason: Arc<str> },
 
@@ -88,6 +99,11 @@ pub(crate) enum ProtocolError {
     Topology(TopologyError),
     #[error("access to {what} '{name}' in vhost '{vhost}' refused for user '{user}'")]
     AccessRefused { what: &'static str, name: Arc<str>, vhost: Arc<str>, user: Arc<str> },
+    #[error(
+        "access to topic '{key}' in exchange '{exchange}' in vhost '{vhost}' refused for user \
+         '{user}'"
+    )]
+    TopicRefused { key: String, exchange: Arc<str>, vhost: Arc<str>, user: Arc<str> },
     #[error("no previously declared queue")]
     NoPreviousQueue,
     #[error("{}", queue_words(*.error, .name, .vhost))]
@@ -108,6 +124,13 @@ pub(crate) enum ProtocolError {
     // --- consumers and acknowledgements ---
     #[error("attempt to reuse consumer tag '{tag}'")]
     ConsumerTagReused { tag: String },
+    /// Behaviour B18.
+    #[error(
+        "delivery acknowledgement on channel {channel} timed out. Timeout value used: \
+         {timeout_ms} ms. This timeout value can be configured, see consumers doc guide to learn \
+         more"
+    )]
+    AckTimeout { channel: u16, timeout_ms: u64 },
     #[error("unknown delivery tag {tag}")]
     UnknownDeliveryTag { tag: u64 },
     #[error(
@@ -157,6 +180,9 @@ impl ProtocolError {
             | Self::TunedTooLow { .. }
             | Self::NoVhost { .. }
             | Self::VhostRefused { .. }
+            | Self::VhostFull { .. }
+            | Self::UserConnections { .. }
+            | Self::UserChannels { .. }
             | Self::TooManyChannels { .. }
             | Self::ConsumerTagReused { .. } => ReplyCode::NotAllowed,
             Self::Forced { .. } => ReplyCode::ConnectionForced,
@@ -166,6 +192,7 @@ impl ProtocolError {
             Self::NoPreviousQueue => ReplyCode::NotFound,
             Self::LoginRefused { .. }
             | Self::AccessRefused { .. }
+            | Self::TopicRefused { .. }
             | Self::InternalExchange { .. } => ReplyCode::AccessRefused,
             Self::TransactionTooLarge { .. } => ReplyCode::ResourceError,
             Self::MessageTooLarge { .. }
@@ -173,6 +200,7 @@ impl ProtocolError {
             | Self::Expiration { .. }
             | Self::SenderSelected { .. }
             | Self::UnknownDeliveryTag { .. }
+            | Self::AckTimeout { .. }
             | Self::ConsumerPriority { .. }
             | Self::NoReplyConsumer
             | Self::ReplyConsumerSet

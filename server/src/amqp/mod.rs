@@ -13,6 +13,7 @@ mod drift;
 mod error;
 mod method;
 mod output;
+mod population;
 mod reply;
 mod session;
 mod settings;
@@ -22,4 +23,5 @@ mod topology_words;
 
 pub use broker::{Broker, Login};
 pub use connection::Connection;
+pub use population::{Counted, Population};
 pub use settings::ConnectionSettings;

@@ -7,7 +7,7 @@ use base64::Engine;
 use haremq_engine::access::{Access, Right};
 use haremq_engine::ids::{ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
 use haremq_engine::mail::{Command, Outcome};
-use haremq_engine::topology::{Queue, TopologyError};
+use haremq_engine::topology::{ExchangeKind, Queue, TopologyError};
 
 use super::broker::Broker;
 use super::drift::Drift;
@@ -51,6 +51,9 @@ pub(crate) struct Session {
     pub(crate) asked: Vec<ShardId>,
     /// It has asked for a queue that dies with it.
     pub(crate) owns_queues: bool,
+    /// When deliveries are next looked through for those that wait too long for their
+    /// acknowledgement, in monotonic microseconds.
+    pub(crate) ack_check_us: u64,
     access: Option<Arc<Access>>,
     /// Version of the topology that `access` was taken from.
     access_version: Option<u64>,
@@ -75,6 +78,7 @@ impl Session {
             drift: Drift::new(id.shard()),
             asked: Vec::new(),
             owns_queues: false,
+            ack_check_us: 0,
             access: None,
             access_version: None,
             next_consumer: 0,
@@ -124,6 +128,42 @@ impl Session {
                 user: self.user.clone(),
             }),
         }
+    }
+
+    /// Whether the user may publish to that exchange with these keys, or bind to it by them, where
+    /// it is a topic exchange and the user has a topic permission for it (behaviour A119). All
+    /// keys of a message must be allowed, those in its headers too.
+    pub(crate) fn permit_topics<B: Broker>(
+        &self,
+        broker: &B,
+        right: Right,
+        exchange: &str,
+        keys: &[&[u8]],
+    ) -> Result<(), ProtocolError> {
+        let topology = broker.topology();
+        let Some(access) = topology.topic_access(&self.vhost, &self.user, exchange) else {
+            return Ok(());
+        };
+        let found = topology.exchange(&self.vhost, exchange);
+        if found.is_none_or(|exchange| exchange.kind != ExchangeKind::Topic) {
+            return Ok(());
+        }
+        for key in keys {
+            let key = String::from_utf8_lossy(key);
+            let allowed = match right {
+                Right::Read => access.may_read(&key),
+                Right::Configure | Right::Write => access.may_write(&key),
+            };
+            if !allowed {
+                return Err(ProtocolError::TopicRefused {
+                    key: key.into_owned(),
+                    exchange: exchange.into(),
+                    vhost: self.vhost.clone(),
+                    user: self.user.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// A queue that this connection may use: it exists, and is not another one's exclusive

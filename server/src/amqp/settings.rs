@@ -13,6 +13,9 @@ pub struct ConnectionSettings {
     pub max_message_size: u64,
     /// Octets of publishes that one transaction may hold back until its commit.
     pub max_transaction_size: u64,
+    /// How long a delivery may wait for its acknowledgement where its queue says nothing
+    /// (behaviour B18); 0: for ever.
+    pub consumer_timeout_ms: u64,
     /// From the first octet to connection.open-ok (behaviour A26).
     pub handshake_timeout_ms: u64,
     /// Silence before the close that follows a refused handshake (behaviour A7-A10).
@@ -38,6 +41,7 @@ impl Default for ConnectionSettings {
             heartbeat_s: 60,
             max_message_size: 128 * 1024 * 1024,
             max_transaction_size: 256 * 1024 * 1024,
+            consumer_timeout_ms: 1_800_000,
             handshake_timeout_ms: 10_000,
             login_failure_delay_ms: 3_000,
             closing_timeout_ms: 30_000,

@@ -24,6 +24,7 @@ pub(crate) fn code(error: &TopologyError) -> ReplyCode {
         | TopologyError::ServerNamed { .. }
         | TopologyError::UnsupportedQueueType { .. }
         | TopologyError::InUse { .. }
+        | TopologyError::QueueLimit { .. }
         | TopologyError::InvalidXMatch { .. }
         | TopologyError::InvalidExchange { .. }
         | TopologyError::InvalidBinding { .. } => ReplyCode::PreconditionFailed,

@@ -9,7 +9,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::settings::{address, on_or_off, shard_count, spin};
+use super::settings::{address, milliseconds, on_or_off, shard_count, spin};
 use super::watermarks::{disk_free_limit, paging_ratio};
 use super::{ConfigError, LogLevel, MemoryWatermark, Pin};
 
@@ -26,6 +26,7 @@ pub(super) struct FileKeys {
     pub(super) vm_memory_high_watermark_paging_ratio: Option<f64>,
     pub(super) disk_free_limit: Option<u64>,
     pub(super) event_exchange: Option<bool>,
+    pub(super) consumer_timeout: Option<u64>,
     pub(super) log_level: Option<LogLevel>,
 }
 
@@ -43,6 +44,7 @@ struct Written {
     vm_memory_high_watermark_paging_ratio: Option<Spanned<toml::Value>>,
     disk_free_limit: Option<Spanned<toml::Value>>,
     event_exchange: Option<Spanned<String>>,
+    consumer_timeout: Option<Spanned<toml::Value>>,
     log_level: Option<Spanned<String>>,
 }
 
@@ -108,6 +110,10 @@ impl FileKeys {
         if let Some(events) = written.event_exchange {
             let judged = on_or_off(events.get_ref());
             keys.event_exchange = Some(judged.map_err(|what| quoted(complain, &events, what))?);
+        }
+        if let Some(timeout) = written.consumer_timeout.map(plain) {
+            let judged = milliseconds(timeout.get_ref());
+            keys.consumer_timeout = Some(judged.map_err(|what| quoted(complain, &timeout, what))?);
         }
         if let Some(level) = written.log_level {
             let judged = level.get_ref().parse();

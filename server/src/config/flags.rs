@@ -53,6 +53,10 @@ pub struct Flags {
     /// on or off [default: off]
     #[arg(long, value_name = "on|off")]
     pub event_exchange: Option<String>,
+    /// How long a consumer may keep a message without acknowledging it, in milliseconds; a queue
+    /// or its policy may say less. 0: for ever [default: 1800000]
+    #[arg(long, value_name = "MS")]
+    pub consumer_timeout: Option<String>,
     /// What to report on standard error: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,

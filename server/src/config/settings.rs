@@ -76,6 +76,9 @@ pub(super) fn on_or_off(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Half an hour, as RabbitMQ.
+const CONSUMER_TIMEOUT_DEFAULT_MS: u64 = 1_800_000;
+
 /// What the broker runs with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -92,6 +95,8 @@ pub struct Settings {
     pub watermarks: Watermarks,
     /// There is an event exchange (behaviour C12).
     pub event_exchange: bool,
+    /// How long a delivery may wait for its acknowledgement (behaviour B18); 0: for ever.
+    pub consumer_timeout_ms: u64,
     pub log_level: LogLevel,
     /// The file the settings came from, if one was named.
     pub config_file: Option<PathBuf>,
@@ -149,6 +154,10 @@ impl Settings {
             Some(text) => flag("--event-exchange", text, on_or_off(text))?,
             None => file.event_exchange.unwrap_or(false),
         };
+        let consumer_timeout_ms = match &flags.consumer_timeout {
+            Some(text) => flag("--consumer-timeout", text, milliseconds(text))?,
+            None => file.consumer_timeout.unwrap_or(CONSUMER_TIMEOUT_DEFAULT_MS),
+        };
         let log_level = match &flags.log_level {
             Some(text) => flag("--log-level", text, text.parse())?,
             None => file.log_level.unwrap_or(LogLevel::Info),
@@ -164,6 +173,7 @@ impl Settings {
             spin_us,
             watermarks,
             event_exchange,
+            consumer_timeout_ms,
             log_level,
             config_file,
         })
@@ -179,6 +189,10 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "must be an IP address and a port, like 127.0.0.1:5672, 0.0.0.0:5672 or [::]:5672".into()
     })
+}
+
+pub(super) fn milliseconds(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "must be a number of milliseconds".into())
 }
 
 pub(super) fn shard_count(text: &str) -> Result<u16, String> {
@@ -223,6 +237,7 @@ mod tests {
         assert_eq!(settings.pin, Pin::Auto);
         assert_eq!(settings.spin_us, 0);
         assert_eq!(settings.log_level, LogLevel::Info);
+        assert_eq!(settings.consumer_timeout_ms, 1_800_000);
         assert_eq!(settings.watermarks.memory, MemoryWatermark::Relative(0.4));
         assert_eq!(settings.watermarks.paging_ratio, 0.5);
         assert_eq!(settings.watermarks.disk_free_bytes, 50_000_000);
@@ -263,6 +278,7 @@ mod tests {
             ("level", "log-level = \"loud\"", 1, "error, warn"),
             ("memory", "\nvm-memory-high-watermark = 1.5\n", 2, "part of the memory"),
             ("ratio", "vm-memory-high-watermark-paging-ratio = 0", 1, "above 0"),
+            ("acks", "consumer-timeout = \"long\"", 1, "number of milliseconds"),
             ("disk", "disk-free-limit = \"much\"", 1, "number of octets"),
             ("syntax", "shards = \n", 1, ""),
         ] {

@@ -91,7 +91,7 @@ impl Line {
 /// The first word: the command. Whatever any command takes counts as an option here.
 pub(super) fn command_name(argv: &[String]) -> Option<String> {
     let mut all = GLOBAL.to_vec();
-    for command in super::command::catalogue::COMMANDS {
+    for command in super::command::catalogue::all() {
         all.extend_from_slice(command.own_switches);
     }
     scan(argv, &all).words.into_iter().find(|word| !word.is_empty())

@@ -126,6 +126,10 @@ impl<'a> Ask<'a> {
         Ask { body: Some(body), ..Ask::new(Method::PUT, segments, "") }
     }
 
+    pub(super) fn post(segments: &[&str], body: Value) -> Self {
+        Ask { body: Some(body), ..Ask::new(Method::POST, segments, "") }
+    }
+
     pub(super) fn patch(segments: &[&str], body: Value) -> Self {
         Ask { body: Some(body), ..Ask::new(Method::PATCH, segments, "") }
     }

@@ -1,6 +1,6 @@
 //! Usage, help and the words for a command line that makes no sense.
 
-use super::command::catalogue::{self, COMMANDS};
+use super::command::catalogue;
 use super::command::{Command, Group};
 use super::suggest;
 
@@ -39,7 +39,7 @@ pub(super) fn overview() -> String {
     );
     for group in Group::ALL {
         text.push_str(&format!("\n\x1b[1m{}\x1b[0m:\n\n", group.title()));
-        for command in COMMANDS.iter().filter(|command| command.group == group) {
+        for command in catalogue::all().filter(|command| command.group == group) {
             text.push_str(&format!("   {:<23} {}\n", command.name, command.about));
         }
     }
@@ -80,7 +80,7 @@ pub(super) fn of_command(command: &Command) -> String {
 
 /// A command that there is not: the one that was meant, or all there are.
 pub(super) fn unknown_command(name: &str) -> String {
-    let names = COMMANDS.iter().map(|command| command.name);
+    let names = catalogue::all().map(|command| command.name);
     match suggest::nearest(name, names) {
         Some(meant) => format!("\nCommand '{name}' not found. \nDid you mean '{meant}'? \n\n"),
         None => format!("\nCommand '{name}' not found. \n{}", overview()),

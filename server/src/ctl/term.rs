@@ -61,6 +61,15 @@ impl Term {
         }
     }
 
+    /// As JSON; an empty object is nothing.
+    pub(super) fn json(value: &Value) -> Term {
+        match value {
+            Value::Object(members) if members.is_empty() => Term::Nothing,
+            Value::Null => Term::Nothing,
+            other => Term::Text(other.to_string()),
+        }
+    }
+
     pub(super) fn pid(value: &Value) -> Term {
         value.as_str().map_or(Term::Nothing, |text| Term::Pid(text.to_owned()))
     }

@@ -1,19 +1,19 @@
-//! Users, permissions and vhosts, kept between requests.
+//! Users, permissions, vhosts and the rules there are (policies, limits), kept between requests.
 //!
 //! Each request is authenticated, and asking a shard for a copy of everything to check one
-//! password would make every request cost a shard time. Users, permissions and vhosts change only
+//! password would make every request cost a shard time. All of these change only
 //! by requests of this port, so a copy stays true until this port changes something. The request
 //! that changes something runs as a task of its own: a client that hangs up half-way must not
 //! leave an outdated copy behind.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use haremq_engine::topology::{Change, Topology, TopologyError, TopologyOutcome, TopologyRequest};
+use haremq_engine::topology::{Topology, TopologyError, TopologyOutcome, TopologyRequest};
 
 use super::errors::ApiError;
 use super::shards::Shards;
 use super::Shared;
-use crate::control::Stopping;
+use crate::control::{Stopping, Wanted};
 
 /// The copy, if there is one, and how often it has been made invalid.
 #[derive(Default)]
@@ -28,7 +28,7 @@ struct CacheState {
 }
 
 impl AccountCache {
-    /// A replica that holds vhosts, users and permissions, and nothing else.
+    /// A replica without anything that clients declare.
     pub(super) async fn get(&self, shards: &Shards) -> Result<Arc<Topology>, Stopping> {
         let generation = {
             let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,16 +37,9 @@ impl AccountCache {
             }
             state.generation
         };
-        let definitions = shards.definitions().await?;
         let mut topology = Topology::new();
-        for vhost in definitions.vhosts {
-            topology.apply(&Change::PutVhost(vhost));
-        }
-        for user in definitions.users {
-            topology.apply(&Change::PutUser(user));
-        }
-        for permission in definitions.permissions {
-            topology.apply(&Change::PutPermission(permission));
+        for change in shards.definitions(Wanted::Accounts).await?.accounts {
+            topology.apply(&change);
         }
         let topology = Arc::new(topology);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,7 +56,7 @@ impl AccountCache {
     }
 }
 
-/// Sends one change of vhosts, users or permissions, and forgets the copy.
+/// Sends one change of what the copy holds, and forgets it.
 pub(super) async fn change(
     app: &Shared,
     request: TopologyRequest,

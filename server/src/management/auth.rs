@@ -64,6 +64,12 @@ impl Identity {
         self.is_monitor().then_some(()).ok_or(ApiError::NotAuthorised("Not monitor user"))
     }
 
+    pub(super) fn require_policymaker(&self) -> Result<(), ApiError> {
+        (self.is_administrator() || self.has_tag("policymaker"))
+            .then_some(())
+            .ok_or(ApiError::NotAuthorised("Not policymaker user"))
+    }
+
     /// Whether what is in the vhost may be seen.
     pub(super) fn sees_vhost(&self, vhost: &str) -> bool {
         self.is_administrator() || self.accounts.access(vhost, &self.name).is_some()
@@ -165,8 +171,7 @@ pub(super) fn login(
     loopback: bool,
 ) -> Result<Identity, ApiError> {
     let user = accounts.user(name);
-    let hash = user.map(|user| &*user.password_hash).filter(|hash| !hash.is_empty());
-    let proven = verify_password(hash, password);
+    let proven = verify_password(user.and_then(|user| user.credentials()), password);
     let user = match user {
         Some(user) if proven && !password.is_empty() => user.clone(),
         _ => return Err(ApiError::LoginFailed),

@@ -25,6 +25,7 @@ use super::extract::{check_name, Body, Names, Query};
 use super::json::TableStyle;
 use super::listing::ListQuery;
 use super::{json as body_json, Shared};
+use crate::control::Wanted;
 
 /// What a routing key keeps in a properties key.
 const KEY_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
@@ -80,9 +81,10 @@ fn properties_key(key: &str, arguments: &Table) -> String {
 async fn matching(
     app: &Shared,
     query: &ListQuery,
+    part: Wanted,
     wanted: impl Fn(&Binding) -> bool,
 ) -> Result<Json<Value>, ApiError> {
-    let mut bindings = app.shards.definitions().await?.bindings;
+    let mut bindings = app.shards.definitions(part).await?.bindings;
     bindings.retain(|binding| wanted(binding));
     bindings.sort_by(|a, b| {
         let place = |one: &'_ Binding| {
@@ -100,7 +102,8 @@ async fn list(
     State(app): State<Shared>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    matching(&app, &query, |binding| identity.sees_vhost(&binding.vhost)).await
+    let all = Wanted::Bindings { vhost: None };
+    matching(&app, &query, all, |binding| identity.sees_vhost(&binding.vhost)).await
 }
 
 async fn of_vhost(
@@ -110,7 +113,8 @@ async fn of_vhost(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
     identity.require_vhost(&vhost)?;
-    matching(&app, &query, |binding| *binding.vhost == *vhost).await
+    let part = Wanted::Bindings { vhost: Some(vhost.into()) };
+    matching(&app, &query, part, |_| true).await
 }
 
 async fn of_queue(
@@ -120,10 +124,9 @@ async fn of_queue(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
     identity.require_vhost(&vhost)?;
-    matching(&app, &query, |binding| {
-        *binding.vhost == *vhost && target_parts(&binding.target) == ("queue", &queue)
-    })
-    .await
+    let target = BindingTarget::Queue(queue.into());
+    let part = Wanted::BindingsTo { vhost: vhost.into(), target };
+    matching(&app, &query, part, |_| true).await
 }
 
 async fn from_exchange(
@@ -134,7 +137,8 @@ async fn from_exchange(
 ) -> Result<Json<Value>, ApiError> {
     identity.require_vhost(&vhost)?;
     let exchange = from_path(&exchange);
-    matching(&app, &query, |binding| *binding.vhost == *vhost && *binding.source == *exchange).await
+    let part = Wanted::BindingsFrom { vhost: vhost.into(), exchange: exchange.into() };
+    matching(&app, &query, part, |_| true).await
 }
 
 async fn to_exchange(
@@ -145,10 +149,9 @@ async fn to_exchange(
 ) -> Result<Json<Value>, ApiError> {
     identity.require_vhost(&vhost)?;
     let exchange = from_path(&exchange);
-    matching(&app, &query, |binding| {
-        *binding.vhost == *vhost && target_parts(&binding.target) == ("exchange", exchange)
-    })
-    .await
+    let target = BindingTarget::Exchange(exchange.into());
+    let part = Wanted::BindingsTo { vhost: vhost.into(), target };
+    matching(&app, &query, part, |_| true).await
 }
 
 /// Source and destination of a path.
@@ -181,8 +184,13 @@ impl Ends {
         identity.require_right(&self.vhost, Right::Read, for_rights(&self.source))
     }
 
+    /// Those of the target alone: a queue or exchange is bound to few others, mostly.
+    fn wanted(&self) -> Wanted {
+        Wanted::BindingsTo { vhost: self.vhost.clone(), target: self.target.clone() }
+    }
+
     async fn find(&self, app: &Shared, props: &str) -> Result<Binding, ApiError> {
-        let bindings = app.shards.definitions().await?.bindings;
+        let bindings = app.shards.definitions(self.wanted()).await?.bindings;
         bindings
             .into_iter()
             .filter(|binding| self.are_of(binding))
@@ -204,7 +212,7 @@ async fn between(
 ) -> Result<Json<Value>, ApiError> {
     identity.require_vhost(&vhost)?;
     let ends = Ends::new(&vhost, &source, &kind, &destination)?;
-    matching(&app, &query, |binding| ends.are_of(binding)).await
+    matching(&app, &query, ends.wanted(), |binding| ends.are_of(binding)).await
 }
 
 type BindingPath = (String, String, String, String, String);

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use haremq_engine::ids::{ConnectionId, QueueId};
+use haremq_engine::ids::ConnectionId;
 use rustc_hash::FxHashMap;
 use serde_json::{json, Value};
 
@@ -43,19 +43,14 @@ async fn matching(
     query: &ListQuery,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<Json<Value>, ApiError> {
-    let queues = app.shards.definitions().await?.queues;
-    let queues: FxHashMap<QueueId, _> = queues
-        .iter()
-        .filter(|queue| wanted(&queue.vhost))
-        .map(|queue| (queue.id, (&*queue.vhost, &*queue.name)))
-        .collect();
     let connections = app.shards.connections().await?;
     let connections: FxHashMap<ConnectionId, &ConnectionReport> =
         connections.iter().map(|connection| (connection.id, connection)).collect();
     let consumers = app.shards.consumers().await?;
     let mut rows: Vec<(_, &ConsumerReport)> = consumers
         .iter()
-        .filter_map(|consumer| Some((*queues.get(&consumer.queue)?, consumer)))
+        .filter(|consumer| wanted(&consumer.vhost))
+        .map(|consumer| ((&*consumer.vhost, &*consumer.queue), consumer))
         .collect();
     rows.sort_by(|(a, x), (b, y)| (a, &x.consumer_tag).cmp(&(b, &y.consumer_tag)));
     let pids = Pids::new(app.shards.facts());

@@ -129,6 +129,7 @@ impl From<TopologyError> for ApiError {
             E::DefaultExchange | E::ReservedName { .. } | E::SystemExchange { .. } => {
                 ApiError::AccessRefused
             }
+            E::NoParameter => ApiError::NotFoundBecause(error.to_string()),
             E::InvalidRegex { pattern, reason } => {
                 // The last line says it; the ones before draw an arrow.
                 let reason = reason.lines().last().unwrap_or_default();

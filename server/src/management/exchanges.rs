@@ -8,7 +8,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use haremq_engine::access::Right;
 use haremq_engine::ids::QueueId;
-use haremq_engine::topology::{Exchange, ExchangeKind, TopologyOutcome, TopologyRequest};
+use haremq_engine::topology::{Exchange, ExchangeKind, Topology, TopologyOutcome, TopologyRequest};
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use serde_json::{json, Value};
@@ -19,7 +19,7 @@ use super::extract::{check_name, Body, Names, Query};
 use super::json::TableStyle;
 use super::listing::ListQuery;
 use super::{json as body_json, Shared};
-use crate::control::QueueReport;
+use crate::control::{QueueReport, Wanted};
 
 type Reports = FxHashMap<QueueId, QueueReport>;
 
@@ -59,7 +59,7 @@ async fn kept(app: &Shared, exchanges: &[Exchange]) -> Result<Reports, ApiError>
     }
 }
 
-fn describe(exchange: &Exchange, kept: &Reports, style: TableStyle) -> Value {
+fn describe(exchange: &Exchange, kept: &Reports, accounts: &Topology, style: TableStyle) -> Value {
     let mut shown = json!({
         "name": &*exchange.name,
         "vhost": &*exchange.vhost,
@@ -74,19 +74,27 @@ fn describe(exchange: &Exchange, kept: &Reports, style: TableStyle) -> Value {
         let delayed = report.map_or(0, |report| report.messages_ready);
         shown["messages_delayed"] = delayed.into();
     }
+    // Shown where there is one, as RabbitMQ does.
+    if let Some(policy) = accounts.exchange_policy(&exchange.vhost, &exchange.name).policy {
+        shown["policy"] = json!(*policy);
+    }
     shown
 }
 
 async fn matching(
     app: &Shared,
     query: &ListQuery,
-    wanted: impl Fn(&Exchange) -> bool,
+    identity: &Identity,
+    vhost: Option<&str>,
 ) -> Result<Json<Value>, ApiError> {
-    let mut exchanges = app.shards.definitions().await?.exchanges;
-    exchanges.retain(|exchange| wanted(exchange));
+    let part = Wanted::Exchanges { vhost: vhost.map(Arc::from) };
+    let mut exchanges = app.shards.definitions(part).await?.exchanges;
+    exchanges.retain(|exchange| identity.sees_vhost(&exchange.vhost));
     exchanges.sort_by(|a, b| (&a.vhost, &a.name).cmp(&(&b.vhost, &b.name)));
     let (kept, style) = (kept(app, &exchanges).await?, query.table_style());
-    query.answer(exchanges.iter().map(|exchange| describe(exchange, &kept, style)).collect())
+    let accounts = identity.accounts();
+    let shown = exchanges.iter().map(|exchange| describe(exchange, &kept, accounts, style));
+    query.answer(shown.collect())
 }
 
 async fn list(
@@ -94,7 +102,7 @@ async fn list(
     State(app): State<Shared>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    matching(&app, &query, |exchange| identity.sees_vhost(&exchange.vhost)).await
+    matching(&app, &query, &identity, None).await
 }
 
 async fn of_vhost(
@@ -104,15 +112,12 @@ async fn of_vhost(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
     identity.require_vhost(&vhost)?;
-    matching(&app, &query, |exchange| *exchange.vhost == *vhost).await
+    matching(&app, &query, &identity, Some(&vhost)).await
 }
 
 async fn find(app: &Shared, vhost: &str, name: &str) -> Result<Exchange, ApiError> {
-    let exchanges = app.shards.definitions().await?.exchanges;
-    exchanges
-        .into_iter()
-        .find(|exchange| *exchange.vhost == *vhost && *exchange.name == *name)
-        .ok_or(ApiError::NotFound)
+    let part = Wanted::Exchange { vhost: vhost.into(), name: name.into() };
+    app.shards.definitions(part).await?.exchanges.pop().ok_or(ApiError::NotFound)
 }
 
 async fn one(
@@ -124,7 +129,8 @@ async fn one(
     identity.require_vhost(&vhost)?;
     let exchange = find(&app, &vhost, from_path(&name)).await?;
     let kept = kept(&app, std::slice::from_ref(&exchange)).await?;
-    Ok(query.answer_one(describe(&exchange, &kept, query.table_style())))
+    let accounts = identity.accounts();
+    Ok(query.answer_one(describe(&exchange, &kept, accounts, query.table_style())))
 }
 
 async fn put(

@@ -144,6 +144,16 @@ pub(super) fn text<'a>(
     }
 }
 
+/// Refuses a body without these members, as RabbitMQ words it.
+pub(super) fn require(body: &Map<String, Value>, names: &[&str]) -> Result<(), ApiError> {
+    let missing = names.iter().filter(|name| !body.contains_key(**name));
+    let missing: Vec<String> = missing.map(|name| format!("{{key_missing,{name}}}")).collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::bad_request(format!("[{}]", missing.join(",")))),
+    }
+}
+
 /// The `arguments` of a body as a table; absent is empty.
 pub(super) fn arguments(body: &Map<String, Value>) -> Result<Table, ApiError> {
     match body.get("arguments") {

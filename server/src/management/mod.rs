@@ -15,21 +15,27 @@ mod bindings;
 mod channels;
 mod connections;
 mod consumers;
+mod definitions;
 mod errors;
 mod exchanges;
 mod extract;
+mod import;
 mod json;
 mod latency;
+mod limits;
 mod listing;
 mod overview;
+mod parameters;
 mod permissions;
 pub mod pid;
+mod policies;
 mod process;
 mod queues;
 mod server;
 mod shards;
 mod status;
 pub mod token;
+mod topic_permissions;
 mod users;
 mod vhosts;
 
@@ -98,6 +104,11 @@ fn router(control: Control, token: OperatorToken) -> Router {
         .merge(vhosts::routes())
         .merge(users::routes())
         .merge(permissions::routes())
+        .merge(topic_permissions::routes())
+        .merge(policies::routes())
+        .merge(limits::routes())
+        .merge(parameters::routes())
+        .merge(definitions::routes())
         .merge(exchanges::routes())
         .merge(queues::routes())
         .merge(bindings::routes())

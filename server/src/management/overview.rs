@@ -11,7 +11,7 @@ use super::extract::Names;
 use super::process;
 use super::queues::Totals;
 use super::Shared;
-use crate::control::NodeFacts;
+use crate::control::{NodeFacts, Wanted};
 
 /// The exchange types there are.
 const EXCHANGE_TYPES: [(&str, &str); 4] = [
@@ -31,13 +31,14 @@ pub(super) fn routes() -> Router<Shared> {
 
 async fn overview(identity: Identity, State(app): State<Shared>) -> Result<Json<Value>, ApiError> {
     let facts = app.shards.facts();
-    let definitions = app.shards.definitions().await?;
+    let queues = app.shards.definitions(Wanted::Queues { vhost: None }).await?.queues;
+    let exchanges = app.shards.definitions(Wanted::Exchanges { vhost: None }).await?.exchanges;
     let reports = app.shards.queue_reports().await?;
-    let queues = definitions.queues.iter().filter(|queue| identity.sees_vhost(&queue.vhost));
+    let queues = queues.iter().filter(|queue| identity.sees_vhost(&queue.vhost));
     let totals = Totals::of(queues.clone().filter_map(|queue| reports.get(&queue.id)));
     let connections = app.shards.connections().await?;
     let channels = app.shards.channels().await?;
-    let exchanges = definitions.exchanges.iter().filter(|one| identity.sees_vhost(&one.vhost));
+    let exchanges = exchanges.iter().filter(|one| identity.sees_vhost(&one.vhost));
     let mut answer = json!({
         "product_name": "HareMQ",
         "product_version": env!("CARGO_PKG_VERSION"),

@@ -35,7 +35,7 @@ fn all(accounts: &Topology) -> Vec<&Permission> {
     permissions
 }
 
-fn describe(permission: &Permission) -> Value {
+pub(super) fn describe(permission: &Permission) -> Value {
     json!({
         "user": &*permission.user,
         "vhost": &*permission.vhost,
@@ -94,13 +94,7 @@ async fn put(
 ) -> Result<StatusCode, ApiError> {
     identity.require_administrator()?;
     let body = body_json::body(&body)?;
-    let missing: Vec<&str> =
-        ["configure", "write", "read"].into_iter().filter(|key| !body.contains_key(*key)).collect();
-    if !missing.is_empty() {
-        let missing: Vec<String> =
-            missing.into_iter().map(|key| format!("{{key_missing,{key}}}")).collect();
-        return Err(ApiError::bad_request(format!("[{}]", missing.join(","))));
-    }
+    body_json::require(&body, &["configure", "write", "read"])?;
     let existed = find(identity.accounts(), &vhost, &user).is_some();
     let request = TopologyRequest::SetPermission {
         vhost: Arc::from(vhost),

@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use axum::routing::{delete, get};
 use axum::{Json, Router};
 use haremq_engine::access::Right;
-use haremq_engine::topology::{Queue, TopologyOutcome, TopologyRequest};
+use haremq_engine::topology::{Queue, Topology, TopologyOutcome, TopologyRequest};
 use serde::Deserialize;
 use serde_json::{json, Value};
 
@@ -21,7 +21,7 @@ use super::json::TableStyle;
 use super::listing::ListQuery;
 use super::pid::Pids;
 use super::{json as body_json, Shared};
-use crate::control::{NodeFacts, QueueReport};
+use crate::control::{NodeFacts, QueueReport, Wanted};
 
 /// How many messages went with a deletion or purge. Ours: RabbitMQ's API does not tell.
 static MESSAGES_HEADER: HeaderName = HeaderName::from_static("x-haremq-messages");
@@ -85,9 +85,11 @@ fn describe(
     facts: &NodeFacts,
     queue: &Queue,
     report: Option<&QueueReport>,
+    accounts: &Topology,
     style: TableStyle,
 ) -> Value {
     let totals = Totals::of(report.into_iter());
+    let policy = accounts.queue_policy(&queue.vhost, &queue.name);
     let pids = Pids::new(facts);
     json!({
         "name": &*queue.name,
@@ -101,7 +103,9 @@ fn describe(
         "node": facts.node,
         "pid": pids.queue(queue.id),
         "owner_pid": queue.exclusive_to.map(|connection| pids.connection(connection)),
-        "policy": null,
+        "policy": policy.policy.as_deref(),
+        "operator_policy": policy.operator_policy.as_deref(),
+        "effective_policy_definition": body_json::object(&policy.definition),
         "messages": totals.ready + totals.unacknowledged,
         "messages_ready": totals.ready,
         "messages_unacknowledged": totals.unacknowledged,
@@ -114,14 +118,18 @@ fn describe(
 async fn matching(
     app: &Shared,
     query: &ListQuery,
-    wanted: impl Fn(&Queue) -> bool,
+    identity: &Identity,
+    vhost: Option<&str>,
 ) -> Result<Json<Value>, ApiError> {
-    let mut queues = app.shards.definitions().await?.queues;
-    queues.retain(|queue| wanted(queue));
+    let part = Wanted::Queues { vhost: vhost.map(Arc::from) };
+    let mut queues = app.shards.definitions(part).await?.queues;
+    queues.retain(|queue| identity.sees_vhost(&queue.vhost));
     queues.sort_by(|a, b| (&a.vhost, &a.name).cmp(&(&b.vhost, &b.name)));
     let reports = app.shards.queue_reports().await?;
     let (facts, style) = (app.shards.facts(), query.table_style());
-    let shown = queues.iter().map(|queue| describe(facts, queue, reports.get(&queue.id), style));
+    let accounts = identity.accounts();
+    let shown =
+        queues.iter().map(|queue| describe(facts, queue, reports.get(&queue.id), accounts, style));
     query.answer(shown.collect())
 }
 
@@ -130,7 +138,7 @@ async fn list(
     State(app): State<Shared>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    matching(&app, &query, |queue| identity.sees_vhost(&queue.vhost)).await
+    matching(&app, &query, &identity, None).await
 }
 
 async fn of_vhost(
@@ -140,15 +148,11 @@ async fn of_vhost(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
     identity.require_vhost(&vhost)?;
-    matching(&app, &query, |queue| *queue.vhost == *vhost).await
+    matching(&app, &query, &identity, Some(&vhost)).await
 }
 
 async fn find(app: &Shared, vhost: &str, name: &str) -> Result<Arc<Queue>, ApiError> {
-    let queues = app.shards.definitions().await?.queues;
-    queues
-        .into_iter()
-        .find(|queue| *queue.vhost == *vhost && *queue.name == *name)
-        .ok_or(ApiError::NotFound)
+    app.shards.queue(vhost, name).await?.ok_or(ApiError::NotFound)
 }
 
 async fn one(
@@ -159,9 +163,9 @@ async fn one(
 ) -> Result<Json<Value>, ApiError> {
     identity.require_vhost(&vhost)?;
     let queue = find(&app, &vhost, &name).await?;
-    let reports = app.shards.queue_reports().await?;
-    let report = reports.get(&queue.id);
-    let shown = describe(app.shards.facts(), &queue, report, query.table_style());
+    let report = app.shards.queue_report(&queue).await?;
+    let (facts, accounts) = (app.shards.facts(), identity.accounts());
+    let shown = describe(facts, &queue, report.as_ref(), accounts, query.table_style());
     Ok(query.answer_one(shown))
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::control::{
     ChannelReport, ConnectionReport, ConsumerReport, Control, ControlRequest, Definitions,
-    NodeFacts, QueueReport, ShardReport, Stopping,
+    NodeFacts, QueueReport, ShardReport, Stopping, Wanted,
 };
 use crate::latency::Latencies;
 
@@ -71,9 +71,28 @@ impl Shards {
         tokio::time::timeout(ANSWER_TIMEOUT, collect).await.unwrap_or(Err(Stopping))
     }
 
-    /// A copy of what exists, as the topology writer sees it.
-    pub(super) async fn definitions(&self) -> Result<Definitions, Stopping> {
-        self.ask(ShardId::TOPOLOGY_WRITER, |reply| ControlRequest::Definitions { reply }).await
+    /// A copy of that part of what exists, as the topology writer sees it.
+    pub(super) async fn definitions(&self, wanted: Wanted) -> Result<Definitions, Stopping> {
+        self.ask(ShardId::TOPOLOGY_WRITER, |reply| ControlRequest::Definitions { wanted, reply })
+            .await
+    }
+
+    pub(super) async fn queue(
+        &self,
+        vhost: &str,
+        name: &str,
+    ) -> Result<Option<Arc<Queue>>, Stopping> {
+        let wanted = Wanted::Queue { vhost: vhost.into(), name: name.into() };
+        Ok(self.definitions(wanted).await?.queues.pop())
+    }
+
+    /// One queue's numbers; `None`: it has gone meanwhile.
+    pub(super) async fn queue_report(
+        &self,
+        queue: &Queue,
+    ) -> Result<Option<QueueReport>, Stopping> {
+        let id = queue.id;
+        self.ask(queue.owner, |reply| ControlRequest::Queue { queue: id, reply }).await
     }
 
     /// Changes the topology; done on every shard when this returns.

@@ -5,19 +5,20 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use haremq_engine::access::hash_password;
+use haremq_engine::access::{hash_password, PasswordHashing};
 use haremq_engine::ids::{ConnectionId, QueueId, ShardId};
 use haremq_engine::queue::QueueError;
 use haremq_engine::table::{Table, Value};
 use haremq_engine::topology::{
     Change, Permission, Queue, Topology, TopologyError, TopologyOutcome, TopologyRequest, User,
+    UserLimits,
 };
 use tokio::sync::oneshot;
 
 use super::token::OperatorToken;
 use crate::control::{
     ChannelReport, ConnectionReport, ConsumerReport, Control, ControlPort, ControlRequest,
-    Definitions, NodeFacts, QueueReport, ShardReport, Stopping,
+    Definitions, NodeFacts, QueueReport, ShardReport, Stopping, Wanted,
 };
 use crate::latency::Latencies;
 
@@ -35,6 +36,8 @@ pub(crate) struct World {
     pub(crate) closed: Vec<(ConnectionId, String)>,
     /// Copies of the definitions that were asked for.
     pub(crate) definitions_asked: usize,
+    /// Of those, the ones of everything there is, or of everything of a kind.
+    pub(crate) whole_copies: usize,
     /// Why publishers are held back.
     pub(crate) blocked: Option<&'static str>,
     next_queue: u64,
@@ -73,6 +76,7 @@ impl FakeBroker {
             consumers: Vec::new(),
             closed: Vec::new(),
             definitions_asked: 0,
+            whole_copies: 0,
             blocked: None,
             next_queue: 1,
         }));
@@ -134,6 +138,8 @@ impl World {
         self.topology.apply(&Change::PutUser(User {
             name: name.into(),
             password_hash: hash_password([9; 4], b"p").into(),
+            hashing: PasswordHashing::default(),
+            limits: UserLimits::default(),
             tags: tags.iter().map(|tag| Arc::from(*tag)).collect(),
         }));
         if let Some([configure, write, read]) = patterns {
@@ -215,8 +221,10 @@ impl World {
 
     /// A consumer of that connection's channel 1.
     pub(crate) fn add_consumer(&mut self, queue: QueueId, connection: ConnectionId) {
+        let known = self.topology.queue_by_id(queue).expect("a queue that exists");
         self.consumers.push(ConsumerReport {
-            queue,
+            vhost: known.vhost.clone(),
+            queue: known.name.clone(),
             connection,
             channel: 1,
             consumer_tag: "ct1".into(),
@@ -231,19 +239,12 @@ impl World {
         }
     }
 
-    fn definitions(&mut self) -> Definitions {
+    fn definitions(&mut self, wanted: &Wanted) -> Definitions {
         self.definitions_asked += 1;
-        let topology = &self.topology;
-        let vhosts: Vec<_> = topology.vhosts().cloned().collect();
-        let names = || vhosts.iter().map(|vhost| &*vhost.name);
-        Definitions {
-            exchanges: names().flat_map(|name| topology.exchanges(name)).cloned().collect(),
-            queues: names().flat_map(|name| topology.queues(name)).cloned().collect(),
-            bindings: names().flat_map(|name| topology.bindings(name)).collect(),
-            users: topology.users().cloned().collect(),
-            permissions: names().flat_map(|name| topology.permissions(name)).cloned().collect(),
-            vhosts,
-        }
+        let whole =
+            !matches!(wanted, Wanted::Accounts | Wanted::Queue { .. } | Wanted::Exchange { .. });
+        self.whole_copies += usize::from(whole);
+        Definitions::of(&self.topology, wanted)
     }
 
     fn change(&mut self, request: &TopologyRequest) -> Result<TopologyOutcome, TopologyError> {
@@ -328,7 +329,14 @@ impl ControlPort for FakeShard {
                 assert_eq!(self.shard, ShardId::TOPOLOGY_WRITER, "only the writer decides");
                 let _ = reply.send(world.change(&request));
             }
-            ControlRequest::Definitions { reply } => drop(reply.send(world.definitions())),
+            ControlRequest::Definitions { wanted, reply } => {
+                let _ = reply.send(world.definitions(&wanted));
+            }
+            ControlRequest::Queue { queue, reply } => {
+                assert!(owns, "asked the wrong shard");
+                let report = world.queues.iter().find(|report| report.id == queue);
+                let _ = reply.send(report.cloned());
+            }
             ControlRequest::Queues { reply } => drop(reply.send(listed(owns, &world.queues))),
             ControlRequest::Connections { reply } => {
                 let _ = reply.send(listed(owns, &world.connections));

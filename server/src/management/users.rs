@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
-use haremq_engine::access::hash_password;
+use haremq_engine::access::PasswordHashing;
 use haremq_engine::topology::{TopologyRequest, User};
 use serde_json::{json, Map, Value};
 
@@ -20,19 +20,19 @@ use super::errors::ApiError;
 use super::extract::{check_name, Body, Names, Query};
 use super::listing::ListQuery;
 use super::permissions;
-use super::{accounts, json as body_json, overview, Shared};
+use super::{accounts, json as body_json, limits, overview, Shared};
 
-/// Octets of salt, and of salt and SHA-256 together.
 const SALT_BYTES: usize = 4;
-const HASH_BYTES: usize = SALT_BYTES + 32;
-/// The only hashing there is (behaviour B63).
-const HASHING: &str = "rabbit_password_hashing_sha256";
+
+/// A hash with its salt, and what kind it is.
+type SaltedHash = (Arc<[u8]>, PasswordHashing);
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/users", get(list))
         .route("/users/{user}", get(one).put(put).patch(patch).delete(delete))
         .route("/users/{user}/permissions", get(permissions::of_user))
+        .route("/auth/hash_password/{password}", get(hash))
 }
 
 async fn list(identity: Identity, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
@@ -52,13 +52,13 @@ async fn one(
     Ok(query.answer_one(describe(user)))
 }
 
-fn describe(user: &User) -> Value {
+pub(super) fn describe(user: &User) -> Value {
     json!({
         "name": &*user.name,
         "password_hash": STANDARD.encode(&user.password_hash),
-        "hashing_algorithm": HASHING,
+        "hashing_algorithm": user.hashing.name(),
         "tags": overview::tags(&user.tags),
-        "limits": {},
+        "limits": limits::of_user(&user.limits),
     })
 }
 
@@ -74,12 +74,14 @@ async fn put(
     let body = body_json::body(&body)?;
     let tags = body_json::tags(&body)?.ok_or_else(|| ApiError::bad_request("tags_not_present"))?;
     // Without a password the user cannot log in with one.
-    let password_hash = wanted_hash(&body)?.unwrap_or_else(|| Arc::from([]));
+    let (password_hash, hashing) =
+        wanted_hash(&body)?.unwrap_or_else(|| (Arc::from([]), PasswordHashing::default()));
     let only_new = headers.get(IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == b"*");
     let existed = identity.accounts().user(&name).is_some();
     let request = TopologyRequest::PutUser {
         name: Arc::from(name),
         password_hash,
+        hashing,
         tags: Some(tags),
         replace: !only_new,
     };
@@ -101,15 +103,22 @@ async fn patch(
     if identity.accounts().user(&name).is_none() {
         return Err(ApiError::NotFound);
     }
-    if let Some(password_hash) = hash {
+    if let Some((password_hash, hashing)) = hash {
         let name = Arc::clone(&name);
-        let request = TopologyRequest::SetPasswordHash { name, password_hash };
+        let request = TopologyRequest::SetPasswordHash { name, password_hash, hashing };
         accounts::change(&app, request).await??;
     }
     if let Some(tags) = tags {
         accounts::change(&app, TopologyRequest::SetUserTags { name, tags }).await??;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The hash that a new password would get.
+async fn hash(identity: Identity, Names(password): Names<String>) -> Result<Json<Value>, ApiError> {
+    identity.require_administrator()?;
+    let hash = PasswordHashing::default().hash(new_salt()?, password.as_bytes());
+    Ok(Json(json!({"ok": STANDARD.encode(hash)})))
 }
 
 async fn delete(
@@ -126,31 +135,35 @@ async fn delete(
 }
 
 /// The hash that `password_hash` or `password` of a body asks for; empty: no password login.
-fn wanted_hash(body: &Map<String, Value>) -> Result<Option<Arc<[u8]>>, ApiError> {
-    if let Some(algorithm) = body_json::text(body, "hashing_algorithm")? {
-        if algorithm != HASHING {
-            return Err(ApiError::bad_request(format!(
-                "hashing_algorithm '{algorithm}' is not supported"
-            )));
-        }
-    }
+pub(super) fn wanted_hash(body: &Map<String, Value>) -> Result<Option<SaltedHash>, ApiError> {
+    let hashing = match body_json::text(body, "hashing_algorithm")? {
+        None => PasswordHashing::default(),
+        Some(algorithm) => PasswordHashing::from_name(algorithm).ok_or_else(|| {
+            ApiError::bad_request(format!("hashing_algorithm '{algorithm}' is not supported"))
+        })?,
+    };
     if let Some(encoded) = body_json::text(body, "password_hash")? {
         let octets = STANDARD
             .decode(encoded)
             .map_err(|_| ApiError::BadRequest(json!(["not_base64", encoded])))?;
-        if !octets.is_empty() && octets.len() != HASH_BYTES {
+        let hash_bytes = hashing.hash_bytes();
+        if !octets.is_empty() && octets.len() != hash_bytes {
             return Err(ApiError::bad_request(format!(
-                "password_hash must be {HASH_BYTES} octets, base64 encoded"
+                "password_hash must be {hash_bytes} octets, base64 encoded"
             )));
         }
-        return Ok(Some(octets.into()));
+        return Ok(Some((octets.into(), hashing)));
     }
     let Some(password) = body_json::text(body, "password")? else { return Ok(None) };
     if password.is_empty() {
-        return Ok(Some(Arc::from([])));
+        return Ok(Some((Arc::from([]), hashing)));
     }
+    Ok(Some((hashing.hash(new_salt()?, password.as_bytes()).into(), hashing)))
+}
+
+fn new_salt() -> Result<[u8; SALT_BYTES], ApiError> {
     let mut salt = [0_u8; SALT_BYTES];
     getrandom::fill(&mut salt)
         .map_err(|_| ApiError::bad_request("no random octets for the salt"))?;
-    Ok(Some(hash_password(salt, password.as_bytes()).into()))
+    Ok(salt)
 }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use haremq_engine::topology::{TopologyOutcome, TopologyRequest, Vhost};
-use serde_json::{json, Value};
+use serde_json::{json, Map, Value};
 
 use super::auth::Identity;
 use super::errors::ApiError;
@@ -38,15 +38,23 @@ async fn one(
     Ok(query.answer_one(describe(vhost)))
 }
 
-fn describe(vhost: &Vhost) -> Value {
+pub(super) fn describe(vhost: &Vhost) -> Value {
     let tags = overview::tags(&vhost.tags);
-    json!({
+    let mut metadata = json!({"description": &*vhost.description, "tags": tags});
+    if let Some(kind) = &vhost.default_queue_type {
+        metadata["default_queue_type"] = json!(**kind);
+    }
+    let mut shown = json!({
         "name": &*vhost.name,
         "description": &*vhost.description,
         "tags": tags,
-        "metadata": {"description": &*vhost.description, "tags": tags},
+        "metadata": metadata,
         "tracing": vhost.tracing,
-    })
+    });
+    if let Some(kind) = &vhost.default_queue_type {
+        shown["default_queue_type"] = json!(**kind);
+    }
+    shown
 }
 
 async fn put(
@@ -62,15 +70,11 @@ async fn put(
         return Err(ApiError::bad_request("tracing is not supported"));
     }
     let name: Arc<str> = Arc::from(name);
-    let current = identity.accounts().vhost(&name);
-    let description = body_json::text(&body, "description")?.map(Arc::from);
-    let tags = body_json::tags(&body)?;
     let request = TopologyRequest::AddVhost {
         name: Arc::clone(&name),
-        description: description
-            .or_else(|| current.map(|vhost| Arc::clone(&vhost.description)))
-            .unwrap_or_else(|| Arc::from("")),
-        tags: tags.or_else(|| current.map(|vhost| vhost.tags.clone())).unwrap_or_default(),
+        description: body_json::text(&body, "description")?.map(Arc::from),
+        tags: body_json::tags(&body)?,
+        default_queue_type: default_queue_type(&body)?,
     };
     let created = accounts::change(&app, request).await?? == TopologyOutcome::Created(true);
     if created && !identity.is_operator() {
@@ -86,6 +90,13 @@ async fn put(
         accounts::change(&app, request).await??;
     }
     Ok(if created { StatusCode::CREATED } else { StatusCode::NO_CONTENT })
+}
+
+/// `undefined` is how RabbitMQ writes that there is none.
+pub(super) fn default_queue_type(body: &Map<String, Value>) -> Result<Option<Arc<str>>, ApiError> {
+    let named = body_json::text(body, "default_queue_type")?;
+    let named = named.or(body_json::text(body, "defaultqueuetype")?);
+    Ok(named.filter(|kind| *kind != "undefined").map(Arc::from))
 }
 
 async fn delete(

@@ -12,7 +12,7 @@ use haremq_engine::topology::{Topology, TopologyError, TopologyOutcome};
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
-use crate::control::{ConsumerReport, Definitions, QueueReport};
+use crate::control::{ConsumerReport, QueueReport};
 
 type TopologyAnswer = oneshot::Sender<Result<TopologyOutcome, TopologyError>>;
 
@@ -111,10 +111,13 @@ pub(super) fn queue_report(stats: &QueueStats) -> QueueReport {
     }
 }
 
-pub(super) fn consumer_report(stats: ConsumerStats) -> ConsumerReport {
+/// `None`: its queue has gone meanwhile.
+pub(super) fn consumer_report(stats: ConsumerStats, topology: &Topology) -> Option<ConsumerReport> {
     let consume = stats.consume;
-    ConsumerReport {
-        queue: stats.queue,
+    let queue = topology.queue_by_id(stats.queue)?;
+    Some(ConsumerReport {
+        vhost: queue.vhost.clone(),
+        queue: queue.name.clone(),
         connection: consume.consumer.connection,
         channel: consume.consumer.channel,
         consumer_tag: consume.tag,
@@ -123,21 +126,7 @@ pub(super) fn consumer_report(stats: ConsumerStats) -> ConsumerReport {
         prefetch_count: consume.prefetch,
         active: stats.active,
         arguments: consume.arguments,
-    }
-}
-
-/// A copy of the replica.
-pub(super) fn definitions(topology: &Topology) -> Definitions {
-    let mut copy =
-        Definitions { vhosts: topology.vhosts().cloned().collect(), ..Definitions::default() };
-    copy.users = topology.users().cloned().collect();
-    for vhost in &copy.vhosts {
-        copy.exchanges.extend(topology.exchanges(&vhost.name).cloned());
-        copy.queues.extend(topology.queues(&vhost.name).cloned());
-        copy.bindings.extend(topology.bindings(&vhost.name));
-        copy.permissions.extend(topology.permissions(&vhost.name).cloned());
-    }
-    copy
+    })
 }
 
 #[cfg(test)]

@@ -2,21 +2,36 @@
 //! Shared by all shards; changes with connections, not with messages.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use haremq_engine::ids::ShardId;
+
+use crate::amqp::Population;
 
 /// A shard may draw connections until it has so many more than the shard they come from ...
 const SLACK: usize = 8;
 /// ... and this part of those more.
 const SLACK_PART: usize = 4;
 
-/// Connections of each shard, including those on their way to it.
 #[derive(Debug)]
-pub(super) struct Loads(Vec<AtomicUsize>);
+pub(super) struct Loads {
+    /// Connections of each shard, including those on their way to it.
+    of_shards: Vec<AtomicUsize>,
+    /// Of whom they are.
+    population: Mutex<Population>,
+}
 
 impl Loads {
     pub(super) fn new(shards: usize) -> Self {
-        Loads((0..shards).map(|_| AtomicUsize::new(0)).collect())
+        Loads {
+            of_shards: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            population: Mutex::default(),
+        }
+    }
+
+    /// Whose connections and channels there are. Held for one look.
+    pub(super) fn population(&self) -> MutexGuard<'_, Population> {
+        self.population.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn begin(&self, shard: ShardId) {
@@ -29,14 +44,14 @@ impl Loads {
 
     /// The shard with the fewest connections.
     pub(super) fn least(&self) -> ShardId {
-        let load = |shard: &usize| self.0[*shard].load(Ordering::Relaxed);
-        ShardId((0..self.0.len()).min_by_key(load).unwrap_or(0) as u16)
+        let load = |shard: &usize| self.of_shards[*shard].load(Ordering::Relaxed);
+        ShardId((0..self.of_shards.len()).min_by_key(load).unwrap_or(0) as u16)
     }
 
     /// Whether a connection may follow its messages from one shard to another: not if it would
     /// gather on one core what others could share.
     pub(super) fn allow_move(&self, from: ShardId, to: ShardId) -> bool {
-        if usize::from(to.0) >= self.0.len() {
+        if usize::from(to.0) >= self.of_shards.len() {
             return false;
         }
         let [from, to] = [from, to].map(|shard| self.of(shard).load(Ordering::Relaxed));
@@ -44,7 +59,7 @@ impl Loads {
     }
 
     fn of(&self, shard: ShardId) -> &AtomicUsize {
-        &self.0[usize::from(shard.0)]
+        &self.of_shards[usize::from(shard.0)]
     }
 }
 

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use haremq_engine::ids::{QueueId, ShardId};
 
 use super::cell::ConnectionCell;
-use super::desk::{consumer_report, definitions, queue_report};
+use super::desk::{consumer_report, queue_report};
 use super::host::Host;
 use super::shard::ShardRuntime;
 use crate::amqp::{Broker, Connection};
-use crate::control::{ControlRequest, ShardReport};
+use crate::control::{ControlRequest, Definitions, ShardReport};
 
 /// Answers at once, or starts what leads to an answer. That nobody waits for an answer any more
 /// is no error, so the results of sending them are not looked at.
@@ -25,8 +25,12 @@ pub(super) fn answer(runtime: &Rc<ShardRuntime>, request: ControlRequest) {
                 host.topology_request(ticket, request);
             });
         }
-        ControlRequest::Definitions { reply } => {
-            let _ = reply.send(definitions(runtime.host.borrow().shard.topology()));
+        ControlRequest::Definitions { wanted, reply } => {
+            let _ = reply.send(Definitions::of(runtime.host.borrow().shard.topology(), &wanted));
+        }
+        ControlRequest::Queue { queue, reply } => {
+            let stats = runtime.host.borrow().shard.queue_stats(queue);
+            let _ = reply.send(stats.as_ref().map(queue_report));
         }
         ControlRequest::Queues { reply } => {
             let stats = runtime.host.borrow().shard.all_queue_stats();
@@ -39,8 +43,11 @@ pub(super) fn answer(runtime: &Rc<ShardRuntime>, request: ControlRequest) {
             let _ = reply.send(each(runtime, Connection::channel_reports));
         }
         ControlRequest::Consumers { reply } => {
-            let consumers = runtime.host.borrow().shard.consumers();
-            let _ = reply.send(consumers.into_iter().map(consumer_report).collect());
+            let host = runtime.host.borrow();
+            let consumers = host.shard.consumers().into_iter();
+            let topology = host.shard.topology();
+            let reports = consumers.filter_map(|stats| consumer_report(stats, topology));
+            let _ = reply.send(reports.collect());
         }
         ControlRequest::CloseConnection { connection, reason, reply } => {
             let found = runtime.turn(None, |host| {

@@ -75,8 +75,11 @@ impl Shards {
         });
         let clock = Clock::new();
         let guest_password_hash: Arc<[u8]> = hash_password(salt(), b"guest").into();
-        let settings =
-            ConnectionSettings { cluster_name: node_name(), ..ConnectionSettings::default() };
+        let settings = ConnectionSettings {
+            cluster_name: node_name(),
+            consumer_timeout_ms: settings.consumer_timeout_ms,
+            ..ConnectionSettings::default()
+        };
         let (mut definitions, mut threads) = (Vec::new(), Vec::new());
         for (port, core) in ports.into_iter().zip(cores) {
             let (sender, receiver) = mpsc::channel();

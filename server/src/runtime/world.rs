@@ -18,7 +18,7 @@ use super::cell::ConnectionCell;
 use super::loads::Loads;
 use super::memory::DmaMemory;
 use super::random::Random;
-use crate::amqp::{Broker, Connection};
+use crate::amqp::{Broker, Connection, Counted};
 use crate::ring::Port;
 
 pub(super) type EngineShard = Shard<DmaMemory>;
@@ -196,6 +196,14 @@ impl Broker for View<'_> {
         } else {
             self.world.port.batch(shard).command(command);
         }
+    }
+
+    fn enter(&mut self, what: Counted, name: &Arc<str>, limit: Option<i64>) -> Result<(), i64> {
+        self.world.loads.population().enter(what, name, limit)
+    }
+
+    fn leave(&mut self, what: Counted, name: &Arc<str>, number: u64) {
+        self.world.loads.population().leave(what, name, number);
     }
 
     fn may_move_to(&self, shard: ShardId) -> bool {

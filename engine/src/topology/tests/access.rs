@@ -5,6 +5,7 @@ fn put_user(name: &str, tags: Option<&[&str]>, replace: bool) -> TopologyRequest
     TopologyRequest::PutUser {
         name: name.into(),
         password_hash: name.as_bytes().into(),
+        hashing: PasswordHashing::default(),
         tags: tags.map(|tags| tags.iter().map(|&tag| tag.into()).collect()),
         replace,
     }
@@ -53,8 +54,15 @@ fn users_are_added_once_and_replaced_on_demand() {
     world.must(TopologyRequest::SetPasswordHash {
         name: "u".into(),
         password_hash: password_hash.clone(),
+        hashing: PasswordHashing::Sha512,
     });
-    let expected = User { name: "u".into(), password_hash, tags };
+    let expected = User {
+        name: "u".into(),
+        password_hash,
+        hashing: PasswordHashing::Sha512,
+        tags,
+        limits: UserLimits::default(),
+    };
     assert_eq!(world.topology.user("u"), Some(&expected));
     assert!(!format!("{expected:?}").contains('9'), "no hash in debug output");
 }
@@ -70,7 +78,14 @@ fn what_concerns_a_missing_user_or_vhost_is_refused() {
     };
     for (request, text) in [
         (TopologyRequest::SetUserTags { name: "u".into(), tags: Vec::new() }, no_user),
-        (TopologyRequest::SetPasswordHash { name: "u".into(), password_hash: hash }, no_user),
+        (
+            TopologyRequest::SetPasswordHash {
+                name: "u".into(),
+                password_hash: hash,
+                hashing: PasswordHashing::default(),
+            },
+            no_user,
+        ),
         (TopologyRequest::DeleteUser { name: "u".into() }, no_user),
         (set_permission("v", "u", [""; 3]), no_user),
         (set_permission("v", "guest", [""; 3]), no_vhost),
@@ -86,8 +101,9 @@ fn adding_a_vhost_again_changes_nothing() {
     let mut world = World::new();
     let add = TopologyRequest::AddVhost {
         name: "v".into(),
-        description: "first".into(),
-        tags: vec!["t".into()],
+        description: Some("first".into()),
+        tags: Some(vec!["t".into()]),
+        default_queue_type: None,
     };
     assert_eq!(world.outcome(&add), TopologyOutcome::Created(true));
     world.must(add.clone());

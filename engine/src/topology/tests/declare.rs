@@ -298,8 +298,12 @@ fn exchange_declarations_are_answered_as_recorded() {
 #[test]
 fn a_new_vhost_has_the_predeclared_exchanges() {
     let mut world = World::new();
-    let add =
-        TopologyRequest::AddVhost { name: "v".into(), description: "".into(), tags: Vec::new() };
+    let add = TopologyRequest::AddVhost {
+        name: "v".into(),
+        description: None,
+        tags: None,
+        default_queue_type: None,
+    };
     world.must(add);
     let mut names: Vec<_> = world
         .topology

@@ -6,10 +6,12 @@ mod model;
 mod records;
 mod removal;
 mod route;
+mod rules;
 
 use std::sync::Arc;
 
 use super::*;
+use crate::access::PasswordHashing;
 use crate::ids::{ConnectionId, QueueId, ShardId};
 use crate::table::{Table, Value};
 
@@ -85,6 +87,24 @@ impl World {
 
 fn connection(serial: u64) -> ConnectionId {
     ConnectionId::new(ShardId(1), serial)
+}
+
+fn set_policy(
+    vhost: &str,
+    name: &str,
+    operator: bool,
+    priority: i64,
+    definition: &[(&str, Value)],
+) -> TopologyRequest {
+    TopologyRequest::SetPolicy {
+        vhost: vhost.into(),
+        name: name.into(),
+        operator,
+        pattern: "".into(),
+        apply_to: "all".into(),
+        priority,
+        definition: table(definition),
+    }
 }
 
 fn table(fields: &[(&str, Value)]) -> Arc<Table> {

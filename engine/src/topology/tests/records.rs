@@ -11,9 +11,43 @@ fn everything_durable(world: &mut World) {
     world.must(bind_with("y", to_exchange("x"), "", &[("a", Value::Void)]));
     world.must(TopologyRequest::AddVhost {
         name: "v".into(),
-        description: "d".into(),
-        tags: vec!["t".into(), "\u{e9}".into()],
+        description: Some("d".into()),
+        tags: Some(vec!["t".into(), "\u{e9}".into()]),
+        default_queue_type: Some("classic".into()),
     });
+}
+
+/// Policies, limits, topic permissions and parameters, of the vhost `v` as well.
+fn every_rule(world: &mut World) {
+    for (name, vhost, operator) in [("p", VHOST, false), ("p", VHOST, true), ("p", "v", false)] {
+        world.must(set_policy(vhost, name, operator, 3, &[("max-length", Value::I64(7))]));
+    }
+    world.must(TopologyRequest::SetVhostLimits {
+        vhost: "v".into(),
+        limits: VhostLimits { max_connections: Some(5), max_queues: Some(-1) },
+    });
+    world.must(TopologyRequest::PutUser {
+        name: "old".into(),
+        password_hash: [1; 20][..].into(),
+        hashing: PasswordHashing::Md5,
+        tags: None,
+        replace: false,
+    });
+    world.must(TopologyRequest::SetUserLimits {
+        user: "old".into(),
+        limits: UserLimits { max_connections: None, max_channels: Some(3) },
+    });
+    world.must(TopologyRequest::SetTopicPermission(TopicPermission {
+        vhost: "v".into(),
+        user: "old".into(),
+        exchange: "amq.topic".into(),
+        write: "^a".into(),
+        read: "".into(),
+    }));
+    world.must(TopologyRequest::SetGlobalParameter(GlobalParameter {
+        name: "cluster_name".into(),
+        value: "\"x\"".into(),
+    }));
 }
 
 fn everything_transient(world: &mut World) {
@@ -30,6 +64,7 @@ fn everything_transient(world: &mut World) {
 fn durable_definitions_come_back_from_their_records() {
     let mut world = World::new();
     everything_durable(&mut world);
+    every_rule(&mut world);
     let expected = world.topology.snapshot();
     everything_transient(&mut world);
     let all = world.topology.snapshot();
@@ -49,6 +84,7 @@ fn durable_definitions_come_back_from_their_records() {
 fn records_in_the_order_of_the_log_are_sorted_before_they_are_applied() {
     let mut world = World::new();
     everything_durable(&mut world);
+    every_rule(&mut world);
     let expected = world.topology.snapshot();
     let mut changes = expected.clone();
     changes.reverse();
@@ -64,6 +100,7 @@ fn records_in_the_order_of_the_log_are_sorted_before_they_are_applied() {
 fn a_drop_has_the_key_of_its_put() {
     let mut world = World::new();
     everything_durable(&mut world);
+    every_rule(&mut world);
     everything_transient(&mut world);
     let mut there: HashMap<EntityKey, Change> = HashMap::new();
     for change in world.topology.snapshot() {
@@ -73,6 +110,9 @@ fn a_drop_has_the_key_of_its_put() {
     let mut drops = world.must(TopologyRequest::DeleteVhost { name: VHOST.into() });
     drops.extend(world.must(TopologyRequest::DeleteVhost { name: "v".into() }));
     drops.extend(world.must(TopologyRequest::DeleteUser { name: "guest".into() }));
+    drops.extend(world.must(TopologyRequest::DeleteUser { name: "old".into() }));
+    let name = "cluster_name".into();
+    drops.extend(world.must(TopologyRequest::ClearGlobalParameter { name }));
     for drop in drops {
         assert_eq!(drop.to_record(), None);
         assert!(there.remove(&drop.entity_key()).is_some(), "{drop:?}");
@@ -109,8 +149,8 @@ fn broken_records_are_named() {
     let format = ("format", Value::I32(1));
     assert_eq!(broken(&[]), DefinitionError::Field { field: "format" });
     assert_eq!(
-        broken(&[format.clone(), ("kind", Value::text("policy"))]),
-        DefinitionError::UnknownKind { kind: "policy".into() }
+        broken(&[format.clone(), ("kind", Value::text("shovel"))]),
+        DefinitionError::UnknownKind { kind: "shovel".into() }
     );
     assert_eq!(
         broken(&[format, ("kind", Value::text("user")), ("name", Value::text("u"))]),

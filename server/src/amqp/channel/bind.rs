@@ -111,6 +111,8 @@ impl Channel {
         }
         not_default_exchange(&source)?;
         cx.session.permit(cx.broker, Right::Read, "exchange", &source)?;
+        let key = [binding.key.as_bytes()];
+        cx.session.permit_topics(cx.broker, Right::Read, &source, &key)?;
         let vhost = cx.session.vhost.clone();
         let source: Arc<str> = source.into();
         let (target, key, connection) = (binding.target, binding.key, Some(cx.session.id));

@@ -76,6 +76,9 @@ impl Channel {
             },
         );
         cx.session.asks(queue.owner);
+        if !consume.no_ack {
+            self.expect_acks(queue, cx);
+        }
         self.awaiting = Some(Awaiting { method: id, nowait, what: Awaited::Consuming { serial } });
         cx.broker.command(queue.owner, Command::Consume(Box::new(consume)));
     }

@@ -61,6 +61,11 @@ impl Consumers {
             .filter(|(_, consumer)| !consumer.no_ack && consumer.granted.is_none())
     }
 
+    /// Those that acknowledge what they get.
+    pub(super) fn acking(&self) -> impl Iterator<Item = &Consumer> {
+        self.by_serial.values().filter(|consumer| !consumer.no_ack)
+    }
+
     /// Takes all: serial, queue, owner.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (u32, QueueId, ShardId)> {
         self.by_tag.clear();

@@ -23,6 +23,9 @@ impl Channel {
         self.awaiting = Some(Awaiting { method: id, nowait: false, what });
         // So that the shard hears of it if the connection ends before the answer.
         cx.session.asks(queue.owner);
+        if !args.no_ack {
+            self.expect_acks(&queue, cx);
+        }
         let get = Command::Get { queue: queue.id, channel: self.key, no_ack: args.no_ack };
         cx.broker.command(queue.owner, get);
         Ok(())

@@ -5,6 +5,7 @@
 //! until the answer is there, so everything happens in the order in which the client said it.
 //! A channel never sees frames: whole methods and whole messages come in.
 
+mod ack_watch;
 mod assembly;
 mod awaited;
 mod bind;
@@ -34,6 +35,8 @@ use haremq_engine::mail::{Command, Outcome};
 
 pub(crate) use assembly::{Assembled, Assembly};
 
+use self::ack_watch::AckWatch;
+pub(crate) use self::ack_watch::PAUSE_MAX_US as ACK_LOOK_PAUSE_MAX_US;
 use self::awaited::Awaiting;
 use self::consumers::Consumers;
 use self::limit::ChannelLimit;
@@ -77,6 +80,7 @@ pub(crate) struct Channel {
     next_tag: u64,
     /// For consumers to come (behaviour A84).
     prefetch: u32,
+    ack_watch: AckWatch,
     limit: ChannelLimit,
     reply_to: Option<ReplyTo>,
     /// Listed in `Session::confirming`.
@@ -97,6 +101,7 @@ impl Channel {
             unacked: UnackedQueue::default(),
             next_tag: 1,
             prefetch: 0,
+            ack_watch: AckWatch::default(),
             limit: ChannelLimit::default(),
             reply_to: None,
             confirming: false,
@@ -118,6 +123,10 @@ impl Channel {
     /// It waits for an answer from a shard.
     pub(crate) fn is_awaiting(&self) -> bool {
         self.awaiting.is_some()
+    }
+
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.publisher.is_transactional()
     }
 
     /// No shard holds anything for it: no consumer, no delivery that is not settled.

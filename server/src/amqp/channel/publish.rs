@@ -98,6 +98,7 @@ impl Publisher {
         session.permit(broker, Right::Write, "exchange", &name)?;
         let own = [key];
         let subject = Subject { keys: keys.unwrap_or(&own), headers, properties };
+        session.permit_topics(broker, Right::Write, &name, subject.keys)?;
         let routed = topology.route_many(&session.vhost, exchange, &subject, &mut self.routes);
         routed.map_err(|error| {
             let (vhost, name) = (session.vhost.clone(), name.into());

@@ -23,9 +23,16 @@ impl Channel {
         outcome: Outcome,
         cx: &mut Context<'_, B>,
     ) -> Result<(), ProtocolError> {
+        let key = self.consumer_key(0);
         match self.publisher.transaction() {
             Some(transaction) => {
-                self.unacked.hold(tag, multiple, |tag| transaction.settles.push((tag, outcome)))?;
+                let broker = &mut *cx.broker;
+                self.unacked.hold(
+                    tag,
+                    multiple,
+                    |tag| transaction.settles.push((tag, outcome)),
+                    |entry| send(&entry, key, outcome, broker),
+                )?;
                 Ok(())
             }
             None => self.settle_now(tag, multiple, outcome, cx),
@@ -75,6 +82,13 @@ impl Channel {
 fn send<B: Broker>(entry: &Unacked, key: ConsumerKey, outcome: Outcome, broker: &mut B) {
     let consumer =
         entry.came_by_consumer().then_some(ConsumerKey { serial: entry.consumer, ..key });
+    if entry.has_lapsed() {
+        if let Some(consumer) = consumer {
+            let queue = entry.queue;
+            broker.command(entry.shard, Command::GiveBack { queue, consumer });
+        }
+        return;
+    }
     let settle = Command::Settle { queue: entry.queue, seq: entry.seq, consumer, outcome };
     broker.command(entry.shard, settle);
 }

@@ -25,6 +25,9 @@ enum State {
     Waiting,
     /// Acknowledged in a transaction that is not committed.
     Held,
+    /// It took too long and is back in its queue; its consumer has not spoken yet, and holds what
+    /// counts against its prefetch.
+    Lapsed,
     /// A hole.
     Settled,
 }
@@ -44,6 +47,11 @@ impl Unacked {
     pub(crate) fn came_by_consumer(&self) -> bool {
         self.consumer != 0
     }
+
+    /// It is in its queue again, or with somebody else: it must not be settled there.
+    pub(crate) fn has_lapsed(&self) -> bool {
+        self.state == State::Lapsed
+    }
 }
 
 /// No such delivery waits on this channel (behaviour A99).
@@ -56,6 +64,7 @@ pub(crate) struct UnackedQueue {
     entries: VecDeque<Unacked>,
     holes: usize,
     held: usize,
+    lapsed: usize,
     /// Those that consumers hold, i.e. that count against a channel's prefetch.
     by_consumers: u32,
 }
@@ -72,7 +81,27 @@ impl UnackedQueue {
 
     /// Deliveries that wait for an ack, without those held by a transaction.
     pub(crate) fn waiting(&self) -> usize {
-        self.entries.len() - self.holes - self.held
+        self.entries.len() - self.holes - self.held - self.lapsed
+    }
+
+    /// The lowest tag that is not settled; 0 if there is none.
+    pub(crate) fn first_tag(&self) -> u64 {
+        self.entries.front().map_or(0, |entry| entry.tag)
+    }
+
+    /// Deliveries below that tag that wait for their ack, oldest first.
+    pub(crate) fn waiting_below(&self, tag: u64) -> impl Iterator<Item = &Unacked> {
+        let old = self.entries.iter().take_while(move |entry| entry.tag < tag);
+        old.filter(|entry| entry.state == State::Waiting)
+    }
+
+    /// A delivery took too long and goes back to its queue.
+    pub(crate) fn lapse(&mut self, tag: u64) -> Option<Unacked> {
+        let index = self.entries.binary_search_by_key(&tag, |entry| entry.tag).ok()?;
+        let entry = self.entries.get_mut(index).filter(|entry| entry.state == State::Waiting)?;
+        entry.state = State::Lapsed;
+        self.lapsed += 1;
+        Some(*entry)
     }
 
     pub(crate) fn held(&self) -> usize {
@@ -92,7 +121,7 @@ impl UnackedQueue {
             self.entries.binary_search_by_key(&tag, |entry| entry.tag).map_err(|_| unknown)?
         };
         match self.entries.get(index) {
-            Some(entry) if entry.state == State::Waiting => Ok(index),
+            Some(entry) if matches!(entry.state, State::Waiting | State::Lapsed) => Ok(index),
             _ => Err(unknown),
         }
     }
@@ -115,11 +144,13 @@ impl UnackedQueue {
         let first = if multiple { 0 } else { last };
         for index in first..=last {
             if let Some(entry) = self.entries.get_mut(index) {
-                if entry.state == State::Waiting {
+                if matches!(entry.state, State::Waiting | State::Lapsed) {
+                    let was = *entry;
                     entry.state = State::Settled;
                     self.holes += 1;
-                    self.by_consumers -= u32::from(entry.came_by_consumer());
-                    settled(*entry);
+                    self.lapsed -= usize::from(was.has_lapsed());
+                    self.by_consumers -= u32::from(was.came_by_consumer());
+                    settled(was);
                 }
             }
         }
@@ -128,12 +159,14 @@ impl UnackedQueue {
     }
 
     /// As `settle`, but only marks: the entries stay until the transaction ends. Each tag is
-    /// handed to `held` in order.
+    /// handed to `held` in order. One that has lapsed is settled at once, for nothing is left to
+    /// be committed: it goes to `lapsed`.
     pub(crate) fn hold(
         &mut self,
         tag: u64,
         multiple: bool,
         mut held: impl FnMut(u64),
+        mut lapsed: impl FnMut(Unacked),
     ) -> Result<(), UnknownTag> {
         let last = match (tag, multiple) {
             (0, true) => match self.entries.len() {
@@ -148,8 +181,15 @@ impl UnackedQueue {
                 entry.state = State::Held;
                 self.held += 1;
                 held(entry.tag);
+            } else if entry.state == State::Lapsed {
+                lapsed(*entry);
+                entry.state = State::Settled;
+                self.holes += 1;
+                self.lapsed -= 1;
+                self.by_consumers -= u32::from(entry.came_by_consumer());
             }
         }
+        self.sweep();
         Ok(())
     }
 
@@ -233,11 +273,31 @@ mod tests {
     }
 
     #[test]
+    fn a_lapsed_entry_counts_until_it_is_spoken_of() {
+        let mut queue = UnackedQueue::default();
+        (1..=3).for_each(|tag| queue.push(entry(tag)));
+        assert!(queue.lapse(2).is_some());
+        assert!(queue.lapse(2).is_none());
+        assert_eq!((queue.waiting(), queue.by_consumers()), (2, 3));
+        assert_eq!(queue.waiting_below(3).map(|entry| entry.tag).collect::<Vec<_>>(), [1]);
+        let mut lapsed = Vec::new();
+        queue.settle(2, false, |entry| lapsed.push(entry.has_lapsed())).expect("a known tag");
+        assert_eq!(lapsed, [true]);
+        assert_eq!(settle(&mut queue, 2, false), Err(UnknownTag(2)));
+        assert_eq!((queue.waiting(), queue.by_consumers()), (2, 2));
+        queue.lapse(1);
+        let (mut held, mut gone) = (Vec::new(), Vec::new());
+        queue.hold(3, true, |tag| held.push(tag), |entry| gone.push(entry.tag)).expect("known");
+        assert_eq!((held, gone), (vec![3], vec![1]));
+        assert_eq!((queue.waiting(), queue.held(), queue.by_consumers()), (0, 1, 1));
+    }
+
+    #[test]
     fn held_entries_come_back_in_place_on_rollback() {
         let mut queue = UnackedQueue::default();
         (1..=4).for_each(|tag| queue.push(entry(tag)));
         let mut held = Vec::new();
-        assert_eq!(queue.hold(2, true, |tag| held.push(tag)), Ok(()));
+        assert_eq!(queue.hold(2, true, |tag| held.push(tag), |_| ()), Ok(()));
         assert_eq!(held, [1, 2]);
         assert_eq!((queue.waiting(), queue.held()), (2, 2));
         assert_eq!(settle(&mut queue, 1, false), Err(UnknownTag(1)));

@@ -7,6 +7,7 @@ use crate::amqp::codec::frame::{Content, Frame};
 use crate::amqp::error::{Exception, ProtocolError};
 use crate::amqp::method::channel::{self, ChannelMethod};
 use crate::amqp::method::{Method, MethodId};
+use crate::amqp::population::Counted;
 
 impl Connection {
     /// A frame on a channel that is not open: channel.open, or an error (behaviour A31).
@@ -39,6 +40,12 @@ impl Connection {
             let channel_max = self.channel_max;
             return Err(ProtocolError::TooManyChannels { open, channel_max });
         }
+        let user = &self.session.user;
+        let limit = broker.topology().user(user).and_then(|user| user.limits.max_channels);
+        broker.enter(Counted::UserChannels, user, limit).map_err(|limit| {
+            let user = user.clone();
+            ProtocolError::UserChannels { user, limit }
+        })?;
         let incarnation = self.session.next_incarnation();
         let seed = u128::from_le_bytes(broker.random()) as u64;
         let opened = Channel::new(self.session.id, number, incarnation, seed);
@@ -52,6 +59,7 @@ impl Connection {
     pub(super) fn close_channel<B: Broker>(&mut self, number: u16, broker: &mut B) {
         if let Some(mut gone) = self.channels.remove(&number) {
             gone.release(&mut Context { session: &mut self.session, broker });
+            broker.leave(Counted::UserChannels, &self.session.user, 1);
             channel::close_ok(self.session.output.frames(), number);
             self.announce_channel("channel.closed", number, broker);
         }
@@ -70,7 +78,9 @@ impl Connection {
         };
         match self.decode(MethodId::new(class, method), arguments, broker)? {
             Some(Method::Channel(ChannelMethod::CloseOk)) => {
-                self.channels.remove(&number);
+                if self.channels.remove(&number).is_some() {
+                    broker.leave(Counted::UserChannels, &self.session.user, 1);
+                }
                 self.announce_channel("channel.closed", number, broker);
             }
             Some(Method::Channel(ChannelMethod::Close(_))) => {

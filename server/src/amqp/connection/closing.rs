@@ -14,6 +14,7 @@ use crate::amqp::codec::frame::{Content, Frame};
 use crate::amqp::error::{Exception, ProtocolError};
 use crate::amqp::method::connection::{self, ConnectionMethod};
 use crate::amqp::method::{Method, MethodId, CONNECTION};
+use crate::amqp::population::Counted;
 
 impl Connection {
     /// Something is wrong: closes the channel or the connection, as the error asks for.
@@ -181,6 +182,12 @@ impl Connection {
         self.waiting = None;
         self.journey = None;
         self.session.confirming.clear();
+        self.held.clear();
+        if std::mem::take(&mut self.counted) {
+            broker.leave(Counted::VhostConnections, &self.session.vhost, 1);
+            broker.leave(Counted::UserConnections, &self.session.user, 1);
+            broker.leave(Counted::UserChannels, &self.session.user, self.channels.len() as u64);
+        }
         for (number, mut channel) in std::mem::take(&mut self.channels) {
             channel.release(&mut Context { session: &mut self.session, broker });
             self.announce_channel("channel.closed", number, broker);

@@ -11,6 +11,7 @@ use crate::amqp::broker::{Broker, Login};
 use crate::amqp::codec::frame::FRAME_OVERHEAD_OCTETS;
 use crate::amqp::error::ProtocolError;
 use crate::amqp::method::connection::{self, Open, StartOk, TuneOk};
+use crate::amqp::population::Counted;
 
 /// Octets of a protocol header.
 pub(super) const HEADER_OCTETS: usize = 8;
@@ -107,8 +108,8 @@ impl Connection {
 
     /// Checks a password; a user who does not exist or may not come from here takes as long.
     fn log_in<B: Broker>(&self, name: &str, password: &[u8], broker: &B) -> Option<Login> {
-        let user = broker.topology().user(name).filter(|user| !user.password_hash.is_empty());
-        let right = verify_password(user.map(|user| &user.password_hash[..]), password);
+        let user = broker.topology().user(name);
+        let right = verify_password(user.and_then(|user| user.credentials()), password);
         let user = user.filter(|_| right)?;
         let local_only = self.session.settings.loopback_users.iter().any(|local| local == name);
         if local_only && !self.peer.ip().to_canonical().is_loopback() {
@@ -140,10 +141,12 @@ impl Connection {
             return Err(ProtocolError::NoVhost { vhost });
         }
         let user = self.session.user.clone();
+        self.session.vhost = vhost.clone();
+        self.take_a_place(broker)?;
+        let topology = broker.topology();
         if topology.access(&vhost, &user).is_none() {
             return Err(ProtocolError::VhostRefused { vhost, user });
         }
-        self.session.vhost = vhost;
         self.session.payload_max = match self.frame_max {
             0 => u32::MAX,
             octets => octets - FRAME_OVERHEAD_OCTETS as u32,
@@ -154,6 +157,26 @@ impl Connection {
         self.phase = Phase::Running;
         self.heartbeat.start(self.heartbeat_s, self.session.output.end(), broker.now());
         self.announce_open(broker);
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// Counts among the connections of its vhost and its user, unless there are enough of them
+    /// (behaviour B59, B60). Given back by `release`.
+    fn take_a_place<B: Broker>(&mut self, broker: &mut B) -> Result<(), ProtocolError> {
+        let (vhost, user) = (self.session.vhost.clone(), self.session.user.clone());
+        let topology = broker.topology();
+        let of_vhost = topology.vhost(&vhost).and_then(|vhost| vhost.limits.max_connections);
+        let of_user = topology.user(&user).and_then(|user| user.limits.max_connections);
+        broker.enter(Counted::VhostConnections, &vhost, of_vhost).map_err(|limit| {
+            ProtocolError::VhostFull { vhost: vhost.clone(), user: user.clone(), limit }
+        })?;
+        if let Err(limit) = broker.enter(Counted::UserConnections, &user, of_user) {
+            broker.leave(Counted::VhostConnections, &vhost, 1);
+            return Err(ProtocolError::UserConnections { user, limit });
+        }
+        self.counted = true;
         Ok(())
     }
 }

@@ -63,6 +63,10 @@ impl Connection {
     fn frame<B: Broker>(&mut self, frame: &Frame<'_>, rest: &[u8], broker: &mut B) -> usize {
         let octets = frame.octets();
         let done = match (self.phase, frame.channel) {
+            (Phase::Running, 1..) if self.waits_behind(frame) => {
+                return self.hold_back(frame, rest)
+            }
+            (Phase::Running, 0) if self.closes_behind(frame) => return 0,
             (Phase::Running, 1..) => match frame.payload {
                 [0, 60, 0, 40, arguments @ ..] if frame.kind == 1 => {
                     return self.publish_frame(frame, arguments, rest, broker);
@@ -229,7 +233,7 @@ impl Connection {
         broker: &mut B,
     ) -> usize {
         if self.hold_publisher() {
-            return 0;
+            return self.hold_back(frame, rest);
         }
         let octets = frame.octets();
         let usable = self

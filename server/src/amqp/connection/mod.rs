@@ -19,6 +19,7 @@ mod closing;
 mod events;
 mod handshake;
 mod heartbeat;
+mod held;
 mod input;
 mod moving;
 mod phase;
@@ -35,12 +36,13 @@ use rustc_hash::FxHashMap;
 
 use self::handshake::HANDSHAKE_PAYLOAD_MAX;
 use self::heartbeat::{Heartbeat, Pulse, Reading};
+use self::held::Held;
 use self::moving::Journey;
 use self::phase::Phase;
 use super::broker::Broker;
-use super::channel::{Channel, Context};
+use super::channel::{Channel, Context, ACK_LOOK_PAUSE_MAX_US};
 use super::codec::writer;
-use super::method::connection;
+use super::method::{connection, MethodId};
 use super::session::{Orphan, Session};
 use super::settings::ConnectionSettings;
 use crate::control::{ChannelReport, ConnectionReport};
@@ -66,6 +68,10 @@ pub struct Connection {
     blocked_now: Option<&'static str>,
     /// The client has tried to publish while they were, and is held until they are not.
     blocked: Option<&'static str>,
+    /// What it has sent since then and must not be taken yet.
+    held: Held,
+    /// Among the connections of its vhost and user.
+    counted: bool,
     /// Largest payload of a frame that the client may send now.
     payload_max: u32,
     channel_max: u16,
@@ -115,6 +121,8 @@ impl Connection {
             stayed: false,
             blocked_now: None,
             blocked: None,
+            held: Held::default(),
+            counted: false,
             payload_max: HANDSHAKE_PAYLOAD_MAX,
             channel_max: 0,
             frame_max: 0,
@@ -137,13 +145,14 @@ impl Connection {
     }
 
     /// Takes octets from the socket; returns how many were consumed. Stops at an incomplete
-    /// frame, while a channel waits for an answer, while publishers are blocked, when output is
-    /// too full, and after the end. What is not consumed must be presented again, with what
+    /// frame, while a channel waits for an answer, when as much is held back as may be while
+    /// publishers are blocked, when output is too full, and after the end. What is not consumed must be presented again, with what
     /// follows. An incomplete frame is at most `frame_max` octets: a buffer of that size suffices.
     pub fn receive<B: Broker>(&mut self, octets: &[u8], broker: &mut B) -> usize {
         if !octets.is_empty() {
             self.heartbeat.heard();
         }
+        self.take_held(broker);
         let consumed = self.consume(octets, broker);
         self.octets_received += consumed as u64;
         consumed
@@ -203,6 +212,9 @@ impl Connection {
     /// Encodes what was collected since the last call: confirms, requeues of deliveries that came
     /// too late. Call once per turn before writing `output`.
     pub fn end_of_turn<B: Broker>(&mut self, broker: &mut B) {
+        if !self.held.is_empty() {
+            self.take_held(broker);
+        }
         if !self.session.orphans.is_empty() {
             self.session.return_orphans(broker);
         }
@@ -254,6 +266,10 @@ impl Connection {
             return;
         }
         self.look_whether_blocked(broker);
+        self.look_for_late_acks(broker);
+        if self.phase != Phase::Running {
+            return;
+        }
         self.look_whether_stuck(now.monotonic_us);
         self.review(broker);
         let reading = match self.wants_input() {
@@ -278,7 +294,8 @@ impl Connection {
             Phase::Finished => None,
             Phase::Running => {
                 let poll = self.blocked.is_some().then_some(self.blocked_poll_us);
-                let deadlines = [self.heartbeat.deadline_us(), poll, self.journey_until_us()];
+                let acks = (!self.channels.is_empty()).then_some(self.session.ack_check_us);
+                let deadlines = [self.heartbeat.deadline_us(), poll, self.journey_until_us(), acks];
                 deadlines.into_iter().flatten().min()
             }
             phase if phase.is_handshake() => Some(self.handshake_until_us),
@@ -325,7 +342,7 @@ impl Connection {
     pub fn wants_input(&self) -> bool {
         self.waiting.is_none()
             && self.journey.is_none()
-            && self.blocked.is_none()
+            && self.held.lets_in(self.blocked.is_some())
             && !self.is_output_full()
             && !matches!(self.phase, Phase::Finished)
     }
@@ -365,6 +382,25 @@ impl Connection {
         }
         self.blocked = Some(reason);
         true
+    }
+
+    /// Looks whether acknowledgements are overdue (behaviour B18), if it is time to.
+    fn look_for_late_acks<B: Broker>(&mut self, broker: &mut B) {
+        let now_us = broker.now().monotonic_us;
+        if now_us < self.session.ack_check_us {
+            return;
+        }
+        let mut pause_us = ACK_LOOK_PAUSE_MAX_US;
+        let open = self.channels.iter().filter(|(_, channel)| !channel.is_closing());
+        for number in open.map(|(number, _)| *number).collect::<Vec<_>>() {
+            let Some(channel) = self.channels.get_mut(&number) else { continue };
+            let mut cx = Context { session: &mut self.session, broker };
+            match channel.watch_acks(&mut cx) {
+                Ok(pause) => pause_us = pause_us.min(pause),
+                Err(error) => self.fail(number, error.by(MethodId::NONE), broker),
+            }
+        }
+        self.session.ack_check_us = now_us.saturating_add(pause_us);
     }
 
     fn look_whether_blocked<B: Broker>(&mut self, broker: &B) {

@@ -131,6 +131,7 @@ impl Connection {
     fn is_unattached(&self) -> bool {
         self.phase == Phase::Running
             && !self.session.owns_queues
+            && self.held.is_empty()
             && self.channels.values().all(|channel| channel.is_unattached())
     }
 }

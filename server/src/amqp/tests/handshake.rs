@@ -182,8 +182,9 @@ fn a_missing_vhost_is_named() {
 fn a_vhost_without_permission_is_refused() {
     use haremq_engine::topology::TopologyRequest;
     let mut world = World::new();
-    let (name, description) = ("secret".into(), "".into());
-    let request = TopologyRequest::AddVhost { name, description, tags: Vec::new() };
+    let (name, description) = ("secret".into(), None);
+    let request =
+        TopologyRequest::AddVhost { name, description, tags: None, default_queue_type: None };
     world.broker.decide(&request).expect("a vhost");
     let client = tuning(&mut world);
     world.send(client, &tune_ok(2047, 131_072, 0));

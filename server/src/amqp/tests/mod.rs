@@ -1,6 +1,8 @@
 //! Conversations with real frames, in memory: clients on one side, a stand-in for the shards on
 //! the other, the connections under test between them.
 
+mod ack_timeout;
+mod blocked;
 mod confirm;
 mod consume;
 mod declare;
@@ -9,7 +11,9 @@ mod framing;
 mod handshake;
 mod hostile;
 mod lifetime;
+mod limits;
 mod moving;
+mod permission_matrix;
 mod permissions;
 mod phases;
 mod prefetch;

@@ -1,7 +1,7 @@
 //! Every permission against every method, as recorded from RabbitMQ 3.10.
 
 use haremq_engine::table::Value;
-use haremq_engine::topology::TopologyRequest;
+use haremq_engine::topology::{TopicPermission, TopologyRequest};
 
 use super::wire::{args, method, publish};
 use super::world::{bind_queue, consume, declare_exchange, declare_queue, get, World};
@@ -106,8 +106,13 @@ fn world(configure: &str, write: &str, read: &str) -> World {
         world.ask(guest, 40, 10, declare_exchange(name, "direct", 0, &[]));
     }
     let password_hash = haremq_engine::access::hash_password([9; 4], b"pw").into();
-    let user =
-        TopologyRequest::PutUser { name: "pu".into(), password_hash, tags: None, replace: false };
+    let user = TopologyRequest::PutUser {
+        name: "pu".into(),
+        password_hash,
+        hashing: haremq_engine::access::PasswordHashing::default(),
+        tags: None,
+        replace: false,
+    };
     world.broker.decide(&user).expect("a user");
     grant(&mut world, configure, write, read);
     world
@@ -181,4 +186,78 @@ fn a_permission_that_is_taken_away_is_gone_at_once_for_cached_routes_too() {
         ["chan.close 403 ACCESS_REFUSED - access to exchange 'px' in vhost '/' refused for user \
           'pu' failing=(60,40)"]
     );
+}
+
+fn topic_permission(world: &mut World, write: &str, read: &str) {
+    let permission = TopologyRequest::SetTopicPermission(TopicPermission {
+        vhost: "/".into(),
+        user: "pu".into(),
+        exchange: "amq.topic".into(),
+        write: write.into(),
+        read: read.into(),
+    });
+    world.broker.decide(&permission).expect("a topic permission");
+}
+
+fn refused_topic(key: &str, failing: &str) -> [String; 1] {
+    [format!(
+        "chan.close 403 ACCESS_REFUSED - access to topic '{key}' in exchange 'amq.topic' in vhost \
+         '/' refused for user 'pu' failing={failing}"
+    )]
+}
+
+#[test]
+fn a_topic_permission_judges_the_keys_of_publishes_and_bindings() {
+    let mut world = world(".*", ".*", ".*");
+    let client = log_in(&mut world);
+    topic_permission(&mut world, "^{username}\\.", "^{vhost}$");
+    assert_eq!(world.send(client, &publish(1, "amq.topic", "pu.a", b"x")), []);
+    assert_eq!(
+        world.show(client, &publish(1, "amq.topic", "other.a", b"x")),
+        refused_topic("other.a", "(60,40)")
+    );
+    world.open_channel(client, 2);
+    let bind = |queue: &str, key: &str| method(2, 50, 20, bind_queue(queue, "amq.topic", key));
+    assert_eq!(world.show(client, &bind("pq", "/")), ["method(50,21) ch=2"]);
+    assert_eq!(world.show(client, &bind("pq", "pu.a")), refused_topic("pu.a", "(50,20)"));
+    // Other exchanges, also of that type, are not meant.
+    world.open_channel(client, 3);
+    assert_eq!(world.send(client, &publish(3, "px", "other.a", b"x")), []);
+    let e2e = args().u16(0).short("px").short("amq.topic").short("k").u8(0).table(&[]);
+    assert_eq!(world.show(client, &method(3, 40, 30, e2e)), refused_topic("k", "(40,30)"));
+}
+
+#[test]
+fn keys_in_headers_are_judged_like_the_messages_own() {
+    let mut world = world(".*", ".*", ".*");
+    let client = log_in(&mut world);
+    topic_permission(&mut world, "^a", ".*");
+    for header in ["CC", "BCC"] {
+        for (key, allowed) in [("ab", true), ("ba", false)] {
+            let number = 10 + u16::from(allowed) + 2 * (header.len() as u16);
+            world.open_channel(client, number);
+            let keys = Value::Array([Value::text(key)].into());
+            let properties = super::wire::headers(&[(header, keys)]);
+            let octets = super::wire::publish_with(number, "amq.topic", "a", 0, &properties, b"x");
+            let said = world.show(client, &octets);
+            match allowed {
+                true => assert_eq!(said, Vec::<String>::new()),
+                false => assert_eq!(said, refused_topic(key, "(60,40)")),
+            }
+        }
+    }
+}
+
+#[test]
+fn an_impersonator_may_name_other_users() {
+    let mut world = world("", ".*", "");
+    let user_id = super::wire::property(super::wire::USER_ID, "guest");
+    let publish = super::wire::publish_with(1, "", "pq", 0, &user_id, b"x");
+    let client = log_in(&mut world);
+    let said = world.show(client, &publish);
+    assert!(said[0].contains("user_id property set to 'guest' but"), "{said:?}");
+    let tags = vec!["impersonator".into()];
+    world.broker.decide(&TopologyRequest::SetUserTags { name: "pu".into(), tags }).expect("tags");
+    let client = log_in(&mut world);
+    assert_eq!(world.send(client, &publish), []);
 }

@@ -2,6 +2,7 @@
 //! be right. Everything is answered at once, but only when the world turns.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
 use haremq_engine::mail::{
@@ -13,6 +14,7 @@ use haremq_engine::queue::QueueError;
 use haremq_engine::topology::{Change, Topology, TopologyError, TopologyOutcome, TopologyRequest};
 
 use crate::amqp::broker::Broker;
+use crate::amqp::{Counted, Population};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Message {
@@ -102,6 +104,7 @@ pub(super) struct StandIn {
     pub(super) settles: Vec<(Seq, Option<ConsumerKey>, Outcome)>,
     /// Connections follow their messages to other shards.
     pub(super) moves: bool,
+    pub(super) population: Population,
     next_queue: u64,
     random: u8,
 }
@@ -125,6 +128,7 @@ impl StandIn {
             published: Vec::new(),
             settles: Vec::new(),
             moves: true,
+            population: Population::default(),
             next_queue: 0,
             random: 0,
         }
@@ -336,6 +340,14 @@ impl Broker for StandIn {
         &self.topology
     }
 
+    fn enter(&mut self, what: Counted, name: &Arc<str>, limit: Option<i64>) -> Result<(), i64> {
+        self.population.enter(what, name, limit)
+    }
+
+    fn leave(&mut self, what: Counted, name: &Arc<str>, number: u64) {
+        self.population.leave(what, name, number);
+    }
+
     fn may_move_to(&self, _shard: ShardId) -> bool {
         self.moves
     }
@@ -389,6 +401,13 @@ impl Broker for StandIn {
                 for granted in consumers.filter(|other| other.consume.consumer == consumer) {
                     granted.granted += credit;
                     granted.asked = false;
+                }
+            }
+            Command::GiveBack { queue, consumer } => {
+                let consumers =
+                    self.queues.get_mut(&queue).into_iter().flat_map(|q| &mut q.consumers);
+                for holder in consumers.filter(|other| other.consume.consumer == consumer) {
+                    holder.held -= 1;
                 }
             }
             Command::Ration { queue, consumer } => {

@@ -1,15 +1,21 @@
 //! All commands: names, usage, help, and who carries them out.
 
 use super::super::args::{switch, Kind, Switch};
+use super::rules_catalogue::RULES;
 use super::{columns, connections, lists, node, permissions, queues, users, vhosts};
 use super::{Command, Group};
 
-/// The command of that name.
-pub(crate) fn find(name: &str) -> Option<&'static Command> {
-    COMMANDS.iter().find(|command| command.name == name)
+/// Every command, in the order of the list that `help` prints.
+pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
+    COMMANDS.iter().chain(RULES)
 }
 
-const LIST_SWITCHES: &[Switch] = &[switch("no-table-headers", None, Kind::Flag)];
+/// The command of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Command> {
+    all().find(|command| command.name == name)
+}
+
+pub(super) const LIST_SWITCHES: &[Switch] = &[switch("no-table-headers", None, Kind::Flag)];
 
 const QUEUE_LIST_SWITCHES: &[Switch] = &[
     switch("no-table-headers", None, Kind::Flag),
@@ -35,8 +41,8 @@ const CLOSE_ALL_SWITCHES: &[Switch] = &[
 
 const STATUS_SWITCHES: &[Switch] = &[switch("unit", None, Kind::Text)];
 
-/// In the order of the list that `help` prints.
-pub(crate) const COMMANDS: &[Command] = &[
+/// Those of daily use; the others are [`RULES`].
+const COMMANDS: &[Command] = &[
     Command {
         name: "help",
         group: Group::Help,

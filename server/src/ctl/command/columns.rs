@@ -40,6 +40,10 @@ pub(super) const QUEUES: &[Column] = &[
     column!("disk_reads"),
     column!("disk_writes"),
     column!("durable", scalar),
+    Column {
+        name: "effective_policy_definition",
+        read: |row| Term::json(&row["effective_policy_definition"]),
+    },
     column!("exclusive", scalar),
     column!("exclusive_consumer_pid"),
     column!("exclusive_consumer_tag"),
@@ -61,9 +65,10 @@ pub(super) const QUEUES: &[Column] = &[
     column!("messages_unacknowledged_ram"),
     column!("name", text),
     column!("online"),
+    column!("operator_policy", text),
     column!("owner_pid", pid),
     column!("pid", pid),
-    column!("policy"),
+    column!("policy", text),
     column!("slave_pids"),
     column!("state", text),
     column!("synchronised_slave_pids"),
@@ -76,7 +81,7 @@ pub(super) const EXCHANGES: &[Column] = &[
     column!("durable", scalar),
     column!("internal", scalar),
     column!("name", text),
-    column!("policy"),
+    column!("policy", text),
     column!("type", text),
 ];
 
@@ -153,7 +158,7 @@ pub(super) const CONSUMERS: &[Column] = &[
 
 pub(super) const VHOSTS: &[Column] = &[
     column!("cluster_state"),
-    column!("default_queue_type"),
+    column!("default_queue_type", text),
     column!("description", text),
     column!("name", text),
     column!("tags", words),

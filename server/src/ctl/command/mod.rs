@@ -3,10 +3,16 @@
 pub(super) mod catalogue;
 mod columns;
 mod connections;
+mod definitions;
+mod limits;
 mod lists;
 mod node;
+mod parameters;
 mod permissions;
+mod policies;
 mod queues;
+mod rules_catalogue;
+mod topic_permissions;
 mod users;
 mod vhosts;
 
@@ -24,18 +30,24 @@ pub(super) enum Group {
     Users,
     AccessControl,
     Monitoring,
+    Parameters,
+    Policies,
     Vhosts,
+    Definitions,
     Operations,
     Queues,
 }
 
 impl Group {
-    pub(super) const ALL: [Group; 7] = [
+    pub(super) const ALL: [Group; 10] = [
         Group::Help,
         Group::Users,
         Group::AccessControl,
         Group::Monitoring,
+        Group::Parameters,
+        Group::Policies,
         Group::Vhosts,
+        Group::Definitions,
         Group::Operations,
         Group::Queues,
     ];
@@ -47,6 +59,9 @@ impl Group {
             Group::AccessControl => "Access Control",
             Group::Monitoring => "Monitoring, observability and health checks",
             Group::Vhosts => "Virtual hosts",
+            Group::Parameters => "Parameters",
+            Group::Policies => "Policies",
+            Group::Definitions => "Definitions",
             Group::Operations => "Operations",
             Group::Queues => "Queues",
         }

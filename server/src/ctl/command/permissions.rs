@@ -45,7 +45,11 @@ pub(super) fn clear(context: &mut Context<'_, '_>) -> Result<Reply, Failure> {
 }
 
 /// Says which of the two does not exist.
-fn require_both(context: &Context<'_, '_>, user: &str, vhost: &str) -> Result<(), Failure> {
+pub(super) fn require_both(
+    context: &Context<'_, '_>,
+    user: &str,
+    vhost: &str,
+) -> Result<(), Failure> {
     if !context.exists(&["users", user])? {
         return Err(Failure::refused(Exit::NoUser, format!("User {user} does not exist")));
     }

@@ -69,6 +69,22 @@ pub(super) fn set_tags(context: &mut Context<'_, '_>) -> Result<Reply, Failure> 
     change(context, &ask, || missing(user))
 }
 
+pub(super) fn hash_password(context: &mut Context<'_, '_>) -> Result<Reply, Failure> {
+    match context.line.words.first().map(String::as_str) {
+        Some("") => {
+            return Err(Failure::Validation {
+                exit: Exit::Data,
+                reason: "Bad argument: password cannot be an empty string".to_owned(),
+            })
+        }
+        Some(password) => context.announce(&format!("Will hash password {password}")),
+        None => context.announce("Will hash provided password"),
+    }
+    let password = context.password(0, Exit::Usage)?;
+    let answer = context.get(&["auth", "hash_password", &password], "")?;
+    Ok(Reply::Said(answer["ok"].as_str().unwrap_or_default().to_owned()))
+}
+
 fn change(
     context: &Context<'_, '_>,
     ask: &Ask<'_>,

@@ -28,6 +28,9 @@ pub(super) fn add(context: &mut Context<'_, '_>) -> Result<Reply, Failure> {
             body.insert(option.to_owned(), json!(text));
         }
     }
+    if let Some(kind) = context.line.text("default-queue-type") {
+        body.insert("default_queue_type".to_owned(), json!(kind));
+    }
     let answer = context.ask(&Ask::put(&["vhosts", vhost], Value::Object(body)))?;
     if answer.is_success() {
         Ok(Reply::Done)

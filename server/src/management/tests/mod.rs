@@ -5,6 +5,7 @@ mod access;
 mod latency;
 mod limits;
 mod resources;
+mod rules;
 
 use serde_json::Value;
 use ureq::http::Request;

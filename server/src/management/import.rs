@@ -1,0 +1,254 @@
+//! A document of definitions, read in (behaviour E15): what it has is added, or takes the place of
+//! what has its name; nothing is ever removed.
+//!
+//! The whole document is understood before anything is asked for, so that one that makes no sense
+//! changes nothing. Then its parts are asked for in the order in which they need each other.
+
+use std::sync::Arc;
+
+use haremq_engine::topology::{BindingTarget, GlobalParameter, TopologyError, TopologyRequest};
+use serde_json::{json, Map, Value};
+use tokio::task::JoinSet;
+
+use super::errors::ApiError;
+use super::{
+    accounts, json as body_json, limits, policies, topic_permissions, users, vhosts, Shared,
+};
+
+/// Requests under way at a time: they share the writes of the log.
+const UNDER_WAY: usize = 256;
+
+type Object = Map<String, Value>;
+/// Requests that need not wait for each other.
+type Stage = Vec<TopologyRequest>;
+
+/// Reads a document in; into `vhost` if one is given.
+pub(super) async fn run(
+    app: &Shared,
+    document: &Object,
+    vhost: Option<&str>,
+) -> Result<(), ApiError> {
+    for stage in stages(document, vhost)? {
+        carry_out(app, stage).await?;
+    }
+    Ok(())
+}
+
+async fn carry_out(app: &Shared, stage: Stage) -> Result<(), ApiError> {
+    let mut under_way = JoinSet::new();
+    let mut failed = None;
+    for request in stage {
+        if under_way.len() >= UNDER_WAY {
+            failed = failed.or(under_way.join_next().await.and_then(failure));
+        }
+        let app = Arc::clone(app);
+        under_way.spawn(async move { accounts::change(&app, request).await });
+    }
+    while let Some(done) = under_way.join_next().await {
+        failed = failed.or(failure(done));
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+type Answer = Result<Result<haremq_engine::topology::TopologyOutcome, TopologyError>, ApiError>;
+
+/// What exists already as something else stays as it is.
+fn failure(done: Result<Answer, tokio::task::JoinError>) -> Option<ApiError> {
+    match done {
+        Ok(Ok(Ok(_))) => None,
+        Ok(Ok(Err(
+            TopologyError::Inequivalent { .. }
+            | TopologyError::InequivalentArgument { .. }
+            | TopologyError::Locked { .. },
+        ))) => None,
+        Ok(Ok(Err(error))) => Some(error.into()),
+        Ok(Err(error)) => Some(error),
+        Err(_) => Some(ApiError::Stopping),
+    }
+}
+
+/// The requests of a document.
+fn stages(document: &Object, vhost: Option<&str>) -> Result<Vec<Stage>, ApiError> {
+    let each = |key: &str, read: &dyn Fn(&Object) -> Result<Vec<TopologyRequest>, ApiError>| {
+        let mut stage = Stage::new();
+        for item in list(document, key)? {
+            stage.extend(read(item)?);
+        }
+        Ok::<_, ApiError>(stage)
+    };
+    // A vhost's own document has nothing of the others in it.
+    let whole = vhost.is_none();
+    let mut stages = Vec::new();
+    if whole {
+        stages.push(each("users", &user)?);
+        stages.push(each("vhosts", &one_vhost)?);
+        stages.push(each("users", &user_limits)?);
+        stages.push(each("permissions", &permission)?);
+        stages.push(each("topic_permissions", &|item| {
+            let (vhost, user) = (text(item, "vhost")?, text(item, "user")?);
+            Ok(vec![topic_permissions::request(vhost, user, item)?])
+        })?);
+        stages.push(each("global_parameters", &global_parameter)?);
+    }
+    stages.push(each("parameters", &|item| parameter(item, vhost))?);
+    stages.push(each("policies", &|item| {
+        let (place, name) = (vhost_of(item, vhost)?, text(item, "name")?);
+        Ok(vec![policies::request(place, name.into(), false, item)?])
+    })?);
+    stages.push(each("queues", &|item| queue(item, vhost))?);
+    stages.push(each("exchanges", &|item| exchange(item, vhost))?);
+    stages.push(each("bindings", &|item| binding(item, vhost))?);
+    Ok(stages)
+}
+
+/// The items of a list of the document; an absent one is empty.
+fn list<'a>(document: &'a Object, key: &str) -> Result<Vec<&'a Object>, ApiError> {
+    match document.get(key) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(items)) => items
+            .iter()
+            .map(|item| item.as_object().ok_or_else(|| bad(key, item)))
+            .collect::<Result<_, _>>(),
+        Some(other) => Err(bad(key, other)),
+    }
+}
+
+fn bad(key: &str, value: &Value) -> ApiError {
+    ApiError::BadRequest(json!([format!("bad_{key}"), value]))
+}
+
+/// A text that must be there.
+fn text<'a>(item: &'a Object, name: &str) -> Result<&'a str, ApiError> {
+    body_json::require(item, &[name])?;
+    Ok(body_json::text(item, name)?.unwrap_or_default())
+}
+
+fn vhost_of(item: &Object, vhost: Option<&str>) -> Result<Arc<str>, ApiError> {
+    Ok(match vhost {
+        Some(vhost) => vhost.into(),
+        None => text(item, "vhost")?.into(),
+    })
+}
+
+fn user(item: &Object) -> Result<Stage, ApiError> {
+    let (password_hash, hashing) =
+        users::wanted_hash(item)?.unwrap_or_else(|| (Arc::from([]), Default::default()));
+    Ok(vec![TopologyRequest::PutUser {
+        name: text(item, "name")?.into(),
+        password_hash,
+        hashing,
+        tags: body_json::tags(item)?,
+        replace: true,
+    }])
+}
+
+fn user_limits(item: &Object) -> Result<Stage, ApiError> {
+    match item.get("limits") {
+        Some(Value::Object(object)) if !object.is_empty() => {
+            let (user, limits) = (text(item, "name")?.into(), limits::user_limits(object)?);
+            Ok(vec![TopologyRequest::SetUserLimits { user, limits }])
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn one_vhost(item: &Object) -> Result<Stage, ApiError> {
+    let none = Object::new();
+    let metadata = item.get("metadata").and_then(Value::as_object).unwrap_or(&none);
+    Ok(vec![TopologyRequest::AddVhost {
+        name: text(item, "name")?.into(),
+        description: body_json::text(metadata, "description")?.map(Arc::from),
+        tags: body_json::tags(metadata)?,
+        default_queue_type: vhosts::default_queue_type(metadata)?,
+    }])
+}
+
+fn permission(item: &Object) -> Result<Stage, ApiError> {
+    Ok(vec![TopologyRequest::SetPermission {
+        vhost: text(item, "vhost")?.into(),
+        user: text(item, "user")?.into(),
+        configure: text(item, "configure")?.into(),
+        write: text(item, "write")?.into(),
+        read: text(item, "read")?.into(),
+    }])
+}
+
+fn global_parameter(item: &Object) -> Result<Stage, ApiError> {
+    let value = item.get("value").unwrap_or(&Value::Null).to_string().into();
+    let parameter = GlobalParameter { name: text(item, "name")?.into(), value };
+    Ok(vec![TopologyRequest::SetGlobalParameter(parameter)])
+}
+
+/// Limits and operator policies. Parameters of plugins that are not there are refused, as they
+/// would have no effect.
+fn parameter(item: &Object, vhost: Option<&str>) -> Result<Stage, ApiError> {
+    let vhost = vhost_of(item, vhost)?;
+    let component = text(item, "component")?;
+    let value = item
+        .get("value")
+        .and_then(Value::as_object)
+        .ok_or_else(|| bad("parameters", &Value::Object(item.clone())))?;
+    match component {
+        "vhost-limits" => {
+            let limits = limits::vhost_limits(value)?;
+            Ok(vec![TopologyRequest::SetVhostLimits { vhost, limits }])
+        }
+        "operator_policy" => {
+            let name = text(item, "name")?.into();
+            Ok(vec![policies::request(vhost, name, true, value)?])
+        }
+        other => Err(ApiError::bad_request(format!(
+            "Validation failed\n\ncomponent {other} not found\n"
+        ))),
+    }
+}
+
+fn queue(item: &Object, vhost: Option<&str>) -> Result<Stage, ApiError> {
+    Ok(vec![TopologyRequest::DeclareQueue {
+        vhost: vhost_of(item, vhost)?,
+        name: text(item, "name")?.into(),
+        durable: body_json::flag(item, "durable")?,
+        auto_delete: body_json::flag(item, "auto_delete")?,
+        exclusive_to: None,
+        connection: None,
+        arguments: Arc::new(body_json::arguments(item)?),
+    }])
+}
+
+fn exchange(item: &Object, vhost: Option<&str>) -> Result<Stage, ApiError> {
+    let name = text(item, "name")?;
+    if name.is_empty() || name.starts_with("amq.") {
+        // They are there already.
+        return Ok(Vec::new());
+    }
+    Ok(vec![TopologyRequest::DeclareExchange {
+        vhost: vhost_of(item, vhost)?,
+        name: name.into(),
+        kind: text(item, "type")?.into(),
+        durable: body_json::flag(item, "durable")?,
+        auto_delete: body_json::flag(item, "auto_delete")?,
+        internal: body_json::flag(item, "internal")?,
+        arguments: Arc::new(body_json::arguments(item)?),
+    }])
+}
+
+fn binding(item: &Object, vhost: Option<&str>) -> Result<Stage, ApiError> {
+    let source = text(item, "source")?;
+    if source.is_empty() {
+        return Ok(Vec::new());
+    }
+    let destination = text(item, "destination")?.into();
+    let target = match text(item, "destination_type")? {
+        "queue" => BindingTarget::Queue(destination),
+        "exchange" => BindingTarget::Exchange(destination),
+        _ => return Err(bad("bindings", &Value::Object(item.clone()))),
+    };
+    Ok(vec![TopologyRequest::Bind {
+        vhost: vhost_of(item, vhost)?,
+        source: source.into(),
+        target,
+        key: text(item, "routing_key")?.into(),
+        arguments: Arc::new(body_json::arguments(item)?),
+        connection: None,
+    }])
+}
