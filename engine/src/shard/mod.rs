@@ -182,6 +182,7 @@ impl<M: Memory> Shard<M> {
         self.effects.is_empty()
             && self.confirms.is_quiet()
             && self.dead_letters.is_quiet()
+            && self.replays.is_quiet()
             && !self.queues.is_purging()
             && self.writer.as_ref().is_none_or(TopologyWriter::is_quiet)
             && self.store.log.durable() >= self.store.log.end()
