@@ -21,6 +21,7 @@ mod links;
 mod moving;
 mod publish;
 mod queues;
+mod recall;
 mod replays;
 mod replica;
 mod sampling;
@@ -47,6 +48,7 @@ use dead_letters::{DeadLetters, Testament};
 use links::Links;
 use publish::Takers;
 use queues::{QueueSlot, Queues};
+use recall::Recall;
 use replays::Replays;
 use sampling::Sampling;
 use store::Store;
@@ -84,6 +86,7 @@ pub struct Shard<M: Memory> {
     confirms: Confirms,
     dead_letters: DeadLetters,
     replays: Replays,
+    recall: Recall,
     timers: Timers,
     /// What this shard's connections see: everything that every shard has been told to apply.
     topology: Topology,
@@ -120,6 +123,7 @@ impl<M: Memory> Shard<M> {
             self.queues.read_done();
             self.dead_letters.read_done();
             self.replays.read_done();
+            self.recall.read_done();
         } else {
             self.confirms.advance(self.store.log.durable());
             self.tell_senders();

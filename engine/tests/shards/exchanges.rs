@@ -367,6 +367,10 @@ fn a_deduplicating_queue_takes_a_value_again_once_the_message_has_left() {
     assert_eq!(world.counts(queue), (0, 1), "an unacknowledged message is still in the queue");
     world.settle(&held[0], haremq_engine::mail::Outcome::Ack);
     publish(&mut world, "2");
+    world.restart_cleanly();
+    world.settle_down();
+    publish(&mut world, "dup");
+    assert_eq!(world.counts(queue), (1, 0), "the message is known again after a restart");
     assert_eq!(bodies(&world.drain(queue)), ["2"]);
     publish(&mut world, "3");
     world.command(ShardId(0), Command::Purge { queue, channel: channel(0, 5) });
