@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use haremq_tests::broker::{Broker, Setup};
 use haremq_tests::eventually;
 use haremq_tests::wire::client::{Delivery, PATIENCE};
-use haremq_tests::wire::{method, Arguments, Client, Received};
+use haremq_tests::wire::{method, Arguments, Client, Login, Received};
 
 /// A field of a table: a string, or a 64-bit number.
 enum Field<'a> {
@@ -376,8 +376,11 @@ fn the_event_exchange_is_there_if_asked_for_and_tells_what_happens() {
     drop(other);
     broker.ctl().succeed(&["add_user", "alice", "secret"]);
     broker.ctl().succeed(&["add_vhost", "v"]);
+    let stranger = Login { password: "wrong".into(), ..Login::default() };
+    Client::login_as(broker.amqp(), &stranger);
     let mut told = Vec::new();
     let wanted = [
+        ("user.authentication.failure", "guest"),
         ("binding.created", "events"),
         ("channel.closed", ""),
         ("channel.created", ""),
@@ -411,6 +414,34 @@ fn the_event_exchange_is_there_if_asked_for_and_tells_what_happens() {
     });
     let plain = Broker::start();
     assert!(!names(&plain).contains(&vec!["amq.rabbitmq.event".to_owned()]));
+}
+
+#[test]
+fn the_event_exchange_tells_of_alarms() {
+    let setup = Setup::new().arguments([
+        "--event-exchange",
+        "on",
+        "--vm-memory-high-watermark",
+        "8000000",
+        "--vm-memory-high-watermark-paging-ratio",
+        "10",
+    ]);
+    let broker = Broker::start_with(setup);
+    let mut client = Client::login_with_channel(broker.amqp());
+    client.declare_queue(1, "events", 2);
+    bind(&mut client, "events", "amq.rabbitmq.event", "alarm.*");
+    client.declare_queue(1, "bulk", 0);
+    let mut publisher = Client::login_with_channel(broker.amqp());
+    for _ in 0..90 {
+        publisher.publish(1, "", "bulk", &[0, 0], &[7; 100_000]).expect("the broker takes octets");
+    }
+    let (key, _) =
+        eventually("the alarm is told", PATIENCE, || get_with_key(&mut client, "events"));
+    assert_eq!(key, "alarm.set");
+    let purge = Arguments::new().short(0).shortstr("bulk").octet(0);
+    client.call(1, (50, 30), &purge, (50, 31));
+    let (key, _) = eventually("its end is told", PATIENCE, || get_with_key(&mut client, "events"));
+    assert_eq!(key, "alarm.cleared");
 }
 
 /// As `Client::get`, with the routing key.

@@ -6,7 +6,7 @@ use super::block::{Block, Defect};
 use super::cache::Window;
 use super::format::{whole_pages, PAGE_BYTES};
 use super::parts::Assembly;
-use super::readback::{Pending, WINDOW_BYTES};
+use super::readback::{Pending, SCATTERED_BYTES, WINDOW_BYTES};
 use super::record::{record_at, Malformed, MessageView, Payload, Record, KIND_MESSAGE};
 use super::{Address, Fetch, FileId, IoFailure, Log, LogEffect, LogError, Memory};
 
@@ -33,6 +33,17 @@ impl<M: Memory> Log<M> {
         let message = self.message_at(address);
         let Payload::Inline(content) = message.payload else { return Fetch::Pending };
         Fetch::Ready(no_message(address, message.stored(content)))
+    }
+
+    /// Asks for the message at `address`, which is going to be fetched soon, unlike its neighbours:
+    /// of those that are wanted in another order than that of the log. Asking for several at once
+    /// lets their reads go side by side.
+    pub fn prefetch(&mut self, address: Address, length: u32) {
+        let page = address.page();
+        if page < self.batch.start() / PAGE_BYTES as u64 && !self.cache.contains(page) {
+            let needed = whole_pages(address.offset() + length as usize).max(PAGE_BYTES);
+            self.ask_for(address.block().0, SCATTERED_BYTES.max(needed as u64), true);
+        }
     }
 
     /// The Message record at a located address.
@@ -102,10 +113,10 @@ impl<M: Memory> Log<M> {
     /// record of `length` octets at least.
     fn ask(&mut self, address: Address, length: u32) {
         let needed = whole_pages(address.offset() + length as usize).max(PAGE_BYTES);
-        self.ask_for(address.block().0, needed);
+        self.ask_for(address.block().0, WINDOW_BYTES.max(needed as u64), false);
     }
 
-    fn ask_for(&mut self, start: u64, needed: usize) {
+    fn ask_for(&mut self, start: u64, wanted: u64, scattered: bool) {
         if self.readback.covers(start / PAGE_BYTES as u64) {
             return;
         }
@@ -114,7 +125,7 @@ impl<M: Memory> Log<M> {
         let durable = self.commit.durable();
         let limit = segment.sealed_end.map_or(durable, |end| end.min(durable));
         let Some(there) = limit.checked_sub(start).filter(|octets| *octets > 0) else { return };
-        let length = there.min(WINDOW_BYTES.max(needed as u64)) as usize;
+        let length = there.min(wanted) as usize;
         if !self.readback.has_room(length) {
             return;
         }
@@ -122,7 +133,7 @@ impl<M: Memory> Log<M> {
         let ticket = self.ticket;
         let offset = self.geometry.offset(start);
         self.reads.push_back(LogEffect::Read { ticket, file: segment.file, offset, length });
-        self.readback.push(Pending { ticket, segment: number, start, length, limit });
+        self.readback.push(Pending { ticket, segment: number, start, length, limit, scattered });
     }
 
     /// Octets of a read have come: what is whole in them goes into the cache.
@@ -136,12 +147,17 @@ impl<M: Memory> Log<M> {
         let end = match self.whole_blocks(segment.file, &read, buffer.as_ref())? {
             Ok(octets) => read.start + octets as u64,
             Err(needed) => {
-                self.ask_for(read.start, needed);
+                let wanted = match read.scattered {
+                    true => SCATTERED_BYTES,
+                    false => WINDOW_BYTES,
+                };
+                self.ask_for(read.start, wanted.max(needed as u64), read.scattered);
                 return Ok(());
             }
         };
         let first_page = read.start / PAGE_BYTES as u64;
         let window = Window::new(Rc::new(buffer), first_page, end, true);
+        window.ahead.set(read.scattered);
         self.cache.insert(window, self.commit.durable());
         Ok(())
     }

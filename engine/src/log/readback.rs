@@ -5,6 +5,9 @@ use super::format::PAGE_BYTES;
 /// Octets that one read brings, where the segment has as many.
 pub(super) const WINDOW_BYTES: u64 = 256 * 1024;
 
+/// Octets that a read of one message brings at least: a block of several records is no longer.
+pub(super) const SCATTERED_BYTES: u64 = 64 * 1024;
+
 /// A read that has been asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
@@ -15,6 +18,8 @@ pub(super) struct Pending {
     pub length: usize,
     /// Position up to which blocks are known to be there.
     pub limit: u64,
+    /// What follows it is not going to be wanted next.
+    pub scattered: bool,
 }
 
 impl Pending {

@@ -345,10 +345,15 @@ impl Queue {
         }
     }
 
+    /// The slot of a message that is in the queue, in whatever state.
+    pub fn live(&self, seq: Seq) -> Option<Slot> {
+        let (lane, number) = self.locate(seq)?;
+        self.lanes.get(lane)?.get(number)
+    }
+
     /// The slot of a message that is ready.
     pub fn ready(&self, seq: Seq) -> Option<Slot> {
-        let (lane, number) = self.locate(seq)?;
-        self.lanes.get(lane)?.get(number).filter(|slot| slot.state() == State::Ready)
+        self.live(seq).filter(|slot| slot.state() == State::Ready)
     }
 
     /// When the queue wants to be looked at though nothing happens to it.

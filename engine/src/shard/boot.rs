@@ -15,6 +15,7 @@ use super::definitions::{self, Definition, Definitions, Live, Record};
 use super::links::Links;
 use super::publish::Takers;
 use super::queues::Queues;
+use super::recall::Recall;
 use super::replays::Replays;
 use super::sampling::Sampling;
 use super::store::Store;
@@ -165,6 +166,7 @@ impl<M: Memory> ShardBoot<M> {
             let records = take_up(now, &mut log, sorted, next_definition);
             TopologyWriter::new(topology_of(definitions), records, config.shards)
         });
+        let recall = Recall::of(&queues);
         let mut shard = Shard {
             store: Store { log, arena: Arena::new() },
             queues,
@@ -172,6 +174,7 @@ impl<M: Memory> ShardBoot<M> {
             confirms: Confirms::new(),
             dead_letters: DeadLetters::default(),
             replays: Replays::default(),
+            recall,
             timers: Timers::default(),
             topology,
             applied: 0,

@@ -163,6 +163,11 @@ impl DeadLetters {
         self.waiting.pop_front()
     }
 
+    /// The first ones that wait.
+    pub(super) fn first(&self, count: usize) -> impl Iterator<Item = &DeadMessage> {
+        self.waiting.iter().take(count)
+    }
+
     /// It can be moved once a read has come back.
     pub(super) fn await_read(&mut self, dead: DeadMessage) {
         self.is_reading = true;

@@ -41,6 +41,7 @@ impl<M: Memory> Shard<M> {
         self.clock = now;
         self.move_dead_letters(now);
         self.replay(now);
+        self.recall();
         let mut left = self.config.dispatch_batch.max(1);
         while left > 0 {
             let Some(at) = self.queues.next_dirty() else { break };
@@ -63,6 +64,7 @@ impl<M: Memory> Shard<M> {
             || self.can_free_remains()
             || self.dead_letters.can_move()
             || self.replays.can_go_on()
+            || self.recall.can_go_on()
     }
 
     /// True if there is something to be freed, and room in the log for what has to be said of it.

@@ -22,6 +22,7 @@ mod links;
 mod moving;
 mod publish;
 mod queues;
+mod recall;
 mod replays;
 mod replica;
 mod sampling;
@@ -48,6 +49,7 @@ use dead_letters::{DeadLetters, Testament};
 use links::Links;
 use publish::Takers;
 use queues::{QueueSlot, Queues};
+use recall::Recall;
 use replays::Replays;
 use sampling::Sampling;
 use store::Store;
@@ -85,6 +87,7 @@ pub struct Shard<M: Memory> {
     confirms: Confirms,
     dead_letters: DeadLetters,
     replays: Replays,
+    recall: Recall,
     timers: Timers,
     /// What this shard's connections see: everything that every shard has been told to apply.
     topology: Topology,
@@ -121,6 +124,7 @@ impl<M: Memory> Shard<M> {
             self.queues.read_done();
             self.dead_letters.read_done();
             self.replays.read_done();
+            self.recall.read_done();
         } else {
             self.confirms.advance(self.store.log.durable());
             self.tell_senders();
@@ -183,6 +187,7 @@ impl<M: Memory> Shard<M> {
         self.effects.is_empty()
             && self.confirms.is_quiet()
             && self.dead_letters.is_quiet()
+            && self.replays.is_quiet()
             && !self.queues.is_purging()
             && self.writer.as_ref().is_none_or(TopologyWriter::is_quiet)
             && self.store.log.durable() >= self.store.log.end()

@@ -19,6 +19,8 @@ use crate::routing::Subject;
 
 /// Moves begun in one turn at most.
 const MOVES_PER_TURN: usize = 256;
+/// Messages that are read side by side, if they have to be read at all.
+const READS_AHEAD: usize = 32;
 /// Octets moved in one turn, reached by the last one at most.
 const OCTETS_PER_TURN: usize = 4 << 20;
 
@@ -37,8 +39,12 @@ impl<M: Memory> Shard<M> {
                 return;
             }
             let Some(dead) = self.dead_letters.next() else { return };
+            if dead.rule().goes_on {
+                self.store.prefetch(dead.slot());
+            }
             let Fetch::Ready(stored) = self.store.fetch(dead.slot()) else {
-                return self.dead_letters.await_read(dead);
+                self.dead_letters.await_read(dead);
+                return self.read_ahead();
             };
             let mut letter = std::mem::take(&mut self.dead_letters.letter);
             match dead.rule().goes_on {
@@ -47,6 +53,16 @@ impl<M: Memory> Shard<M> {
             }
             octets += letter.octets();
             self.send(now, dead, letter);
+        }
+    }
+
+    /// Asks for the messages that are to be moved next. Those that were held back go in the order
+    /// in which they are due, and lie wherever they came.
+    fn read_ahead(&mut self) {
+        for dead in self.dead_letters.first(READS_AHEAD) {
+            if dead.rule().goes_on {
+                self.store.prefetch(dead.slot());
+            }
         }
     }
 

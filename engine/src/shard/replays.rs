@@ -44,6 +44,10 @@ impl Replays {
         !self.waiting.is_empty() && !self.is_reading
     }
 
+    pub(super) fn is_quiet(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     pub(super) fn read_done(&mut self) {
         self.is_reading = false;
     }

@@ -26,6 +26,16 @@ impl<M: Memory> Store<M> {
         }
     }
 
+    /// The message is going to be fetched soon, unlike those beside it.
+    pub(super) fn prefetch(&mut self, slot: &Slot) {
+        match slot.place() {
+            Place::Log { address, length, .. } | Place::Spilled { address, length, .. } => {
+                self.log.prefetch(Address(address), length);
+            }
+            Place::Arena { .. } => {}
+        }
+    }
+
     /// A queue lets a message go. Only a queue that survives a restart needs a record of it, and
     /// only of a message that does: what others have in the log is dead after one by their
     /// absence.

@@ -367,6 +367,10 @@ fn a_deduplicating_queue_takes_a_value_again_once_the_message_has_left() {
     assert_eq!(world.counts(queue), (0, 1), "an unacknowledged message is still in the queue");
     world.settle(&held[0], haremq_engine::mail::Outcome::Ack);
     publish(&mut world, "2");
+    world.restart_cleanly();
+    world.settle_down();
+    publish(&mut world, "dup");
+    assert_eq!(world.counts(queue), (1, 0), "the message is known again after a restart");
     assert_eq!(bodies(&world.drain(queue)), ["2"]);
     publish(&mut world, "3");
     world.command(ShardId(0), Command::Purge { queue, channel: channel(0, 5) });
@@ -439,4 +443,38 @@ fn the_time_a_message_has_to_live_begins_when_it_has_waited() {
     world.pass_ms(101, 0);
     world.settle_down();
     assert_eq!(world.counts(queue), (0, 0), "and it ends in the queue");
+}
+
+/// They go in the order in which they are due and lie in that in which they came: read one after
+/// the other, each would wait for the device.
+#[test]
+fn delayed_messages_that_are_due_are_read_side_by_side() {
+    const MESSAGES: u64 = 3000;
+    let mut config = crate::world::tiny();
+    config.log.segment_bytes = 1 << 20;
+    config.log.cache_bytes = 8 << 20;
+    let mut world = World::with(config, 23);
+    let queue = later(&mut world, 0);
+    for number in 0..MESSAGES {
+        let delay = 60_000 + (number * 7919) % MESSAGES;
+        let body = format!("{delay} {}", "x".repeat(500));
+        world.publish_to("later", &body, &delayed(delay as i64), None);
+        if number % 20 == 0 {
+            world.settle_down();
+        }
+    }
+    world.settle_down();
+    world.restart_cleanly();
+    world.pass_ms(70_000, 0);
+    world.dispatch(0);
+    world.poll(0);
+    assert!(world.under_way(0) > 8, "{} reads side by side", world.under_way(0));
+    for _ in 0..5 {
+        // They are let go a thousand at a time.
+        world.settle_down();
+        world.pass_ms(1, 0);
+    }
+    let received = bodies(&world.drain(queue));
+    assert_eq!(received.len() as u64, MESSAGES);
+    assert!(received.is_sorted(), "and still in order");
 }
