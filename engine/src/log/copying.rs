@@ -197,7 +197,7 @@ impl<M: Memory> Log<M> {
         let (file, segment) = (victim.file, work.victim);
         self.ticket += 1;
         let ticket = self.ticket;
-        let read = Pending { ticket, segment, start, length, limit };
+        let read = Pending { ticket, segment, start, length, limit, scattered: false };
         if let Some(work) = &mut self.copying.work {
             work.stage = Stage::Reading(read);
         }

@@ -39,6 +39,7 @@ mod socket;
 mod stage;
 mod start;
 mod ticker;
+mod timer;
 mod transfer;
 mod world;
 
