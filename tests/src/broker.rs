@@ -24,6 +24,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 pub struct Setup {
     arguments: Vec<OsString>,
     launcher: Vec<OsString>,
+    data_directory: Option<PathBuf>,
 }
 
 impl Setup {
@@ -43,6 +44,13 @@ impl Setup {
     #[must_use]
     pub fn launcher<S: Into<OsString>>(mut self, words: impl IntoIterator<Item = S>) -> Setup {
         self.launcher = words.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Keeps the data there instead of in a directory of the broker's own.
+    #[must_use]
+    pub fn data_directory(mut self, directory: &Path) -> Setup {
+        self.data_directory = Some(directory.to_path_buf());
         self
     }
 
@@ -133,8 +141,35 @@ impl Broker {
         broker
     }
 
+    /// Starts a broker that may refuse to; gives what it said then.
+    pub fn try_start_with(setup: Setup) -> Result<Broker, String> {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let directory = TestDirectory::new();
+        let mut broker =
+            Broker { setup, process: None, amqp: nowhere, management: nowhere, directory };
+        broker.try_start_again().map(|()| broker)
+    }
+
     /// Starts the broker on the data it left, on new ports.
     pub fn start_again(&mut self) {
+        if let Err(text) = self.try_start_again() {
+            panic!("the broker did not come up within {START_LIMIT:?}:\n{text}");
+        }
+    }
+
+    /// As `start_again`; gives what the broker said if it does not come up.
+    pub fn try_start_again(&mut self) -> Result<(), String> {
+        let process = self.spawn();
+        let addresses = process.output.wait_for(0, START_LIMIT, |lines| {
+            Some((listener(lines, "  AMQP ")?, listener(lines, "  management ")?))
+        });
+        (self.amqp, self.management) = addresses.ok_or_else(|| process.output.text())?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Starts the process and does not wait for it.
+    fn spawn(&self) -> Process {
         assert!(self.process.is_none(), "the broker is running");
         let mut arguments: Vec<OsString> =
             ["--listen", "127.0.0.1:0", "--management", "127.0.0.1:0", "--data-dir"]
@@ -145,15 +180,7 @@ impl Broker {
             arguments.extend(["--shards", "2"].map(OsString::from));
         }
         arguments.extend(self.setup.arguments.iter().cloned());
-        let process = Process::start(self.setup.command(&arguments));
-        let addresses = process.output.wait_for(0, START_LIMIT, |lines| {
-            Some((listener(lines, "  AMQP ")?, listener(lines, "  management ")?))
-        });
-        let text = process.output.text();
-        self.process = Some(process);
-        (self.amqp, self.management) = addresses.unwrap_or_else(|| {
-            panic!("the broker did not come up within {START_LIMIT:?}:\n{text}")
-        });
+        Process::start(self.setup.command(&arguments))
     }
 
     fn process(&self) -> &Process {
@@ -172,7 +199,8 @@ impl Broker {
 
     /// Where its data is.
     pub fn data_directory(&self) -> PathBuf {
-        self.directory.path().join("data")
+        let own = || self.directory.path().join("data");
+        self.setup.data_directory.clone().unwrap_or_else(own)
     }
 
     /// The operator's command line for this broker.

@@ -62,9 +62,31 @@ struct Entry {
 /// Which delivery it was: a consumer of one life of the broker.
 type Consumer = (u32, u32);
 
+/// Something that was written down.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Published(MessageId),
+    Confirmed(MessageId),
+    Delivered(MessageId),
+    Acknowledged(MessageId),
+}
+
+/// When everything was.
+struct Journal {
+    clock: Box<dyn Fn() -> usize + Send>,
+    events: Vec<(usize, Event)>,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} events", self.events.len())
+    }
+}
+
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub struct Ledger {
+    journal: Option<Journal>,
     entries: BTreeMap<MessageId, Entry>,
     life: u32,
     draining: bool,
@@ -104,6 +126,39 @@ impl Ledger {
         Ledger::default()
     }
 
+    /// Nothing seen yet; what will be seen is remembered with its time by `clock`, for [`Ledger::as_of`].
+    pub fn with_clock(clock: impl Fn() -> usize + Send + 'static) -> Ledger {
+        let journal = Journal { clock: Box::new(clock), events: Vec::new() };
+        Ledger { journal: Some(journal), ..Ledger::default() }
+    }
+
+    fn note(&mut self, event: Event) {
+        if let Some(journal) = &mut self.journal {
+            journal.events.push(((journal.clock)(), event));
+        }
+    }
+
+    /// What was certain at `time`, for a broker that has been started on what its disk held then: the confirms that
+    /// had arrived, and only the acknowledgements that had been sent.
+    pub fn as_of(&self, time: usize) -> Ledger {
+        let mut then = Ledger::default();
+        let journal = self.journal.as_ref().expect("the ledger has a clock");
+        for (at, event) in &journal.events {
+            match event {
+                Event::Published(id) if *at <= time => then.published(*id),
+                Event::Confirmed(id) if *at <= time => then.confirmed(*id),
+                Event::Delivered(id) if *at <= time => {
+                    then.entries.entry(*id).or_default().deliveries += 1;
+                }
+                // Its effect on the disk can only have come later.
+                Event::Acknowledged(id) if *at < time => then.acknowledged(*id),
+                _ => {}
+            }
+        }
+        then.broker_restarted();
+        then
+    }
+
     /// The broker has been started again: orders begin anew.
     pub fn broker_restarted(&mut self) {
         self.life += 1;
@@ -116,12 +171,14 @@ impl Ledger {
 
     /// A publish is about to be written to the socket.
     pub fn published(&mut self, id: MessageId) {
+        self.note(Event::Published(id));
         self.entries.entry(id).or_default().published = true;
         self.verdict.published += 1;
     }
 
     /// The broker confirmed a publish.
     pub fn confirmed(&mut self, id: MessageId) {
+        self.note(Event::Confirmed(id));
         let entry = self.entries.entry(id).or_default();
         assert!(entry.published, "{id:?} was confirmed before it was published");
         assert!(!entry.confirmed, "{id:?} was confirmed twice");
@@ -141,6 +198,7 @@ impl Ledger {
             self.verdict.corrupt += 1;
             return None;
         };
+        self.note(Event::Delivered(id));
         let entry = self.entries.entry(id).or_default();
         if !entry.published {
             self.verdict.phantoms.push(id);
@@ -169,6 +227,7 @@ impl Ledger {
 
     /// An acknowledgement is about to be written to the socket.
     pub fn acknowledged(&mut self, id: MessageId) {
+        self.note(Event::Acknowledged(id));
         self.entries.entry(id).or_default().acknowledged = true;
     }
 
@@ -287,6 +346,29 @@ mod tests {
         deliver(&mut ledger, 1, true);
         ledger.verdict().assert_flawless();
         assert_eq!(ledger.verdict().returned, 1);
+    }
+
+    #[test]
+    fn the_ledger_of_an_earlier_time_knows_what_was_certain_then() {
+        let time = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let clock = time.clone();
+        let mut ledger =
+            Ledger::with_clock(move || clock.load(std::sync::atomic::Ordering::Relaxed));
+        let tick = || time.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        ledger.published(id(1));
+        tick();
+        ledger.confirmed(id(1));
+        tick();
+        deliver(&mut ledger, 1, false);
+        ledger.acknowledged(id(1));
+        let lost = |time| ledger.as_of(time).verdict().lost;
+        assert_eq!(
+            (lost(0), lost(1), lost(2), lost(3)),
+            (vec![], vec![id(1)], vec![id(1)], vec![])
+        );
+        let mut then = ledger.as_of(2);
+        deliver(&mut then, 1, false);
+        assert_eq!(then.verdict().unflagged_duplicates, [id(1)]);
     }
 
     #[test]

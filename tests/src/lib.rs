@@ -13,6 +13,9 @@
 //! - [`wire`] a small AMQP 0-9-1 client that can also say what no client should
 //! - [`ledger`] the oracle: what was published, confirmed, delivered and acknowledged
 //! - [`traffic`] publishers and consumers that fill a ledger
+//! - [`disk`] disks of a test: recorded block for block, cut off, failing, full
+//! - [`requirement`] what a test needs beyond the ordinary, and is skipped without
+//! - [`random`] numbers that can be had again
 //! - [`probe`] compares probe answers with recorded ones
 //! - [`source_tree`] reads the project's own sources for the structural tests
 
@@ -22,11 +25,14 @@ pub mod binaries;
 pub mod broker;
 pub mod ctl;
 pub mod directory;
+pub mod disk;
 pub mod ledger;
 pub mod node;
 pub mod output;
 pub mod probe;
 pub mod python;
+pub mod random;
+pub mod requirement;
 pub mod source_tree;
 pub mod traffic;
 pub mod wire;

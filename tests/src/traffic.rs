@@ -20,6 +20,12 @@ pub struct SharedLedger {
 }
 
 impl SharedLedger {
+    /// A ledger that remembers when everything was, by this clock.
+    pub fn with_clock(clock: impl Fn() -> usize + Send + 'static) -> SharedLedger {
+        let ledger = Ledger::with_clock(clock);
+        SharedLedger { ledger: Arc::new(Mutex::new(ledger)), stopped: Arc::default() }
+    }
+
     /// The ledger, for as long as the guard lives.
     pub fn lock(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().expect("no holder of the ledger panics")
@@ -30,7 +36,8 @@ impl SharedLedger {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    fn is_stopped(&self) -> bool {
+    /// Whether `stop` has been called.
+    pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
@@ -54,12 +61,14 @@ pub struct Publisher {
     pub sent: Vec<u64>,
     /// How many publishes may await their confirm.
     pub window: usize,
+    /// Every so manieth message has so many octets; the others are small.
+    pub large: Option<(u64, usize)>,
 }
 
 impl Publisher {
     /// A publisher that has sent nothing yet.
     pub fn new(number: u32, queues: u32, window: usize) -> Publisher {
-        Publisher { number, sent: vec![0; queues as usize], window }
+        Publisher { number, sent: vec![0; queues as usize], window, large: None }
     }
 
     /// A connection ready to publish with confirms.
@@ -79,7 +88,10 @@ impl Publisher {
                 let id = self.next_message(tag);
                 ledger.lock().published(id);
                 outstanding.insert(tag, id);
-                let length = 40 + usize::try_from(tag % 7).expect("small") * 150;
+                let length = match self.large {
+                    Some((every, octets)) if tag % every == 0 => octets,
+                    _ => 40 + usize::try_from(tag % 7).expect("small") * 150,
+                };
                 let key = queue_name(id.queue);
                 if client.publish(1, "", &key, PERSISTENT, &id.body(length)).is_err() {
                     return;

@@ -9,7 +9,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::settings::{address, milliseconds, on_or_off, shard_count, spin};
+use super::settings::{address, milliseconds, on_or_off, segment_size, shard_count, spin};
 use super::watermarks::{disk_free_limit, paging_ratio};
 use super::{ConfigError, LogLevel, MemoryWatermark, Pin};
 
@@ -22,6 +22,7 @@ pub(super) struct FileKeys {
     pub(super) shards: Option<u16>,
     pub(super) pin: Option<Pin>,
     pub(super) spin_us: Option<u8>,
+    pub(super) segment_bytes: Option<u64>,
     pub(super) vm_memory_high_watermark: Option<MemoryWatermark>,
     pub(super) vm_memory_high_watermark_paging_ratio: Option<f64>,
     pub(super) disk_free_limit: Option<u64>,
@@ -40,6 +41,7 @@ struct Written {
     shards: Option<Spanned<i64>>,
     pin: Option<Spanned<String>>,
     spin_us: Option<Spanned<i64>>,
+    segment_bytes: Option<Spanned<i64>>,
     vm_memory_high_watermark: Option<Spanned<toml::Value>>,
     vm_memory_high_watermark_paging_ratio: Option<Spanned<toml::Value>>,
     disk_free_limit: Option<Spanned<toml::Value>>,
@@ -92,6 +94,10 @@ impl FileKeys {
         if let Some(spin_us) = written.spin_us {
             let judged = spin(&spin_us.get_ref().to_string());
             keys.spin_us = Some(judged.map_err(|what| quoted(complain, &spin_us, what))?);
+        }
+        if let Some(bytes) = written.segment_bytes {
+            let judged = segment_size(&bytes.get_ref().to_string());
+            keys.segment_bytes = Some(judged.map_err(|what| quoted(complain, &bytes, what))?);
         }
         if let Some(watermark) = written.vm_memory_high_watermark.map(plain) {
             let judged = watermark.get_ref().parse();

@@ -38,6 +38,10 @@ pub struct Flags {
     /// more CPU [default: 0]
     #[arg(long, value_name = "N")]
     pub spin_us: Option<String>,
+    /// Size of the files the log is kept in, in octets: a multiple of 4096 from 1048576 to 1073741824,
+    /// and the same for as long as the data directory lives [default: 33554432]
+    #[arg(long, value_name = "BYTES")]
+    pub segment_bytes: Option<String>,
     /// Messages kept in memory that block publishers: a part of the machine's memory, or octets
     /// [default: 0.4]
     #[arg(long, value_name = "PART|BYTES")]

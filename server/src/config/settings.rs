@@ -20,6 +20,12 @@ pub(super) const DATA_DIR_DEFAULT: &str = "./haremq-data";
 /// A shard that looks for work longer than this before it sleeps only takes the core from others.
 const SPIN_MAX_US: u8 = 100;
 
+const SEGMENT_DEFAULT_BYTES: u64 = 32 << 20;
+/// Smaller segments would be sealed by a single batch of messages, larger ones take long to create.
+const SEGMENT_RANGE_BYTES: std::ops::RangeInclusive<u64> = (1 << 20)..=(1 << 30);
+/// Segments consist of whole pages.
+const SEGMENT_STEP_BYTES: u64 = 4096;
+
 /// Whether each shard's thread is tied to one core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pin {
@@ -92,6 +98,8 @@ pub struct Settings {
     pub pin: Pin,
     /// How long a shard with nothing to do looks for work before it sleeps, in microseconds.
     pub spin_us: u8,
+    /// Size of every segment file of the log, in octets.
+    pub segment_bytes: u64,
     pub watermarks: Watermarks,
     /// There is an event exchange (behaviour C12).
     pub event_exchange: bool,
@@ -135,6 +143,10 @@ impl Settings {
             Some(text) => flag("--spin-us", text, spin(text))?,
             None => file.spin_us.unwrap_or(0),
         };
+        let segment_bytes = match &flags.segment_bytes {
+            Some(text) => flag("--segment-bytes", text, segment_size(text))?,
+            None => file.segment_bytes.unwrap_or(SEGMENT_DEFAULT_BYTES),
+        };
         let memory = match &flags.vm_memory_high_watermark {
             Some(text) => flag("--vm-memory-high-watermark", text, text.parse())?,
             None => file.vm_memory_high_watermark.unwrap_or_default(),
@@ -171,6 +183,7 @@ impl Settings {
             shards,
             pin,
             spin_us,
+            segment_bytes,
             watermarks,
             event_exchange,
             consumer_timeout_ms,
@@ -209,6 +222,21 @@ pub(super) fn spin(text: &str) -> Result<u8, String> {
     }
 }
 
+pub(super) fn segment_size(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(bytes)
+            if SEGMENT_RANGE_BYTES.contains(&bytes) && bytes.is_multiple_of(SEGMENT_STEP_BYTES) =>
+        {
+            Ok(bytes)
+        }
+        _ => Err(format!(
+            "must be a multiple of {SEGMENT_STEP_BYTES} from {} to {} octets",
+            SEGMENT_RANGE_BYTES.start(),
+            SEGMENT_RANGE_BYTES.end()
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +264,7 @@ mod tests {
         assert_eq!(settings.shards, None);
         assert_eq!(settings.pin, Pin::Auto);
         assert_eq!(settings.spin_us, 0);
+        assert_eq!(settings.segment_bytes, 32 << 20);
         assert_eq!(settings.log_level, LogLevel::Info);
         assert_eq!(settings.consumer_timeout_ms, 1_800_000);
         assert_eq!(settings.watermarks.memory, MemoryWatermark::Relative(0.4));
@@ -275,6 +304,8 @@ mod tests {
             ("type", "\n\nshards = \"2\"\n", 3, "invalid type"),
             ("pin", "pin = \"yes\"", 1, "auto, on, off"),
             ("spin", "\nspin-us = 101", 2, "0 to 100"),
+            ("segment", "\nsegment-bytes = 1048577", 2, "multiple of 4096"),
+            ("segments", "segment-bytes = 4096", 1, "from 1048576"),
             ("level", "log-level = \"loud\"", 1, "error, warn"),
             ("memory", "\nvm-memory-high-watermark = 1.5\n", 2, "part of the memory"),
             ("ratio", "vm-memory-high-watermark-paging-ratio = 0", 1, "above 0"),

@@ -33,8 +33,8 @@ const PREEMPT_TIMER: Duration = Duration::from_millis(100);
 /// Memory registered with the kernel, which counts as locked. Buffers come from elsewhere.
 const REGISTERED_BYTES: usize = 64 << 10;
 
-const SEGMENT_BYTES: u64 = 32 << 20;
-const BUFFER_BYTES: usize = 1 << 20;
+/// Batches in segments large enough; smaller ones must hold a few.
+const BUFFER_MAX_BYTES: usize = 1 << 20;
 const WRITES_IN_FLIGHT_MAX: usize = 4;
 const CACHE_BYTES: usize = 16 << 20;
 const SETTLE_DELAY_US: u64 = 10_000;
@@ -49,6 +49,8 @@ pub(super) struct Plan {
     pub(super) core: Option<usize>,
     /// How long to look for work before sleeping.
     pub(super) spin: Duration,
+    /// Size of every segment file, in octets.
+    pub(super) segment_bytes: u64,
     pub(super) clock: Clock,
     pub(super) port: Port,
     pub(super) common: Arc<Common>,
@@ -123,7 +125,7 @@ async fn serve(plan: Plan) -> Result<(), StartError> {
 async fn recover(plan: &Plan) -> Result<Option<(EngineShard, Rc<Segments>)>, StartError> {
     let failed =
         |source| StartError::Recovery { shard: plan.shard.0, dir: plan.dir.clone(), source };
-    let (segments, files) = Segments::open(plan.dir.clone(), BUFFER_BYTES).await?;
+    let (segments, files) = Segments::open(plan.dir.clone(), buffer_bytes(plan)).await?;
     let segments = Rc::new(segments);
     let mut boot = ShardBoot::new(config(plan), DmaMemory, files);
     if plan.tells_events {
@@ -160,14 +162,18 @@ async fn recover(plan: &Plan) -> Result<Option<(EngineShard, Rc<Segments>)>, Sta
     Ok(Some((shard, segments)))
 }
 
+fn buffer_bytes(plan: &Plan) -> usize {
+    BUFFER_MAX_BYTES.min(plan.segment_bytes as usize / 4)
+}
+
 fn config(plan: &Plan) -> ShardConfig {
     ShardConfig {
         shard: plan.shard,
         shards: plan.common.mailboxes.len() as u16,
         log: LogConfig {
             shard: plan.shard,
-            segment_bytes: SEGMENT_BYTES,
-            buffer_bytes: BUFFER_BYTES,
+            segment_bytes: plan.segment_bytes,
+            buffer_bytes: buffer_bytes(plan),
             writes_in_flight_max: WRITES_IN_FLIGHT_MAX,
             cache_bytes: CACHE_BYTES,
             settle_delay_us: SETTLE_DELAY_US,

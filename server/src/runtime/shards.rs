@@ -60,6 +60,7 @@ impl Shards {
         glommio::early_init();
         let (watermarks, tells_events) = (settings.watermarks, settings.event_exchange);
         let spin = Duration::from_micros(settings.spin_us.into());
+        let segment_bytes = settings.segment_bytes;
         let ports = mesh(data_dir.shards());
         let mailboxes = ports.iter().map(|port| Arc::new(Mailbox::new(port.bell().clone())));
         let common = Arc::new(Common {
@@ -89,6 +90,7 @@ impl Shards {
                 dir: data_dir.shard_dir(port.shard().0),
                 core: *core,
                 spin,
+                segment_bytes,
                 clock,
                 port,
                 common: common.clone(),

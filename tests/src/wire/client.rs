@@ -366,6 +366,22 @@ impl Client {
         reply.long()
     }
 
+    /// Declares a durable queue whose messages go to the queue `dead` after `ttl_ms` milliseconds.
+    pub fn declare_expiring_queue(&mut self, channel: u16, name: &str, ttl_ms: u32, dead: &str) {
+        let table = Arguments::new()
+            .shortstr("x-message-ttl")
+            .raw(b"I")
+            .long(ttl_ms)
+            .shortstr("x-dead-letter-exchange")
+            .raw(b"S")
+            .longstr(b"")
+            .shortstr("x-dead-letter-routing-key")
+            .raw(b"S")
+            .longstr(dead.as_bytes());
+        let declare = Arguments::new().short(0).shortstr(name).octet(2).longstr(table.octets());
+        self.call(channel, method::QUEUE_DECLARE, &declare, method::QUEUE_DECLARE_OK);
+    }
+
     /// Starts a consumer with tag `tag` and manual acknowledgement.
     pub fn consume(&mut self, channel: u16, queue: &str, tag: &str) {
         let arguments =

@@ -1,0 +1,226 @@
+//! Serves a disk to the kernel: a FUSE file system with one file, `disk`.
+
+use super::blocks::Blocks;
+use super::recording::Recording;
+use fuser::{
+    BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
+    Generation, INodeNo, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty,
+    ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
+};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, UNIX_EPOCH};
+
+const DISK: INodeNo = INodeNo(2);
+const NAME: &str = "disk";
+
+/// What a disk refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It works.
+    Nothing,
+    /// Every write, with an input/output error.
+    Writes,
+    /// Every flush, with an input/output error; writes go well.
+    Flushes,
+}
+
+#[derive(Debug)]
+struct State {
+    blocks: Blocks,
+    recording: Option<Recording>,
+    refusal: Refusal,
+    refused: u64,
+}
+
+/// A disk; copies of the handle are the same disk.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    state: Arc<Mutex<State>>,
+}
+
+impl Disk {
+    /// A disk with these contents.
+    pub fn new(blocks: Blocks) -> Disk {
+        let state = State { blocks, recording: None, refusal: Refusal::Nothing, refused: 0 };
+        Disk { state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of a disk panics")
+    }
+
+    /// A copy of what is on it.
+    pub fn blocks(&self) -> Blocks {
+        self.lock().blocks.clone()
+    }
+
+    /// Records from now on.
+    pub fn record(&self) {
+        let mut state = self.lock();
+        state.recording = Some(Recording::new(state.blocks.clone()));
+    }
+
+    /// How many requests have been recorded.
+    pub fn recorded(&self) -> usize {
+        self.lock().recording.as_ref().map_or(0, Recording::length)
+    }
+
+    /// Ends recording and gives it.
+    pub fn take_recording(&self) -> Recording {
+        self.lock().recording.take().expect("the disk records")
+    }
+
+    /// Refuses from now on.
+    pub fn refuse(&self, refusal: Refusal) {
+        self.lock().refusal = refusal;
+    }
+
+    /// How many requests it has refused.
+    pub fn refused(&self) -> u64 {
+        self.lock().refused
+    }
+
+    /// Serves the disk as `DIRECTORY/disk`, for as long as the result lives.
+    pub fn serve(&self, directory: &Path) -> std::io::Result<Served> {
+        let mut config = Config::default();
+        config.mount_options = vec![MountOption::FSName("haremq-test-disk".into())];
+        let session = fuser::spawn_mount(Service { disk: self.clone() }, directory, &config)?;
+        Ok(Served { file: directory.join(NAME), session: Some(session) })
+    }
+}
+
+/// A disk that the kernel can reach.
+#[derive(Debug)]
+pub struct Served {
+    file: PathBuf,
+    session: Option<BackgroundSession>,
+}
+
+impl Served {
+    /// The disk as a file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.session.take().map(BackgroundSession::umount_and_join) {
+            eprintln!("{} is still in use: {error}", self.file.display());
+        }
+    }
+}
+
+struct Service {
+    disk: Disk,
+}
+
+impl Service {
+    fn attributes(&self, node: INodeNo) -> FileAttr {
+        let size = if node == DISK { self.disk.lock().blocks.octets() } else { 0 };
+        FileAttr {
+            ino: node,
+            size,
+            blocks: size / 512,
+            atime: UNIX_EPOCH,
+            mtime: UNIX_EPOCH,
+            ctime: UNIX_EPOCH,
+            crtime: UNIX_EPOCH,
+            kind: if node == DISK { FileType::RegularFile } else { FileType::Directory },
+            perm: if node == DISK { 0o600 } else { 0o700 },
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            flags: 0,
+            blksize: 4096,
+        }
+    }
+}
+
+const VALID: Duration = Duration::from_secs(3600);
+
+impl Filesystem for Service {
+    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        if parent == INodeNo::ROOT && name == NAME {
+            reply.entry(&VALID, &self.attributes(DISK), Generation(0));
+        } else {
+            reply.error(Errno::ENOENT);
+        }
+    }
+
+    fn getattr(
+        &self,
+        _request: &Request,
+        node: INodeNo,
+        _file: Option<FileHandle>,
+        reply: ReplyAttr,
+    ) {
+        reply.attr(&VALID, &self.attributes(node));
+    }
+
+    fn open(&self, _request: &Request, _node: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        // Without the page cache: a write is told when it is made.
+        reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO);
+    }
+
+    fn read(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        _file: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let octets = self.disk.lock().blocks.read(offset, size as usize);
+        reply.data(&octets);
+    }
+
+    fn write(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        _file: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let mut state = self.disk.lock();
+        if state.refusal == Refusal::Writes {
+            state.refused += 1;
+            return reply.error(Errno::EIO);
+        }
+        let written = state.blocks.write(offset, data);
+        if let Some(recording) = &mut state.recording {
+            recording.write(offset, &data[..written]);
+        }
+        reply.written(u32::try_from(written).expect("a write is short"));
+    }
+
+    fn fsync(
+        &self,
+        _request: &Request,
+        _node: INodeNo,
+        _file: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        let mut state = self.disk.lock();
+        if state.refusal != Refusal::Nothing {
+            state.refused += 1;
+            return reply.error(Errno::EIO);
+        }
+        if let Some(recording) = &mut state.recording {
+            recording.flush();
+        }
+        reply.ok();
+    }
+}

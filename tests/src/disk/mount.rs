@@ -1,0 +1,105 @@
+//! An ext4 file system on a disk of a test, by way of a loop device.
+
+use super::blocks::Blocks;
+use super::device::{Disk, Served};
+use crate::directory::TestDirectory;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Runs a system program to its end; what it printed, or a complaint with its words.
+fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .map_err(|error| format!("{program} cannot be run: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_string());
+    }
+    let words = String::from_utf8_lossy(&output.stderr).trim().to_string();
+    Err(format!("{program} {} ended with {}: {words}", arguments.join(" "), output.status))
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("test directories have plain names")
+}
+
+/// Whether this machine lets tests have disks of their own; if not, why.
+pub fn possible() -> Result<(), String> {
+    static POSSIBLE: OnceLock<Result<(), String>> = OnceLock::new();
+    let attempt = || {
+        if !rustix::process::geteuid().is_root() {
+            return Err("disks of its own need root".to_string());
+        }
+        for device in ["/dev/fuse", "/dev/loop-control"] {
+            if !Path::new(device).exists() {
+                return Err(format!("{device} is missing"));
+            }
+        }
+        let disk = Disk::new(Blocks::new(16 << 20));
+        format(&disk, &[])?;
+        Mounted::new(&disk).map(drop)
+    };
+    POSSIBLE.get_or_init(attempt).clone()
+}
+
+/// Makes an ext4 file system on the disk. `options` go to mkfs.ext4.
+pub fn format(disk: &Disk, options: &[&str]) -> Result<(), String> {
+    let directory = TestDirectory::new();
+    let served = disk.serve(directory.path()).map_err(|error| format!("FUSE: {error}"))?;
+    let mut arguments = vec!["-q", "-F"];
+    arguments.extend(options);
+    arguments.push(text(served.file()));
+    run("mkfs.ext4", &arguments).map(drop)
+}
+
+/// A mounted disk. Dropping it unmounts it, and gives the loop device back.
+#[derive(Debug)]
+pub struct Mounted {
+    path: PathBuf,
+    mounted: bool,
+    // Dropped in this order: the served disk is in use until the file system is unmounted.
+    served: Option<Served>,
+    _directory: TestDirectory,
+}
+
+impl Mounted {
+    /// Mounts the file system on the disk.
+    pub fn new(disk: &Disk) -> Result<Mounted, String> {
+        let directory = TestDirectory::new();
+        let [below, path] = ["disk", "files"].map(|name| directory.path().join(name));
+        for path in [&below, &path] {
+            std::fs::create_dir(path).map_err(|error| error.to_string())?;
+        }
+        let served = disk.serve(&below).map_err(|error| format!("FUSE: {error}"))?;
+        let device = run("losetup", &["--find", "--show", "--direct-io=on", text(served.file())])?;
+        let outcome = run("mount", &["-t", "ext4", &device, text(&path)]);
+        // The mounted file system holds the device; when it goes, the device goes.
+        let freed = run("losetup", &["--detach", &device]);
+        outcome.and(freed)?;
+        Ok(Mounted { path, mounted: true, served: Some(served), _directory: directory })
+    }
+
+    /// Where its files are.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Unmounts it; nothing may use it.
+    pub fn unmount(&mut self) -> Result<(), String> {
+        if std::mem::take(&mut self.mounted) {
+            run("umount", &[text(&self.path)])?;
+        }
+        self.served = None;
+        Ok(())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if let Err(error) = self.unmount() {
+            eprintln!("{error}");
+            let _ = run("umount", &["--lazy", text(&self.path)]);
+        }
+    }
+}
