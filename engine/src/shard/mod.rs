@@ -6,7 +6,8 @@
 //!
 //! The shard's work is split by concern: `publish` (messages in), `dispatch` (messages out),
 //! `command` (everything else about queues), `confirm` (the one place where publishers are told
-//! that a message is safe), `dead_letters` and `moving` (from queue to queue), `replica` and `topology_writer` (definitions), `boot` (recovery).
+//! that a message is safe), `dead_letters` and `moving` (from queue to queue),
+//! `transactions` (all or nothing), `replica` and `topology_writer` (definitions), `boot` (recovery).
 
 mod admission;
 mod boot;
@@ -27,6 +28,7 @@ mod sampling;
 mod store;
 mod timers;
 mod topology_writer;
+mod transactions;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -52,6 +54,7 @@ use sampling::Sampling;
 use store::Store;
 use timers::Timers;
 use topology_writer::TopologyWriter;
+use transactions::Transactions;
 
 #[derive(Clone, Debug)]
 pub struct ShardConfig {
@@ -84,6 +87,7 @@ pub struct Shard<M: Memory> {
     confirms: Confirms,
     dead_letters: DeadLetters,
     replays: Replays,
+    transactions: Transactions,
     timers: Timers,
     /// What this shard's connections see: everything that every shard has been told to apply.
     topology: Topology,
@@ -120,11 +124,13 @@ impl<M: Memory> Shard<M> {
             self.queues.read_done();
             self.dead_letters.read_done();
             self.replays.read_done();
+            self.transactions.read_done();
         } else {
             self.confirms.advance(self.store.log.durable());
             self.tell_senders();
             self.drive_topology(now);
         }
+        self.drive_transactions(now);
         Ok(())
     }
 
@@ -182,6 +188,7 @@ impl<M: Memory> Shard<M> {
         self.effects.is_empty()
             && self.confirms.is_quiet()
             && self.dead_letters.is_quiet()
+            && self.transactions.is_quiet()
             && !self.queues.is_purging()
             && self.writer.as_ref().is_none_or(TopologyWriter::is_quiet)
             && self.store.log.durable() >= self.store.log.end()

@@ -32,6 +32,11 @@ impl<M: Memory> Shard<M> {
                 self.take_message(now, &letter.message(), &queues, None);
             }
             PeerMail::DeadLetterTaken { ticket } => self.dead_letter_taken(now, ticket),
+            PeerMail::CarryOut { from, number, transaction, journaled, again } => {
+                self.carry_out(now, from, number, &transaction, journaled, again);
+            }
+            PeerMail::CarriedOut { number, refused } => self.carried_out(now, number, refused),
+            PeerMail::Forget { from, number } => self.forget_transactions(now, from, number),
             PeerMail::Applied { shard, version } => {
                 if let Some(writer) = &mut self.writer {
                     writer.applied(shard, version);

@@ -15,4 +15,5 @@ mod random;
 mod removal;
 mod schedules;
 mod spilling;
+mod transactions;
 mod world;

@@ -2,6 +2,7 @@
 
 use haremq_engine::ids::ConsumerKey;
 use haremq_engine::mail::{Command, Outcome};
+use haremq_engine::transaction::{Transaction, TransactionSettle};
 
 use super::unacked::{Unacked, UnknownTag};
 use super::{Channel, Context};
@@ -46,16 +47,12 @@ impl Channel {
         Ok(())
     }
 
-    /// Settles one delivery that a transaction held.
-    pub(super) fn settle_held<B: Broker>(
-        &mut self,
-        tag: u64,
-        outcome: Outcome,
-        cx: &mut Context<'_, B>,
-    ) {
-        if let Some(entry) = self.unacked.settle_held(tag) {
-            send(&entry, self.consumer_key(0), outcome, cx.broker);
-        }
+    /// Takes the settle of one delivery that a transaction held into what is committed.
+    pub(super) fn settle_held(&mut self, tag: u64, outcome: Outcome, committed: &mut Transaction) {
+        let Some(entry) = self.unacked.settle_held(tag) else { return };
+        let (shard, queue, seq) = (entry.shard, entry.queue, entry.seq);
+        let consumer = consumer_of(&entry, self.consumer_key(0));
+        committed.settle(TransactionSettle { shard, queue, seq, consumer, outcome });
     }
 
     pub(super) fn recover<B: Broker>(
@@ -72,9 +69,13 @@ impl Channel {
 
 /// `key` names the channel; the serial is that of the entry.
 #[inline]
+fn consumer_of(entry: &Unacked, key: ConsumerKey) -> Option<ConsumerKey> {
+    entry.came_by_consumer().then_some(ConsumerKey { serial: entry.consumer, ..key })
+}
+
+#[inline]
 fn send<B: Broker>(entry: &Unacked, key: ConsumerKey, outcome: Outcome, broker: &mut B) {
-    let consumer =
-        entry.came_by_consumer().then_some(ConsumerKey { serial: entry.consumer, ..key });
+    let consumer = consumer_of(entry, key);
     let settle = Command::Settle { queue: entry.queue, seq: entry.seq, consumer, outcome };
     broker.command(entry.shard, settle);
 }
