@@ -29,7 +29,7 @@ impl<M: Memory> Shard<M> {
                 self.dead_letter(now, from, ticket, &queues, &letter);
             }
             PeerMail::Copy { queues, letter } => {
-                self.take_message(now, &letter.message(), &queues, None);
+                self.take_message(now, &letter.message(), &queues, None, None);
             }
             PeerMail::DeadLetterTaken { ticket } => self.dead_letter_taken(now, ticket),
             PeerMail::CarryOut { from, number, transaction, journaled, again } => {

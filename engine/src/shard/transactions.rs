@@ -198,7 +198,8 @@ impl<M: Memory> Shard<M> {
     /// How many things of it a crash could keep apart from the others.
     fn lasting_deeds(&self, transaction: &Transaction) -> usize {
         let lasts = |queue: QueueId| {
-            self.topology.queue_by_id(queue).is_some_and(|queue| queue.survives_restart())
+            // Queues behind exchanges are in no list; they may last.
+            self.topology.queue_by_id(queue).is_none_or(|queue| queue.survives_restart())
         };
         let mut deeds = transaction.settles().iter().filter(|settle| lasts(settle.queue)).count();
         let mut shards: Vec<ShardId> = Vec::new();

@@ -183,7 +183,8 @@ mod tests {
             let transaction = example(&bodies, settles);
             let mut octets = Vec::new();
             transaction.encode(&mut octets);
-            prop_assert_eq!(Transaction::decode(&octets).as_ref(), Ok(&transaction));
+            let back = Transaction::decode(&octets);
+            prop_assert_eq!(back.as_ref(), Ok(&transaction));
             for cut in 0..octets.len() {
                 prop_assert!(Transaction::decode(&octets[..cut]).is_err(), "cut at {}", cut);
             }
