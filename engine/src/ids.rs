@@ -19,6 +19,20 @@ pub struct QueueId(pub u64);
 impl QueueId {
     /// The internal queue in shard 0's log whose live messages are the durable definitions.
     pub const DEFINITIONS: QueueId = QueueId(0);
+    /// The internal queue of every shard's log whose live messages are the transactions that this
+    /// shard has decided and that are not known to be carried out everywhere.
+    pub const TRANSACTIONS: QueueId = QueueId(u64::MAX);
+
+    /// The internal queue of every shard's log whose live references say which messages of
+    /// transactions decided by `coordinator` are here already.
+    pub const fn carried_out_for(coordinator: ShardId) -> QueueId {
+        QueueId(u64::MAX - 1 - coordinator.0 as u64)
+    }
+
+    /// True for internal queues of transactions: no queue of the topology gets such an id.
+    pub const fn is_of_transactions(self) -> bool {
+        self.0 >= u64::MAX - 1 - u16::MAX as u64
+    }
 }
 
 /// A client connection. Unique while the broker runs; carries the shard it lives on.

@@ -25,3 +25,4 @@ pub mod routing;
 pub mod shard;
 pub mod table;
 pub mod topology;
+pub mod transaction;

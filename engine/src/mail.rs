@@ -14,6 +14,7 @@ use crate::message::MessageRef;
 use crate::queue::QueueError;
 use crate::table::Table;
 use crate::topology::{Change, TopologyError, TopologyOutcome, TopologyRequest};
+use crate::transaction::Transaction;
 
 /// One publish for the queues of one shard. Hot path: borrowed, never stored as such.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +144,8 @@ pub enum Command {
     Delete { queue: QueueId, channel: ChannelKey, if_unused: bool, if_empty: bool },
     /// Counts for a declare-ok; answered by [`Notice::Inspected`].
     Inspect { queue: QueueId, channel: ChannelKey },
+    /// tx.commit, to the connection's own shard; answered by [`Notice::Committed`].
+    Commit { channel: ChannelKey, transaction: Arc<Transaction> },
     /// The connection is gone; sent to each shard it had consumers on, after the settles of all
     /// it held. Drops consumers and transport window. The connection takes no more notices.
     Forget { connection: ConnectionId },
@@ -201,6 +204,12 @@ pub enum Notice {
         messages: u64,
         consumers: u64,
     },
+    /// Everything of a transaction has been carried out and is as safe as it promises to be.
+    /// `refused`: a queue that refuses messages when it is full has refused one.
+    Committed {
+        channel: ChannelKey,
+        refused: bool,
+    },
     /// A command was refused by the queue.
     Refused {
         channel: ChannelKey,
@@ -227,6 +236,7 @@ impl Notice {
             | Notice::Purged { channel, .. }
             | Notice::Deleted { channel, .. }
             | Notice::Inspected { channel, .. }
+            | Notice::Committed { channel, .. }
             | Notice::Refused { channel, .. }
             | Notice::Topology { channel, .. } => *channel,
         }
@@ -264,6 +274,20 @@ pub enum PeerMail {
     /// A copy of something that an exchange remembers, for these queues of the receiver
     /// (behaviour C11). Not answered.
     Copy { queues: Arc<[QueueId]>, letter: Arc<Letter> },
+    /// Carry out the receiver's part of a transaction, and say so by [`PeerMail::CarriedOut`]
+    /// when it is as safe as it promises to be. `journaled`: mark what is done until
+    /// [`PeerMail::Forget`]. `again`: leave out what is marked, it was done before a crash.
+    CarryOut {
+        from: ShardId,
+        number: u64,
+        transaction: Arc<Transaction>,
+        journaled: bool,
+        again: bool,
+    },
+    /// Answer to a [`PeerMail::CarryOut`].
+    CarriedOut { number: u64, refused: bool },
+    /// The marks of that transaction, or of all of `from`'s, are needed no more.
+    Forget { from: ShardId, number: Option<u64> },
     /// To shard 0: `shard` routes by everything up to `version`.
     Applied { shard: ShardId, version: u64 },
 }

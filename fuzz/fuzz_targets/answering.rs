@@ -188,6 +188,15 @@ impl Broker for Answering {
             Command::Inspect { channel, .. } => {
                 Notice::Inspected { channel, messages: 0, consumers: 0 }
             }
+            Command::Commit { channel, transaction } => {
+                for (message, targets) in transaction.publishes() {
+                    for target in targets {
+                        let (queues, confirm) = (&[target.queue], None);
+                        self.publish(target.shard, &Publish { message, queues, confirm });
+                    }
+                }
+                Notice::Committed { channel, refused: transaction.settles().len() % 7 == 6 }
+            }
             Command::Settle { .. }
             | Command::SetPrefetch { .. }
             | Command::Ration { .. }

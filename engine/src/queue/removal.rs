@@ -73,6 +73,12 @@ impl Queue {
         }
     }
 
+    /// Takes one message out, if it is ready.
+    pub fn withdraw(&mut self, pool: &mut ChunkPool, seq: Seq) -> Option<Removed> {
+        let (lane, number) = self.locate(seq)?;
+        self.remove_ready(pool, lane, number)
+    }
+
     /// Every message the queue holds, in whatever state.
     pub fn messages(&self) -> impl Iterator<Item = (Seq, Slot)> + '_ {
         let lanes = self.lanes.iter().enumerate();

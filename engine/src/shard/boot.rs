@@ -21,6 +21,7 @@ use super::sampling::Sampling;
 use super::store::Store;
 use super::timers::Timers;
 use super::topology_writer::TopologyWriter;
+use super::transactions::{Held, Transactions};
 use super::{Shard, ShardConfig};
 use crate::arena::Arena;
 use crate::event;
@@ -66,6 +67,8 @@ struct Findings {
     backlogs: FxHashMap<QueueId, Backlog>,
     definitions: BTreeMap<Seq, FoundDefinition>,
     next_definition: u64,
+    /// References of internal queues of transactions.
+    transactions: BTreeMap<(QueueId, Seq), Held>,
 }
 
 impl<M: Memory> ShardBoot<M> {
@@ -135,7 +138,11 @@ impl<M: Memory> ShardBoot<M> {
     /// messages of a queue that lives on another shard, which would be lost.
     pub fn finish(self, now: Now, definitions: &[Change]) -> Result<Shard<M>, LogError> {
         let ShardBoot { config, mut recovery, found, sorted, .. } = self;
-        let Findings { mut queues, mut backlogs, definitions: records, next_definition } = found;
+        let Findings { mut queues, mut backlogs, definitions: records, .. } = found;
+        let (next_definition, transactions) = (found.next_definition, found.transactions);
+        for held in transactions.values() {
+            recovery.keep(held.address, held.length, held.reference);
+        }
         for record in records.values().map(|found| found.record) {
             recovery.keep(record.address, record.length, record.reference);
         }
@@ -175,6 +182,7 @@ impl<M: Memory> ShardBoot<M> {
             dead_letters: DeadLetters::default(),
             replays: Replays::default(),
             recall,
+            transactions: Transactions::recovered(transactions),
             timers: Timers::default(),
             topology,
             applied: 0,
@@ -213,6 +221,10 @@ impl Findings {
                 ..
             } => {
                 for (reference, &(queue, seq)) in (reference..).zip(references) {
+                    if queue.is_of_transactions() {
+                        self.transactions.insert((queue, seq), Held { address, length, reference });
+                        continue;
+                    }
                     let place = Place::Log { address: address.0, length, reference };
                     let backlog = self.backlogs.entry(queue).or_default();
                     backlog.found(pool, seq, place, body_bytes, expires_unix_ms);
@@ -231,6 +243,14 @@ impl Findings {
                 let settled: Vec<Seq> = meant.map(|(seq, _)| *seq).collect();
                 for seq in settled {
                     self.definitions.remove(&seq);
+                }
+            }
+            Recovered::Settled { queue, first, last, among } if queue.is_of_transactions() => {
+                let run = self.transactions.range((queue, first)..=(queue, last));
+                let meant = run.filter(|(_, held)| among.contains(&held.address));
+                let settled: Vec<_> = meant.map(|(name, _)| *name).collect();
+                for name in settled {
+                    self.transactions.remove(&name);
                 }
             }
             Recovered::Settled { queue, first, last, among } => {

@@ -59,6 +59,7 @@ impl<M: Memory> Shard<M> {
                 self.delete(now, queue, channel, if_unused, if_empty);
             }
             Command::Inspect { queue, channel } => self.inspect(now, queue, channel),
+            Command::Commit { channel, transaction } => self.commit(now, channel, transaction),
             Command::Forget { connection } => self.forget(now, connection),
         }
     }
@@ -112,7 +113,7 @@ impl<M: Memory> Shard<M> {
         self.queues.note_work(at);
     }
 
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         now: Now,
         id: QueueId,

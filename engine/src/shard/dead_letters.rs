@@ -115,6 +115,8 @@ pub(super) struct Crossing {
 #[derive(Debug, Default)]
 pub(super) struct DeadLetters {
     waiting: VecDeque<DeadMessage>,
+    /// How many have ever waited.
+    taken: u64,
     /// The first one's octets are being read.
     is_reading: bool,
     /// In order of their tickets, which are consecutive.
@@ -147,6 +149,7 @@ impl DeadLetters {
                 let rule = Arc::clone(rule);
                 let dead = DeadMessage { rule, seq, slot, queue, cause, survives_restart };
                 self.waiting.push_back(dead);
+                self.taken += 1;
             }
         }
     }
@@ -177,6 +180,21 @@ impl DeadLetters {
     /// A read has come back: it may have been for this.
     pub(super) fn read_done(&mut self) {
         self.is_reading = false;
+    }
+
+    /// How many messages have waited so far, these included that wait now.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// How many of them have been moved, or are on their way to other shards.
+    pub(super) fn begun(&self) -> u64 {
+        self.taken - self.waiting.len() as u64
+    }
+
+    /// All crossings with a lower ticket have ended.
+    pub(super) fn crossed_below(&self) -> u64 {
+        self.first_ticket
     }
 
     /// Ticket of the next crossing.

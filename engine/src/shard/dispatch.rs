@@ -42,6 +42,7 @@ impl<M: Memory> Shard<M> {
         self.move_dead_letters(now);
         self.replay(now);
         self.recall();
+        self.drive_transactions(now);
         let mut left = self.config.dispatch_batch.max(1);
         while left > 0 {
             let Some(at) = self.queues.next_dirty() else { break };

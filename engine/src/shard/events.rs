@@ -43,7 +43,7 @@ impl<M: Memory> Shard<M> {
         for (shard, targets) in routes.by_shard() {
             let queues: Arc<[QueueId]> = targets.iter().map(|target| target.queue).collect();
             if shard == self.config.shard {
-                self.take_message(now, &message, &queues, None);
+                self.take_message(now, &message, &queues, None, None);
             } else {
                 let mut letter = Letter::default();
                 letter.write_copy(&message);

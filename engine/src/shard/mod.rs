@@ -6,7 +6,9 @@
 //!
 //! The shard's work is split by concern: `publish` (messages in), `dispatch` (messages out),
 //! `command` (everything else about queues), `confirm` (the one place where publishers are told
-//! that a message is safe), `dead_letters` and `moving` (from queue to queue), `copying` (disk space back), `replica` and `topology_writer` (definitions), `boot` (recovery).
+//! that a message is safe), `dead_letters` and `moving` (from queue to queue), `copying` (disk
+//! space back), `transactions` (all or nothing), `replica` and `topology_writer` (definitions),
+//! `boot` (recovery).
 
 mod admission;
 mod boot;
@@ -29,6 +31,7 @@ mod sampling;
 mod store;
 mod timers;
 mod topology_writer;
+mod transactions;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -55,6 +58,7 @@ use sampling::Sampling;
 use store::Store;
 use timers::Timers;
 use topology_writer::TopologyWriter;
+use transactions::Transactions;
 
 #[derive(Clone, Debug)]
 pub struct ShardConfig {
@@ -88,6 +92,7 @@ pub struct Shard<M: Memory> {
     dead_letters: DeadLetters,
     replays: Replays,
     recall: Recall,
+    transactions: Transactions,
     timers: Timers,
     /// What this shard's connections see: everything that every shard has been told to apply.
     topology: Topology,
@@ -125,11 +130,13 @@ impl<M: Memory> Shard<M> {
             self.dead_letters.read_done();
             self.replays.read_done();
             self.recall.read_done();
+            self.transactions.read_done();
         } else {
             self.confirms.advance(self.store.log.durable());
             self.tell_senders();
             self.drive_topology(now);
         }
+        self.drive_transactions(now);
         Ok(())
     }
 
@@ -188,6 +195,7 @@ impl<M: Memory> Shard<M> {
             && self.confirms.is_quiet()
             && self.dead_letters.is_quiet()
             && self.replays.is_quiet()
+            && self.transactions.is_quiet()
             && !self.queues.is_purging()
             && self.writer.as_ref().is_none_or(TopologyWriter::is_quiet)
             && self.store.log.durable() >= self.store.log.end()

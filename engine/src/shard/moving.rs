@@ -69,7 +69,7 @@ impl<M: Memory> Shard<M> {
     fn send(&mut self, now: Now, dead: DeadMessage, letter: Letter) {
         let Heirs { here, elsewhere } = self.heirs(&dead, &letter);
         if elsewhere.is_empty() {
-            self.take_message(now, &letter.message(), &here, Some(&dead));
+            self.take_message(now, &letter.message(), &here, Some(&dead), None);
             self.dead_letters.letter = letter;
             return;
         }
@@ -126,7 +126,7 @@ impl<M: Memory> Shard<M> {
         queues: &[QueueId],
         letter: &Letter,
     ) {
-        let end = self.take_message(now, &letter.message(), queues, None).end;
+        let end = self.take_message(now, &letter.message(), queues, None, None).end;
         self.dead_letters.receive(end.max(self.store.log.durable()), from, ticket);
         self.tell_senders();
     }
@@ -145,7 +145,7 @@ impl<M: Memory> Shard<M> {
         self.dead_letters.arrived(ticket);
         while let Some(crossing) = self.dead_letters.next_arrived() {
             let Crossing { dead, letter, queues, .. } = crossing;
-            self.take_message(now, &letter.message(), &queues, Some(&dead));
+            self.take_message(now, &letter.message(), &queues, Some(&dead), None);
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::dead_letters::{DeadMessage, Testament};
 use super::queues::QueueSlot;
 use super::store::Store;
+use super::transactions::Held;
 use super::Shard;
 use crate::dead_letter::Cause;
 use crate::dedup::DedupKey;
@@ -62,7 +63,7 @@ impl<M: Memory> Shard<M> {
     pub fn publish(&mut self, now: Now, publish: &Publish<'_>) {
         self.clock = now;
         let Intake { end, refused } =
-            self.take_message(now, &publish.message, publish.queues, None);
+            self.take_message(now, &publish.message, publish.queues, None, None);
         if let Some((channel, number)) = publish.confirm {
             if refused {
                 // One refusing queue is enough, though others have the message (behaviour B29).
@@ -74,7 +75,8 @@ impl<M: Memory> Shard<M> {
     }
 
     /// Stores a message once and gives it to those of `queues` that are there and take it.
-    /// `from`: what it was in the queue it died in, which ends by the same stroke.
+    /// `from`: what it was in the queue it died in, which ends by the same stroke. `mark`: a further
+    /// reference that its record makes, if it gets one in the log for good.
     #[inline]
     pub(super) fn take_message(
         &mut self,
@@ -82,6 +84,7 @@ impl<M: Memory> Shard<M> {
         message: &MessageRef<'_>,
         queues: &[QueueId],
         from: Option<&DeadMessage>,
+        mark: Option<(QueueId, Seq)>,
     ) -> Intake {
         let arrival = Arrival {
             priority: message.priority,
@@ -126,7 +129,14 @@ impl<M: Memory> Shard<M> {
         let is_in_log = !self.takers.all.is_empty() && message.persistent && survives_restart;
         let end = match self.takers.all.is_empty() {
             true => Position::default(),
-            false if is_in_log => self.takers.put_in_log(&mut self.store, now, message, settling),
+            false if is_in_log => {
+                let (end, marked) =
+                    self.takers.put_in_log(&mut self.store, now, message, settling, mark);
+                if let (Some(name), Some(held)) = (mark, marked) {
+                    self.transactions.mark(name, held);
+                }
+                end
+            }
             false if self.has_memory(message, is_short) => {
                 self.takers.put_in_arena(&mut self.store, now, message)
             }
@@ -210,36 +220,45 @@ impl Takers {
         now: Now,
         message: &MessageRef<'_>,
         from: Option<Settling>,
-    ) -> Position {
+        mark: Option<(QueueId, Seq)>,
+    ) -> (Position, Option<Held>) {
         let first = self.all[0].expires_unix_ms;
         let mut copies_left = 1;
         if self.all.iter().any(|taker| taker.expires_unix_ms != first) {
             self.all.sort_by_key(|taker| taker.expires_unix_ms);
             let sizes = self.all.chunk_by(Taker::expires_like).map(<[Taker]>::len);
             copies_left = sizes.clone().count();
-            if from.is_some() {
+            if from.is_some() || mark.is_some() {
                 store.log.make_room_for_move(now, message, sizes);
             }
         }
         let mut end = Position::default();
+        let mut marked = None;
         for alike in self.all.chunk_by_mut(Taker::expires_like) {
             self.references.clear();
             self.references.extend(alike.iter().map(|taker| (taker.queue, taker.seq)));
             let expires = alike[0].expires_unix_ms;
             copies_left -= 1;
+            if let (Some(mark), 0) = (mark, copies_left) {
+                self.references.push(mark);
+            }
             let placed = match from {
                 Some(from) if copies_left == 0 => {
                     store.log.append_move(now, message, expires, &self.references, from)
                 }
                 _ => store.log.append_message(now, message, expires, &self.references),
             };
+            let (address, length) = (placed.address, placed.length);
+            if mark.is_some() && copies_left == 0 {
+                let reference = placed.reference + alike.len() as u32;
+                marked = Some(Held { address, length, reference });
+            }
             for (reference, taker) in (placed.reference..).zip(alike) {
-                let (address, length) = (placed.address.0, placed.length);
-                taker.place = Place::Log { address, length, reference };
+                taker.place = Place::Log { address: address.0, length, reference };
             }
             end = end.max(placed.end);
         }
-        end
+        (end, marked)
     }
 
     /// Nothing is promised to survive.

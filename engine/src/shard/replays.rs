@@ -122,7 +122,7 @@ impl<M: Memory> Shard<M> {
             }
         }
         if !here.is_empty() {
-            self.take_message(now, &letter.message(), &here, None);
+            self.take_message(now, &letter.message(), &here, None, None);
         }
         if elsewhere.is_empty() {
             self.replays.letter = letter;

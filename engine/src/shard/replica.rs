@@ -31,9 +31,14 @@ impl<M: Memory> Shard<M> {
                 self.dead_letter(now, from, ticket, &queues, &letter);
             }
             PeerMail::Copy { queues, letter } => {
-                self.take_message(now, &letter.message(), &queues, None);
+                self.take_message(now, &letter.message(), &queues, None, None);
             }
             PeerMail::DeadLetterTaken { ticket } => self.dead_letter_taken(now, ticket),
+            PeerMail::CarryOut { from, number, transaction, journaled, again } => {
+                self.carry_out(now, from, number, &transaction, journaled, again);
+            }
+            PeerMail::CarriedOut { number, refused } => self.carried_out(now, number, refused),
+            PeerMail::Forget { from, number } => self.forget_transactions(now, from, number),
             PeerMail::Applied { shard, version } => {
                 if let Some(writer) = &mut self.writer {
                     writer.applied(shard, version);

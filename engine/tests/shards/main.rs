@@ -17,4 +17,5 @@ mod removal;
 mod schedules;
 mod space;
 mod spilling;
+mod transactions;
 mod world;

@@ -163,6 +163,11 @@ impl World {
         self.crash();
     }
 
+    /// True once no shard has anything of transactions left from before its start.
+    pub(crate) fn is_resolved(&self) -> bool {
+        self.shards.iter().all(Shard::is_resolved)
+    }
+
     /// Takes what a shard wants done.
     pub(crate) fn poll(&mut self, shard: usize) -> bool {
         let mut any = false;

@@ -203,6 +203,11 @@ impl Host {
         abort::on_panic(|| self.shard.stop(self.world.now));
     }
 
+    /// True once transactions of an earlier run have been carried out.
+    pub(super) fn is_resolved(&self) -> bool {
+        self.shard.is_resolved()
+    }
+
     /// Nothing is left to be written, sent or received.
     pub(super) fn is_quiet(&self) -> bool {
         let port = &self.world.port;

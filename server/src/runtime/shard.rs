@@ -57,6 +57,8 @@ pub(super) struct ShardRuntime {
     cut_off: Cell<bool>,
     /// Turns since the ticker last looked.
     pub(super) turns: Cell<u64>,
+    /// [`Event::Resolved`] has been reported.
+    resolved: Cell<bool>,
     /// Connections that have come from other shards.
     pub(super) arrivals: Cell<u64>,
     pub(super) doze: Doze,
@@ -82,6 +84,7 @@ impl ShardRuntime {
             stopping: Cell::new(false),
             cut_off: Cell::new(false),
             turns: Cell::new(0),
+            resolved: Cell::new(false),
             arrivals: Cell::new(0),
             doze: Doze::default(),
         }
@@ -119,6 +122,10 @@ impl ShardRuntime {
             self.spawn(effect);
         }
         self.host.borrow_mut().rouse(current);
+        if !self.resolved.get() && self.host.borrow().is_resolved() {
+            self.resolved.set(true);
+            self.report(Event::Resolved);
+        }
         self.doze.rouse();
         outcome
     }

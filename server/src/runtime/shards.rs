@@ -107,7 +107,9 @@ impl Shards {
     /// Until every shard is ready. `None`: a signal came first.
     pub(super) fn recover(&mut self) -> Result<Option<Recovered>, StartError> {
         let mut recovered = Recovered::default();
-        let mut waiting = self.threads.len();
+        // Each shard says two things: that it has recovered, and that what transactions have left to
+        // do is done, for which the others must have recovered, too.
+        let mut waiting = 2 * self.threads.len();
         while waiting > 0 {
             match self.event() {
                 Event::Definitions(changes) => {
@@ -121,6 +123,7 @@ impl Shards {
                     recovered.messages += messages;
                     waiting -= 1;
                 }
+                Event::Resolved => waiting -= 1,
                 Event::Failed(error) => return Err(error),
                 Event::Signal => return Ok(None),
                 Event::Emptied | Event::Flushed | Event::Ended => {}

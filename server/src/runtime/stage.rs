@@ -13,6 +13,9 @@ pub(super) enum Event {
     Definitions(Arc<[Change]>),
     /// Recovered and ready to serve.
     Ready { queues: u64, messages: u64 },
+    /// Transactions that were decided before this start have been carried out, as far as this shard
+    /// is concerned.
+    Resolved,
     /// The shard cannot start.
     Failed(StartError),
     /// Stopping: no connection is left.

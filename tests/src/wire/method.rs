@@ -43,6 +43,8 @@ pub const CONFIRM_SELECT: Method = (85, 10);
 pub const CONFIRM_SELECT_OK: Method = (85, 11);
 pub const TX_SELECT: Method = (90, 10);
 pub const TX_SELECT_OK: Method = (90, 11);
+pub const TX_COMMIT: Method = (90, 20);
+pub const TX_COMMIT_OK: Method = (90, 21);
 
 /// Every method of AMQP 0-9-1 with RabbitMQ's extensions, in both directions.
 pub const ALL: [Method; 63] = [

@@ -114,5 +114,5 @@ fn run(seed: u64, steps: usize) -> u64 {
 #[test]
 fn whatever_was_durable_is_back_after_any_crash() {
     let copied: u64 = (0..60).map(|seed| run(seed, 1500)).sum();
-    assert!(copied > 1 << 20, "only {copied} octets were copied forward");
+    assert!(copied > 1 << 19, "only {copied} octets were copied forward");
 }

@@ -10,7 +10,7 @@ use super::awaited::{Awaited, Awaiting};
 use super::{Channel, Context};
 use crate::amqp::broker::Broker;
 use crate::amqp::error::{Exception, ProtocolError};
-use crate::amqp::method::{basic, queue, MethodId};
+use crate::amqp::method::{basic, queue};
 
 impl Channel {
     /// A notice for this channel. One that answers nothing that is awaited is late, and dropped.
@@ -21,7 +21,8 @@ impl Channel {
     ) -> Result<(), Exception> {
         match notice {
             Notice::Confirmed { first, last, accepted, .. } => {
-                self.confirmed(first, last, accepted, cx)
+                self.confirmed(first, last, accepted, cx);
+                Ok(())
             }
             Notice::Wants { consumer, .. } => {
                 self.wants_grant(consumer.serial, cx);
@@ -49,17 +50,12 @@ impl Channel {
         last: u64,
         accepted: bool,
         cx: &mut Context<'_, B>,
-    ) -> Result<(), Exception> {
-        if self.publisher.is_transactional() {
-            let commit = MethodId::new(crate::amqp::method::TX, 20);
-            return self.committed(first, last, accepted, cx).map_err(|error| error.by(commit));
-        }
+    ) {
         self.publisher.confirms.answer(first, last, accepted);
         if !self.confirming {
             self.confirming = true;
             cx.session.confirming.push(self.number());
         }
-        Ok(())
     }
 
     /// The queue has gone under a consumer (behaviour B14). If that consumer is just being
@@ -124,6 +120,9 @@ impl Channel {
             }
             Notice::Topology { result: Err(error), .. } => Err(error.into()),
             Notice::Refused { error, .. } => self.refused(awaiting, error, cx),
+            Notice::Committed { refused, .. } if matches!(awaiting.what, Awaited::Committed) => {
+                self.committed(refused, cx)
+            }
             answer => {
                 self.carried_out(awaiting, answer, cx);
                 Ok(())

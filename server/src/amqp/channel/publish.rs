@@ -4,10 +4,12 @@
 //! over the property list and one call for each shard; nothing is copied or allocated.
 
 use haremq_engine::access::Right;
+use haremq_engine::ids::Target;
 use haremq_engine::mail;
 use haremq_engine::message::MessageRef;
 use haremq_engine::routing::Subject;
 use haremq_engine::topology::{RouteError, Routes, TopologyError};
+use haremq_engine::transaction::Transaction as Committed;
 
 use super::confirms::Confirms;
 use super::reply_to::{self, with_reply_to};
@@ -218,6 +220,29 @@ impl Channel {
         Ok(rewritten)
     }
 
+    /// Adds a message to a transaction that is being committed, by its route in the cache.
+    fn commit_publish(
+        &mut self,
+        mandatory: bool,
+        message: MessageRef<'_>,
+        committed: &mut Committed,
+        session: &mut Session,
+    ) {
+        let publisher = &mut self.publisher;
+        let shards = publisher.cache.shards();
+        if shards == 0 {
+            if mandatory {
+                return_message(self.key.channel, &message, session);
+            }
+            return;
+        }
+        let parts = publisher.cache.parts().inspect(|(shard, _)| session.drift.note(*shard));
+        let targets = parts.flat_map(|(shard, queues)| {
+            queues.iter().map(move |queue| Target { queue: *queue, shard })
+        });
+        committed.publish(&message, targets);
+    }
+
     /// Gives a message to the shards of its route, which stands in the cache.
     #[inline]
     fn hand_over<B: Broker>(
@@ -233,10 +258,11 @@ impl Channel {
         }
         let confirm = match publisher.mode {
             Mode::Plain => None,
-            Mode::Confirm | Mode::Transaction(_) => {
+            Mode::Transaction(_) => None,
+            Mode::Confirm => {
                 let number = publisher.confirms.next();
                 let answered = publisher.confirms.expect(shards);
-                if answered && !self.confirming && publisher.is_confirming() {
+                if answered && !self.confirming {
                     self.confirming = true;
                     cx.session.confirming.push(self.key.channel);
                 }
@@ -249,13 +275,14 @@ impl Channel {
         }
     }
 
-    /// Publishes a message that a transaction held back. It was accepted when it came; if it
+    /// Takes a message that a transaction held back into what is committed. It was accepted when it came; if it
     /// would not be any more (its exchange has gone, say), it is unroutable.
     pub(super) fn publish_held<B: Broker>(
         &mut self,
         args: &basic::Publish<'_>,
         properties: &[u8],
         body: &[u8],
+        committed: &mut Committed,
         cx: &mut Context<'_, B>,
     ) {
         let found = Properties::read(properties).unwrap_or_default();
@@ -267,7 +294,7 @@ impl Channel {
         let expiration_ms = found.expiration.and_then(|value| expiration_ms(value).ok());
         let properties = rewritten.as_deref().unwrap_or(properties);
         let message = message(args, &found, properties, body, expiration_ms);
-        self.hand_over(args.mandatory, message, cx);
+        self.commit_publish(args.mandatory, message, committed, cx.session);
     }
 
     pub(super) fn select_confirms<B: Broker>(

@@ -2,6 +2,7 @@
 
 use haremq_engine::ids::ConsumerKey;
 use haremq_engine::mail::{Command, Outcome};
+use haremq_engine::transaction::{Transaction, TransactionSettle};
 
 use super::unacked::{Unacked, UnknownTag};
 use super::{Channel, Context};
@@ -53,16 +54,23 @@ impl Channel {
         Ok(())
     }
 
-    /// Settles one delivery that a transaction held.
+    /// Takes the settle of one delivery that a transaction held into what is committed.
     pub(super) fn settle_held<B: Broker>(
         &mut self,
         tag: u64,
         outcome: Outcome,
-        cx: &mut Context<'_, B>,
+        committed: &mut Transaction,
+        broker: &mut B,
     ) {
-        if let Some(entry) = self.unacked.settle_held(tag) {
-            send(&entry, self.consumer_key(0), outcome, cx.broker);
+        let Some(entry) = self.unacked.settle_held(tag) else { return };
+        let key = self.consumer_key(0);
+        if entry.has_lapsed() {
+            // The message has gone back already; only the credit is left to be returned.
+            return send(&entry, key, outcome, broker);
         }
+        let (shard, queue, seq) = (entry.shard, entry.queue, entry.seq);
+        let consumer = consumer_of(&entry, key);
+        committed.settle(TransactionSettle { shard, queue, seq, consumer, outcome });
     }
 
     pub(super) fn recover<B: Broker>(
@@ -79,9 +87,13 @@ impl Channel {
 
 /// `key` names the channel; the serial is that of the entry.
 #[inline]
+fn consumer_of(entry: &Unacked, key: ConsumerKey) -> Option<ConsumerKey> {
+    entry.came_by_consumer().then_some(ConsumerKey { serial: entry.consumer, ..key })
+}
+
+#[inline]
 fn send<B: Broker>(entry: &Unacked, key: ConsumerKey, outcome: Outcome, broker: &mut B) {
-    let consumer =
-        entry.came_by_consumer().then_some(ConsumerKey { serial: entry.consumer, ..key });
+    let consumer = consumer_of(entry, key);
     if entry.has_lapsed() {
         if let Some(consumer) = consumer {
             let queue = entry.queue;

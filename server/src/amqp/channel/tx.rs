@@ -1,13 +1,15 @@
 //! tx.select, commit and rollback (behaviour A110-A113).
 //!
 //! What a transaction does is held back on the channel: publishes in one buffer, settles as marks
-//! on the unacked deliveries. A commit carries them out in order and is answered when every
-//! publish is as safe as it promises to be. It is atomic for the client that sees its connection
-//! live; across a crash each publish and each settle stands for itself.
+//! on the unacked deliveries. A commit routes the publishes and hands everything to the shard,
+//! which carries it out, all or nothing, also through a crash; the answer comes when all of it is
+//! as safe as it promises to be.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use haremq_engine::mail::Outcome;
+use haremq_engine::mail::{Command, Outcome};
+use haremq_engine::transaction::{Transaction as Committed, TRANSACTION_PUBLISHES_MAX};
 
 use super::awaited::{Awaited, Awaiting};
 use super::{Channel, Context};
@@ -35,8 +37,6 @@ pub(super) struct Transaction {
     octets: Vec<u8>,
     /// Delivery tags with what becomes of them.
     pub(super) settles: Vec<(u64, Outcome)>,
-    /// A queue refused a publish of the commit that is under way.
-    refused: bool,
 }
 
 impl Transaction {
@@ -47,7 +47,8 @@ impl Transaction {
         body: &[u8],
         limit: u64,
     ) -> Result<(), ProtocolError> {
-        if (self.octets.len() + properties.len() + body.len()) as u64 > limit {
+        let octets = (self.octets.len() + properties.len() + body.len()) as u64;
+        if octets > limit || self.publishes.len() >= TRANSACTION_PUBLISHES_MAX {
             return Err(ProtocolError::TransactionTooLarge { limit });
         }
         let publish = HeldPublish {
@@ -106,12 +107,14 @@ impl Channel {
         Ok(())
     }
 
+    /// Hands everything to the connection's own shard, which sees to it that all of it happens.
     fn commit<B: Broker>(
         &mut self,
         id: MethodId,
         cx: &mut Context<'_, B>,
     ) -> Result<(), ProtocolError> {
         let held = self.publisher.transaction().map(std::mem::take).unwrap_or_default();
+        let mut committed = Committed::new();
         for publish in &held.publishes {
             let args = Publish {
                 exchange: ShortStr(held.octets(&publish.exchange)),
@@ -120,41 +123,28 @@ impl Channel {
                 immediate: false,
             };
             let (properties, body) = (held.octets(&publish.properties), held.octets(&publish.body));
-            self.publish_held(&args, properties, body, cx);
+            self.publish_held(&args, properties, body, &mut committed, cx);
         }
         for (tag, outcome) in held.settles {
-            self.settle_held(tag, outcome, cx);
+            self.settle_held(tag, outcome, &mut committed, cx.broker);
         }
         self.send_grants(cx);
-        self.awaiting = Some(Awaiting { method: id, nowait: false, what: Awaited::Committed });
-        self.finish_commit(cx)
-    }
-
-    /// Answers shards' confirms of a commit.
-    pub(super) fn committed<B: Broker>(
-        &mut self,
-        first: u64,
-        last: u64,
-        accepted: bool,
-        cx: &mut Context<'_, B>,
-    ) -> Result<(), ProtocolError> {
-        self.publisher.confirms.answer(first, last, accepted);
-        if let (false, Some(transaction)) = (accepted, self.publisher.transaction()) {
-            transaction.refused = true;
-        }
-        self.finish_commit(cx)
-    }
-
-    /// Answers the client once nothing is owed.
-    fn finish_commit<B: Broker>(&mut self, cx: &mut Context<'_, B>) -> Result<(), ProtocolError> {
-        self.publisher.confirms.drain(|_, _, _| {});
-        let waits = matches!(&self.awaiting, Some(Awaiting { what: Awaited::Committed, .. }));
-        if !waits || self.publisher.confirms.outstanding() > 0 {
+        if committed.is_empty() {
+            tx::commit_ok(cx.out(), self.number());
             return Ok(());
         }
-        self.awaiting = None;
-        let refused =
-            self.publisher.transaction().is_some_and(|tx| std::mem::take(&mut tx.refused));
+        self.awaiting = Some(Awaiting { method: id, nowait: false, what: Awaited::Committed });
+        let (channel, transaction) = (self.key, Arc::new(committed));
+        cx.broker.command(cx.session.id.shard(), Command::Commit { channel, transaction });
+        Ok(())
+    }
+
+    /// The answer to a commit: everything is as safe as it promises to be.
+    pub(super) fn committed<B: Broker>(
+        &mut self,
+        refused: bool,
+        cx: &mut Context<'_, B>,
+    ) -> Result<(), ProtocolError> {
         if refused {
             return Err(ProtocolError::PartialCommit);
         }

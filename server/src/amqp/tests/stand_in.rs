@@ -452,6 +452,24 @@ impl Broker for StandIn {
                 };
                 self.notify(notice);
             }
+            Command::Commit { channel, transaction } => {
+                let mut refused = false;
+                for (message, targets) in transaction.publishes() {
+                    for target in targets {
+                        refused |= self.refusing.contains(&target.queue);
+                        let (queues, confirm) = (&[target.queue], None);
+                        self.publish(target.shard, &Publish { message, queues, confirm });
+                    }
+                }
+                for settle in transaction.settles() {
+                    self.settle(settle.queue, settle.seq, settle.consumer, settle.outcome);
+                }
+                let committed = Notice::Committed { channel, refused };
+                match self.hold_confirms {
+                    true => self.held_confirms.push(committed),
+                    false => self.notify(committed),
+                }
+            }
             Command::Forget { connection } => {
                 self.forgotten.push((connection, shard));
                 let ids: Vec<_> = self.queues.keys().copied().collect();

@@ -1,0 +1,122 @@
+//! What a tx.commit carries out: publishes and settles that happen all or not at all.
+//!
+//! Built by the channel, carried out by shards (`shard::transactions`), kept in the log between
+//! the decision and its end ([`journal`]).
+
+mod journal;
+
+use std::ops::Range;
+
+pub use journal::JournalError;
+
+use crate::ids::{ConsumerKey, QueueId, Seq, ShardId, Target};
+use crate::mail::Outcome;
+use crate::message::MessageRef;
+
+/// Publishes of one transaction: their numbers are stored in 20 bits.
+pub const TRANSACTION_PUBLISHES_MAX: usize = 1 << 20;
+
+/// A settle of one delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionSettle {
+    /// The owner of the queue.
+    pub shard: ShardId,
+    pub queue: QueueId,
+    pub seq: Seq,
+    /// Whose credit comes back; `None` for a delivery of a basic.get. Not kept in the log.
+    pub consumer: Option<ConsumerKey>,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Held {
+    targets: Range<usize>,
+    exchange: Range<usize>,
+    routing_key: Range<usize>,
+    properties: Range<usize>,
+    body: Range<usize>,
+    persistent: bool,
+    priority: u8,
+    expiration_ms: Option<u64>,
+}
+
+/// See the module. Publishes are routed already; each keeps its number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transaction {
+    publishes: Vec<Held>,
+    targets: Vec<Target>,
+    octets: Vec<u8>,
+    settles: Vec<TransactionSettle>,
+}
+
+impl Transaction {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.publishes.is_empty() && self.settles.is_empty()
+    }
+
+    /// Adds a message for those queues.
+    ///
+    /// # Panics
+    /// At more than [`TRANSACTION_PUBLISHES_MAX`] of them.
+    pub fn publish(&mut self, message: &MessageRef<'_>, targets: impl Iterator<Item = Target>) {
+        assert!(self.publishes.len() < TRANSACTION_PUBLISHES_MAX, "too many publishes");
+        let start = self.targets.len();
+        self.targets.extend(targets);
+        let held = Held {
+            targets: start..self.targets.len(),
+            exchange: self.append(message.exchange),
+            routing_key: self.append(message.routing_key),
+            properties: self.append(message.properties),
+            body: self.append(message.body),
+            persistent: message.persistent,
+            priority: message.priority,
+            expiration_ms: message.expiration_ms,
+        };
+        self.publishes.push(held);
+    }
+
+    pub fn settle(&mut self, settle: TransactionSettle) {
+        self.settles.push(settle);
+    }
+
+    fn append(&mut self, octets: &[u8]) -> Range<usize> {
+        let start = self.octets.len();
+        self.octets.extend_from_slice(octets);
+        start..self.octets.len()
+    }
+
+    /// Every publish with the queues it goes to, in order.
+    pub fn publishes(&self) -> impl Iterator<Item = (MessageRef<'_>, &[Target])> {
+        self.publishes.iter().map(|held| {
+            let octets = |range: &Range<usize>| &self.octets[range.clone()];
+            let message = MessageRef {
+                exchange: octets(&held.exchange),
+                routing_key: octets(&held.routing_key),
+                properties: octets(&held.properties),
+                body: octets(&held.body),
+                persistent: held.persistent,
+                priority: held.priority,
+                expiration_ms: held.expiration_ms,
+            };
+            (message, &self.targets[held.targets.clone()])
+        })
+    }
+
+    pub fn settles(&self) -> &[TransactionSettle] {
+        &self.settles
+    }
+
+    /// Every shard that has something to do, ascending.
+    pub fn participants(&self) -> Vec<ShardId> {
+        let targets = self.targets.iter().map(|target| target.shard);
+        let mut shards: Vec<ShardId> =
+            targets.chain(self.settles.iter().map(|settle| settle.shard)).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+}
