@@ -12,7 +12,7 @@ impl Random {
         Random((mixed ^ (mixed >> 31)) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -21,7 +21,7 @@ impl Random {
 
     /// In `0..end`.
     pub fn below(&mut self, end: usize) -> usize {
-        ((self.next() >> 32) as usize) % end
+        ((self.draw() >> 32) as usize) % end
     }
 
     /// True once in `n` times.
