@@ -132,6 +132,7 @@ fn commit(
                 LogCompletion::Written { ticket }
             }
             LogEffect::Create { ticket, .. } => LogCompletion::Created { ticket },
+            LogEffect::Delete { ticket, .. } => LogCompletion::Deleted { ticket },
             LogEffect::Read { ticket, length, .. } => {
                 LogCompletion::Read { ticket, buffer: Aligned::new(length) }
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use haremq_engine::access::PasswordHashing;
 use haremq_engine::ids::{ChannelKey, QueueId, ShardId};
 use haremq_engine::mail::{PeerMail, Requester};
 use haremq_engine::table::{Table, Value};
@@ -221,6 +222,7 @@ fn definition_request(entity: &Entity, puts: bool) -> TopologyRequest {
         Entity::User(name) if puts => TopologyRequest::PutUser {
             name: name.as_str().into(),
             password_hash: Arc::from([3_u8; 36]),
+            hashing: PasswordHashing::default(),
             tags: None,
             replace: true,
         },

@@ -63,6 +63,8 @@ struct Undo {
 #[derive(Debug, Default)]
 pub struct Disk {
     files: BTreeMap<u32, File>,
+    /// Deleted since the power came: nobody syncs that, so the next start may find them.
+    deleted: BTreeMap<u32, File>,
     /// In the order in which they were asked for.
     under_way: Vec<Effect>,
     lie: Lie,
@@ -133,6 +135,12 @@ impl Disk {
                 self.files.insert(file.0, File { octets: vec![0; bytes as usize], has_entry });
                 LogCompletion::Created { ticket }
             }
+            LogEffect::Delete { ticket, file } => {
+                if let Some(held) = self.files.remove(&file.0) {
+                    self.deleted.insert(file.0, held);
+                }
+                LogCompletion::Deleted { ticket }
+            }
             LogEffect::Read { ticket, file, offset, length } => {
                 let buffer = self.octets(file, offset, length).to_vec();
                 LogCompletion::Read { ticket, buffer }
@@ -162,7 +170,9 @@ impl Disk {
         random: &mut Random,
     ) -> Option<Completion> {
         let ticket = match effect {
-            LogEffect::Write { ticket, .. } | LogEffect::Create { ticket, .. } => *ticket,
+            LogEffect::Write { ticket, .. }
+            | LogEffect::Create { ticket, .. }
+            | LogEffect::Delete { ticket, .. } => *ticket,
             LogEffect::Read { ticket, .. } if kind == FailureKind::Io => *ticket,
             // Neither a full disk nor a short write hinders a read.
             LogEffect::Read { .. } => return None,
@@ -172,7 +182,8 @@ impl Disk {
             return None;
         }
         let is_full = creates && matches!(kind, FailureKind::NoSpace | FailureKind::Full);
-        self.has_failed |= !is_full && !matches!(effect, LogEffect::Read { .. });
+        let harmless = matches!(effect, LogEffect::Read { .. } | LogEffect::Delete { .. });
+        self.has_failed |= !is_full && !harmless;
         self.has_struck = true;
         self.tear(effect, random);
         Some(LogCompletion::Failed { ticket, error: kind.error() })
@@ -193,6 +204,11 @@ impl Disk {
         }
         for effect in std::mem::take(&mut self.under_way) {
             self.tear_in(&effect, sector, random);
+        }
+        for (number, file) in std::mem::take(&mut self.deleted) {
+            if random.one_in(2) {
+                self.files.entry(number).or_insert(file);
+            }
         }
         self.files.retain(|_, file| file.has_entry || random.one_in(2));
         self.files.values_mut().for_each(|file| file.has_entry = true);
@@ -234,13 +250,13 @@ impl Disk {
                 };
                 self.files.insert(file.0, File { octets, has_entry: true });
             }
-            LogEffect::Read { .. } => {}
+            LogEffect::Delete { .. } | LogEffect::Read { .. } => {}
         }
     }
 
     fn octets(&self, file: FileId, offset: u64, length: usize) -> &[u8] {
         assert!(is_aligned(offset as usize) && is_aligned(length), "reads are whole pages");
-        let held = &self.files[&file.0].octets;
+        let held = self.files.get(&file.0).map_or(&[][..], |held| &held.octets);
         let from = (offset as usize).min(held.len());
         &held[from..(from + length).min(held.len())]
     }
