@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use criterion::{criterion_group, criterion_main, Criterion};
+use criterion::{criterion_group, criterion_main, Criterion, Throughput};
 use haremq_engine::ids::{QueueId, ShardId};
 use haremq_engine::table::{Table, Value};
 use haremq_engine::topology::{BindingTarget, Routes, Topology, TopologyRequest};
@@ -65,7 +65,12 @@ impl World {
             routes.targets.len()
         };
         let targets = route();
-        c.bench_function(&format!("{name} ({targets} targets)"), |b| b.iter(|| black_box(route())));
+        let mut group = c.benchmark_group("route");
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(format!("{name} ({targets} targets)"), |b| {
+            b.iter(|| black_box(route()));
+        });
+        group.finish();
     }
 }
 

@@ -53,10 +53,10 @@ fn is_the_clients_affair(error: &io::Error) -> bool {
     )
 }
 
-/// To the shard with the fewest connections.
+/// To the shard that is to have it, by the number of connections.
 fn hand_over(runtime: &Rc<ShardRuntime>, socket: TcpStream) {
     let common = &runtime.common;
-    let shard = common.loads.least();
+    let shard = common.loads.for_new(runtime.shard);
     common.loads.begin(shard);
     if shard == runtime.shard {
         serve(runtime, socket);

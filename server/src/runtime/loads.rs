@@ -27,10 +27,15 @@ impl Loads {
         self.of(shard).fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The shard with the fewest connections.
-    pub(super) fn least(&self) -> ShardId {
+    /// The shard for a new connection: the one with the fewest, or `home`, which has accepted it,
+    /// if that has hardly more: one that comes and goes need not wake another shard.
+    pub(super) fn for_new(&self, home: ShardId) -> ShardId {
         let load = |shard: &usize| self.0[*shard].load(Ordering::Relaxed);
-        ShardId((0..self.0.len()).min_by_key(load).unwrap_or(0) as u16)
+        let least = (0..self.0.len()).min_by_key(load).unwrap_or(0);
+        match load(&usize::from(home.0)) <= load(&least) + 1 {
+            true => home,
+            false => ShardId(least as u16),
+        }
     }
 
     /// Whether a connection may follow its messages from one shard to another: not if it would
@@ -52,19 +57,33 @@ impl Loads {
 mod tests {
     use super::*;
 
+    fn deal(loads: &Loads, count: usize) {
+        (0..count).for_each(|_| loads.begin(loads.for_new(ShardId(0))));
+    }
+
     #[test]
     fn new_connections_go_to_all_shards_evenly() {
         let loads = Loads::new(3);
-        for _ in 0..30 {
-            loads.begin(loads.least());
+        deal(&loads, 30);
+        let counts = [0, 1, 2].map(|shard| loads.of(ShardId(shard)).load(Ordering::Relaxed));
+        assert!(counts.iter().all(|count| (9..=12).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn one_connection_after_the_other_stays_where_it_is_accepted() {
+        let loads = Loads::new(2);
+        for _ in 0..10 {
+            let shard = loads.for_new(ShardId(0));
+            assert_eq!(shard, ShardId(0));
+            loads.begin(shard);
+            loads.end(shard);
         }
-        assert!((0..3).all(|shard| loads.of(ShardId(shard)).load(Ordering::Relaxed) == 10));
     }
 
     #[test]
     fn one_busy_queue_does_not_draw_all_connections_to_its_shard() {
         let loads = Loads::new(2);
-        (0..40).for_each(|_| loads.begin(loads.least()));
+        deal(&loads, 40);
         let (home, away) = (ShardId(0), ShardId(1));
         let mut moved = 0;
         while loads.allow_move(away, home) {
