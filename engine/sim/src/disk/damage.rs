@@ -1,0 +1,84 @@
+//! Rot: octets that were on stable storage and are not what they were.
+
+use super::{Disk, PAGE_BYTES};
+use crate::random::Random;
+
+/// Where the segment number lies in a file's header (docs/log-format.md, "File").
+const SEGMENT_OFFSET: usize = 40;
+
+/// Which files may be damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// After a clean stop: any.
+    All,
+    /// After a crash: not the newest segment's, whose end nobody can judge.
+    Sealed,
+}
+
+/// One damaged place, and what was there before.
+#[derive(Clone, Debug)]
+pub struct Damage {
+    pub what: String,
+    file: u32,
+    offset: usize,
+    before: Vec<u8>,
+}
+
+impl Disk {
+    /// Damages one place. `None`: there is no file that may be damaged.
+    pub fn damage(&mut self, scope: Scope, random: &mut Random) -> Option<Damage> {
+        let number = |octets: &[u8]| {
+            let field = octets.get(SEGMENT_OFFSET..)?.first_chunk::<4>()?;
+            octets[..8].iter().any(|octet| *octet != 0).then(|| u32::from_le_bytes(*field))
+        };
+        let newest = self.files.values().filter_map(|file| number(&file.octets)).max();
+        let is_in_scope = |octets: &[u8]| match scope {
+            Scope::All => number(octets).is_some(),
+            Scope::Sealed => number(octets).is_some_and(|number| Some(number) != newest),
+        };
+        let files: Vec<u32> = self
+            .files
+            .iter()
+            .filter(|(_, file)| is_in_scope(&file.octets))
+            .map(|(file, _)| *file)
+            .collect();
+        if files.is_empty() {
+            return None;
+        }
+        let file = random.pick(&files);
+        let octets = &mut self.files.get_mut(&file)?.octets;
+        let pages = octets.len() / PAGE_BYTES;
+        let page = random.below(pages) * PAGE_BYTES;
+        let (what, offset, length) = match random.below(4) {
+            0 | 1 => ("a flipped bit", page + random.below(PAGE_BYTES), 1),
+            2 => ("a cleared sector", page + 512 * random.below(8), 512),
+            _ => ("a page from elsewhere", page, PAGE_BYTES),
+        };
+        let before = octets[offset..offset + length].to_vec();
+        match length {
+            1 => octets[offset] ^= 1 << random.below(8),
+            512 => octets[offset..offset + length].fill(0),
+            _ => {
+                let from = random.below(pages) * PAGE_BYTES;
+                octets.copy_within(from..from + length, offset);
+            }
+        }
+        let header = &octets[..PAGE_BYTES.min(octets.len())];
+        if before == octets[offset..offset + length] || header.iter().all(|octet| *octet == 0) {
+            // Nothing has changed; or the file now looks like one that was never used, which the
+            // format cannot tell from one that was.
+            octets[offset..offset + length].copy_from_slice(&before);
+            return None;
+        }
+        let what = format!("{what} in file {file} at octet {offset}");
+        Some(Damage { what, file, offset, before })
+    }
+
+    /// As if it had never been.
+    pub fn undo(&mut self, damage: &Damage) {
+        if let Some(file) = self.files.get_mut(&damage.file) {
+            let to = damage.offset..damage.offset + damage.before.len();
+            file.octets[to].copy_from_slice(&damage.before);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What must hold at every step. Looks and judges: changes nothing and draws no random number.
+
+use haremq_engine::ids::{ConsumerKey, QueueId};
+
+use crate::simulation::Simulation;
+use crate::violation::{broken, require, Kind, Verdict};
+
+/// After every step.
+pub fn check(simulation: &Simulation) -> Verdict {
+    counts(simulation)
+}
+
+/// When the shards have come to rest.
+pub fn check_at_rest(simulation: &Simulation) -> Verdict {
+    counts(simulation)?;
+    memory(simulation)
+}
+
+/// The numbers that owners give of their queues are possible.
+pub fn counts(simulation: &Simulation) -> Verdict {
+    let now = simulation.world.clock.now().unix_ms;
+    for (id, queue) in &simulation.shadow.queues {
+        if queue.closing {
+            continue;
+        }
+        let Some(shard) = simulation.world.shards.get(usize::from(queue.owner.0)) else { continue };
+        let Some(stats) = shard.queue_stats(*id) else {
+            return broken(Kind::Counts, format!("{id:?} is open and its owner does not know it"));
+        };
+        let counts = queue.counts(now);
+        let ready = stats.messages_ready;
+        require((counts.certain..=counts.possible).contains(&ready), Kind::Counts, || {
+            format!("{} has {ready} ready messages, expected: {counts:?}", queue.spec.name)
+        })?;
+        let unacked = stats.messages_unacknowledged;
+        require(unacked == counts.unacked, Kind::Counts, || {
+            format!("{} has {unacked} unacked messages, expected: {counts:?}", queue.spec.name)
+        })?;
+    }
+    Ok(())
+}
+
+/// Nothing is in memory that no transient message explains.
+fn memory(simulation: &Simulation) -> Verdict {
+    let held: u64 = simulation.world.shards.iter().map(|shard| shard.memory_messages()).sum();
+    let possible = simulation.shadow.transient();
+    require(held <= possible, Kind::Space, || {
+        format!("{held} messages in memory, and {possible} can be")
+    })
+}
+
+/// A consumer holds no more than it has credit for.
+pub fn credit(simulation: &Simulation, key: ConsumerKey, queue: QueueId) -> Verdict {
+    let Some(consumer) = simulation.clients.consumers.get(&key.serial) else { return Ok(()) };
+    if consumer.prefetch == 0 || consumer.no_ack {
+        return Ok(());
+    }
+    let held = simulation.shadow.held_by(key, queue);
+    require(held <= u64::from(consumer.prefetch), Kind::Credit, || {
+        format!("consumer {} holds {held} and may hold {}", key.serial, consumer.prefetch)
+    })
+}
+
+/// All shards route by the same definitions, once they have come up.
+pub fn replicas(simulation: &Simulation) -> Verdict {
+    let of = |shard: usize| {
+        let topology = simulation.world.shards[shard].topology();
+        let mut queues: Vec<QueueId> = topology.all_queues().map(|queue| queue.id).collect();
+        queues.sort_unstable();
+        queues
+    };
+    for shard in 1..simulation.world.shards.len() {
+        require(of(shard) == of(0), Kind::Definition, || format!("shard {shard} routes alone"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! A deterministic simulator of the storage engine, and an oracle that judges it.
+//!
+//! The engine is run unchanged: shards, logs, queues and topology, in virtual time, on simulated
+//! disks and rings. Everything follows from a seed, so whatever a seed finds can be seen again.
+//!
+//! | module | what it may do |
+//! |---|---|
+//! | `disk`, `rings`, `clock`, `world` | the world: does what the schedule says, judges nothing |
+//! | `workload`, `population`, `clients` | what clients do; draws random numbers |
+//! | `shadow` | the model: follows what was promised, touches nothing |
+//! | `invariants` | judges after every step; reads only, draws no random number |
+//! | `oracle` | judges at the end, after crash, recovery and drain |
+//! | `schedule`, `failures` | a seed from beginning to end; the loop over the N-th operation |
+//!
+//! docs/testing.md says how to run it and how to replay a seed.
+
+#![forbid(unsafe_code)]
+
+pub mod body;
+pub mod clients;
+pub mod clock;
+pub mod disk;
+pub mod failures;
+pub mod invariants;
+pub mod limits;
+pub mod mail;
+pub mod mutants;
+pub mod oracle;
+pub mod population;
+pub mod random;
+pub mod rings;
+pub mod schedule;
+pub mod shadow;
+pub mod simulation;
+pub mod trace;
+pub mod violation;
+pub mod workload;
+pub mod world;

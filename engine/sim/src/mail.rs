@@ -1,0 +1,93 @@
+//! What crosses from one shard's thread to another's: the engine's mail in owned form.
+
+use haremq_engine::ids::{ChannelKey, QueueId, Seq, ShardId};
+use haremq_engine::mail::{Command, Delivery, DeliveryTo, Notice, PeerMail, Publish};
+use haremq_engine::message::MessageRef;
+
+/// A publish on its way to a queue's owner.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    pub number: u64,
+    pub body: Vec<u8>,
+    pub properties: Vec<u8>,
+    pub persistent: bool,
+    pub priority: u8,
+    pub expiration_ms: Option<u64>,
+    pub queues: Vec<QueueId>,
+    pub confirm: Option<(ChannelKey, u64)>,
+}
+
+pub const ROUTING_KEY: &[u8] = b"a.key";
+
+impl Letter {
+    pub fn publish(&self) -> Publish<'_> {
+        let message = MessageRef {
+            exchange: b"",
+            routing_key: ROUTING_KEY,
+            properties: &self.properties,
+            body: &self.body,
+            persistent: self.persistent,
+            priority: self.priority,
+            expiration_ms: self.expiration_ms,
+        };
+        Publish { message, queues: &self.queues, confirm: self.confirm }
+    }
+}
+
+/// A delivery as a client gets it.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub from: ShardId,
+    pub to: DeliveryTo,
+    pub queue: QueueId,
+    pub seq: Seq,
+    pub redelivered: bool,
+    pub routing_key: Vec<u8>,
+    pub properties: Vec<u8>,
+    pub body: Vec<u8>,
+    pub window_bytes: u64,
+}
+
+impl Received {
+    pub fn of(from: ShardId, delivery: &Delivery<'_>) -> Self {
+        Received {
+            from,
+            to: delivery.to,
+            queue: delivery.queue,
+            seq: delivery.seq,
+            redelivered: delivery.redelivered,
+            routing_key: delivery.message.routing_key.to_vec(),
+            properties: delivery.message.properties.to_vec(),
+            body: delivery.message.body.to_vec(),
+            window_bytes: delivery.window_bytes(),
+        }
+    }
+
+    pub fn no_ack(&self) -> bool {
+        match self.to {
+            DeliveryTo::Consumer { no_ack, .. } | DeliveryTo::Get { no_ack, .. } => no_ack,
+        }
+    }
+
+    /// The shard that the client's connection lives on.
+    pub fn home(&self) -> ShardId {
+        match self.to {
+            DeliveryTo::Consumer { consumer, .. } => consumer.connection.shard(),
+            DeliveryTo::Get { channel, .. } => channel.connection.shard(),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum Mail {
+    Publish(Letter),
+    Command(Command),
+    /// A settle, of that message.
+    Settle {
+        number: u64,
+        command: Command,
+    },
+    Peer(PeerMail),
+    Notice(Notice),
+    Delivery(Received),
+}

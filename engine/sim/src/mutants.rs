@@ -1,0 +1,172 @@
+//! Small changes that break the engine, each in one place. The simulator must see every one of
+//! them: that is the proof that it would see a mistake.
+//!
+//! They are made to a copy of the sources (`cargo run -p haremq-sim --release --bin mutants`), so
+//! the product has no switches for them. Each text must stand exactly once in its file: when the
+//! engine changes, a mutant that no longer applies fails the tests and is written anew.
+
+/// One change.
+#[derive(Clone, Copy, Debug)]
+pub struct Mutant {
+    pub name: &'static str,
+    /// Below `engine/src`.
+    pub file: &'static str,
+    pub from: &'static str,
+    pub to: &'static str,
+}
+
+const fn mutant(
+    name: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+) -> Mutant {
+    Mutant { name, file, from, to }
+}
+
+pub const MUTANTS: &[Mutant] = &[
+    mutant(
+        "checksum ignored",
+        "log/block.rs",
+        "if crc32fast::hash(&octets[BLOCK_UNCHECKED..end]) != header.checksum.get() {",
+        "if header.checksum.get() == 0 && octets.is_empty() {",
+    ),
+    mutant(
+        "stale block accepted: neither epoch nor chain",
+        "log/recovery/walk.rs",
+        "            if block.header.epoch.get() < self.epoch {
+                return stop(self.at, \"a block of an earlier epoch than the one before it\");
+            }
+            if block.header.previous.get() != self.previous {",
+        "            if block.header.epoch.get() == u32::MAX {",
+    ),
+    mutant(
+        "chain ignored",
+        "log/recovery/walk.rs",
+        "if block.header.previous.get() != self.previous {",
+        "if self.epoch == u32::MAX {",
+    ),
+    mutant(
+        "position of a block ignored",
+        "log/block.rs",
+        "header.position.get() != position ||",
+        "position == u64::MAX ||",
+    ),
+    mutant(
+        "durable mark ignored: rot taken for a torn end",
+        "log/recovery/scan.rs",
+        "if durable <= self.stop.position {",
+        "if durable < u64::MAX {",
+    ),
+    mutant(
+        "durable beyond a gap",
+        "log/commit.rs",
+        "while self.in_flight.front().is_some_and(|write| write.done) {",
+        "while self.in_flight.front().is_some() && self.in_flight.iter().any(|w| w.done) {",
+    ),
+    mutant(
+        "a new segment does not wait for the one before",
+        "log/commit.rs",
+        "if !(same_segment || self.in_flight.is_empty()) || !is_ready(batch.file) {",
+        "if (!same_segment && self.in_flight.len() > 64) || !is_ready(batch.file) {",
+    ),
+    mutant(
+        "confirm at append",
+        "shard/confirm.rs",
+        "        if end <= durable {
+            self.extend(promise, true);",
+        "        if end.0 > 0 {
+            self.extend(Promise { end: durable.min(end), ..promise }, true);",
+    ),
+    mutant(
+        "ack not logged",
+        "shard/store.rs",
+        "Place::Log { address, length, reference } if survives_restart => {",
+        "Place::Log { address, length, reference } if survives_restart && length == 0 => {",
+    ),
+    mutant(
+        "settle says another segment",
+        "log/append.rs",
+        "self.batch.write_settle(at, Settle { queue, first: seq, segment, count: 1 });",
+        "self.batch.write_settle(at, Settle { queue, first: seq, segment: 0, count: 1 });",
+    ),
+    mutant(
+        "liveness record left out",
+        "log/reclaim.rs",
+        "            self.append_liveness(now, older);",
+        "            let _ = older;",
+    ),
+    mutant(
+        "recycled with live references",
+        "log/segment.rs",
+        "self.live == 0 && self.pins == 0",
+        "self.live <= 1 && self.pins == 0",
+    ),
+    mutant(
+        "recycled with live parts",
+        "log/segment.rs",
+        "self.live == 0 && self.pins == 0",
+        "self.live == 0",
+    ),
+    mutant(
+        "holder forgotten",
+        "log/append.rs",
+        "            held.note_holder(holder);",
+        "            let _ = (held, holder);",
+    ),
+    mutant(
+        "move in two strokes",
+        "log/moving.rs",
+        "self.append_settle(now, from);
+        let block = self.batch.open_position();
+        assert!(placed.address.block().0 == block, \"a move is torn between two blocks\");",
+        "self.flush();
+        self.close_partial_batch();
+        self.append_settle(now, from);",
+    ),
+    mutant(
+        "half-made file used",
+        "log/files.rs",
+        "self.wanted.iter().all(|wanted| wanted.file != file)",
+        "self.wanted.len() < 64 || file.0 == 0",
+    ),
+    mutant(
+        "goes on after a failed write",
+        "log/store.rs",
+        "self.failed = result.is_err();",
+        "self.failed = false;",
+    ),
+    mutant(
+        "redelivered flag not set after a restart",
+        "queue/backlog.rs",
+        "Slot::ready(place, body_bytes, true)",
+        "Slot::ready(place, body_bytes, false)",
+    ),
+    mutant(
+        "an expired message is delivered",
+        "queue/intake.rs",
+        "ttl.map(|ttl| now_unix_ms.saturating_add(ttl))",
+        "ttl.map(|ttl| now_unix_ms.saturating_add(ttl + 20))",
+    ),
+    mutant(
+        "dead letter settled before it has arrived",
+        "shard/moving.rs",
+        "self.dead_letters.receive(end.max(self.store.log.durable()), from, ticket);",
+        "let _ = end;
+        self.dead_letters.receive(self.store.log.durable(), from, ticket);",
+    ),
+];
+
+/// The file's text with the change made.
+///
+/// # Errors
+/// If the text to be changed is not there exactly once.
+pub fn apply(mutant: &Mutant, text: &str) -> Result<String, String> {
+    match text.matches(mutant.from).count() {
+        1 => Ok(text.replacen(mutant.from, mutant.to, 1)),
+        times => Err(format!(
+            "mutant \"{}\" does not apply: its text stands {times} times in {}",
+            mutant.name, mutant.file
+        )),
+    }
+}

@@ -1,0 +1,89 @@
+//! The judgement at the end: the power goes or the broker stops, all comes back, everything is
+//! taken out, and what was taken is compared with what was promised.
+
+use haremq_engine::ids::QueueId;
+use haremq_engine::mail::Outcome;
+
+use crate::simulation::Simulation;
+use crate::violation::{require, Kind, Verdict};
+
+impl Simulation {
+    /// Everything that is due is there, once, in order; and then nothing is left.
+    pub fn judge(&mut self, crash: bool) -> Verdict {
+        self.world.set_full(false);
+        if crash || !self.stop()? {
+            self.world.disks.iter_mut().for_each(|disk| disk.heal());
+            self.crash()?;
+        } else {
+            self.crash()?;
+        }
+        self.drain()?;
+        self.check_drained()?;
+        if self.stop()? {
+            self.crash()?;
+            self.check_empty()?;
+        }
+        Ok(())
+    }
+
+    /// Takes everything that there is, for good.
+    pub fn drain(&mut self) -> Verdict {
+        for received in std::mem::take(&mut self.clients.held) {
+            self.settle(&received, Outcome::Requeue)?;
+        }
+        let queues: Vec<QueueId> = self.shadow.queues.keys().copied().collect();
+        // Against the stream, so that nothing is met twice: from the last heir to the first.
+        let estates = self.shadow.estates.iter();
+        let mortal: Vec<QueueId> =
+            estates.flat_map(|estate| estate.queues.iter().rev().copied()).collect();
+        for queue in queues.into_iter().chain(mortal) {
+            self.consume(0, queue, 0, true)?;
+        }
+        self.empty_windows()?;
+        Ok(())
+    }
+
+    /// Goes on until nothing moves, with sockets that take everything.
+    fn empty_windows(&mut self) -> Verdict {
+        loop {
+            self.settle_down()?;
+            if self.clients.unsent.is_empty() {
+                return Ok(());
+            }
+            self.open_windows()?;
+        }
+    }
+
+    fn check_drained(&self) -> Verdict {
+        let now = self.world.clock.now().unix_ms;
+        for queue in self.shadow.queues.values() {
+            let counts = queue.counts(now);
+            require(counts.certain == 0, Kind::Lost, || {
+                let left = queue.copies().iter().filter(|copy| copy.doubt.is_none());
+                format!("{} keeps {:?}", queue.spec.name, left.collect::<Vec<_>>())
+            })?;
+            require(counts.unacked == 0, Kind::Stuck, || {
+                format!("{} has {} unacked messages", queue.spec.name, counts.unacked)
+            })?;
+        }
+        for estate in &self.shadow.estates {
+            estate.check_drained()?;
+        }
+        Ok(())
+    }
+
+    /// Nothing comes back of what has been taken, and what it took is free.
+    fn check_empty(&self) -> Verdict {
+        for shard in &self.world.shards {
+            for stats in shard.all_queue_stats() {
+                let left = stats.messages_ready + stats.messages_unacknowledged;
+                require(left == 0, Kind::Zombie, || {
+                    format!("{left} messages of {:?} are back", stats.id)
+                })?;
+            }
+            let bytes = shard.memory_bytes();
+            require(bytes == 0, Kind::Space, || format!("{bytes} octets of memory for nothing"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! The model: what publishers and consumers have been told, and so what must be there.
+//!
+//! It sees everything at the moment at which the owning shard is handed it or says it, knows
+//! nothing of logs, blocks or memory, and never changes what the engine does. Plain queues are
+//! followed exactly (`queue`), queues with dead-letter exchanges by what is conserved (`estate`),
+//! definitions by their answers (`definitions`).
+
+mod definitions;
+mod estate;
+mod queue;
+
+use std::collections::BTreeMap;
+
+use haremq_engine::ids::{ChannelKey, ConsumerKey, QueueId, ShardId};
+use haremq_engine::mail::{DeliveryTo, Outcome};
+
+pub use definitions::{Definitions, Entity, SOURCE, VHOST};
+pub use estate::{Estate, Settling};
+pub use queue::{Arrival, Copy, Counts, Doubt, Queue, QueueSpec, State};
+
+use crate::body::{number_of, properties};
+use crate::mail::{Letter, Received, ROUTING_KEY};
+use crate::violation::{broken, require, Kind, Verdict};
+
+/// A publish that a shard has to answer for.
+#[derive(Clone, Debug)]
+struct Owed {
+    queues: Vec<QueueId>,
+    number: u64,
+    /// Its confirm says that the log is durable up to here.
+    is_logged: bool,
+    moment: u64,
+}
+
+#[derive(Default)]
+pub struct Shadow {
+    pub queues: BTreeMap<QueueId, Queue>,
+    pub estates: Vec<Estate>,
+    pub definitions: Definitions,
+    owed: BTreeMap<(ShardId, ChannelKeyOrd, u64), Owed>,
+    /// Settles before this moment can no longer be undone, for each shard.
+    settled_until: BTreeMap<ShardId, u64>,
+    /// Counts what happens.
+    moment: u64,
+    pub confirmed: u64,
+    pub refused: u64,
+    pub delivered: u64,
+    pub settled: u64,
+}
+
+/// Connection serial and channel number.
+type ChannelKeyOrd = (u64, u16);
+
+fn ordered(channel: ChannelKey) -> ChannelKeyOrd {
+    (channel.connection.serial(), channel.channel)
+}
+
+impl Shadow {
+    pub fn add_queue(&mut self, id: QueueId, owner: ShardId, spec: QueueSpec) -> Verdict {
+        let name = spec.name.clone();
+        let before = self.queues.insert(id, Queue::new(owner, spec));
+        require(before.is_none(), Kind::Definition, || format!("{id:?} of {name} was given twice"))
+    }
+
+    fn estate_of(&mut self, queue: QueueId) -> Option<&mut Estate> {
+        self.estates.iter_mut().find(|estate| estate.index(queue).is_some())
+    }
+
+    /// The owner is handed a publish.
+    pub fn published(&mut self, owner: ShardId, letter: &Letter, now_unix_ms: u64) {
+        self.moment += 1;
+        let Letter { number, persistent, priority, expiration_ms, .. } = *letter;
+        let mut is_logged = false;
+        for id in &letter.queues {
+            if let Some(estate) = self.estate_of(*id) {
+                estate.arrive(number, persistent);
+                is_logged |= persistent && !estate.buries_refused;
+                continue;
+            }
+            let Some(queue) = self.queues.get_mut(id).filter(|queue| !queue.closing) else {
+                continue;
+            };
+            queue.arrive(&Arrival { number, persistent, priority, expiration_ms, now_unix_ms });
+            is_logged |= queue.spec.durable && persistent && !queue.may_have_refused(number);
+        }
+        if let Some((channel, confirm)) = letter.confirm {
+            let queues = letter.queues.clone();
+            let owed = Owed { queues, number, is_logged, moment: self.moment };
+            self.owed.insert((owner, ordered(channel), confirm), owed);
+        }
+    }
+
+    /// A shard answers for a publish.
+    pub fn answered(
+        &mut self,
+        from: ShardId,
+        channel: ChannelKey,
+        confirm: u64,
+        accepted: bool,
+    ) -> Verdict {
+        let Some(owed) = self.owed.remove(&(from, ordered(channel), confirm)) else {
+            let text = format!("{from:?} answers for publish {confirm} of {channel:?} unasked");
+            return broken(Kind::Confirm, text);
+        };
+        if !accepted {
+            self.refused += 1;
+            return self.note_refusal(&owed);
+        }
+        self.confirmed += 1;
+        if owed.is_logged {
+            let until = self.settled_until.entry(from).or_default();
+            *until = owed.moment.max(*until);
+        }
+        for id in &owed.queues {
+            if let Some(queue) = self.queues.get_mut(id) {
+                queue.confirmed(owed.number);
+            } else if let Some(estate) = self.estate_of(*id) {
+                estate.confirmed(owed.number);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_refusal(&mut self, owed: &Owed) -> Verdict {
+        let mut candidates = Vec::new();
+        for id in &owed.queues {
+            let refuses = match self.queues.get(id) {
+                Some(queue) => queue.spec.refuses,
+                None => self.estate_of(*id).is_some_and(|estate| estate.buries_refused),
+            };
+            if refuses {
+                candidates.push(*id);
+            }
+        }
+        require(!candidates.is_empty(), Kind::Confirm, || {
+            format!("{} is refused, though none of {:?} ever refuses", owed.number, owed.queues)
+        })?;
+        if let [only] = candidates.as_slice() {
+            if let Some(queue) = self.queues.get_mut(only) {
+                queue.refused(owed.number);
+            }
+        }
+        Ok(())
+    }
+
+    /// True if every publish that was handed in has been answered.
+    pub fn nothing_owed(&self) -> bool {
+        self.owed.is_empty()
+    }
+
+    /// A shard gives a delivery out.
+    pub fn delivered(&mut self, received: &Received, now_unix_ms: u64) -> Verdict {
+        self.moment += 1;
+        self.delivered += 1;
+        let number = number_of(&received.body)?;
+        let end = received.no_ack().then_some(self.moment);
+        if let Some(estate) = self.estate_of(received.queue) {
+            return estate.delivered(received.queue, number, received.redelivered, end);
+        }
+        let Some(queue) = self.queues.get_mut(&received.queue) else {
+            let text = format!("{number} is delivered from {:?}, which is gone", received.queue);
+            return broken(Kind::Phantom, text);
+        };
+        let holder = match received.to {
+            DeliveryTo::Consumer { consumer, .. } => Some(consumer),
+            DeliveryTo::Get { .. } => None,
+        };
+        let to = end.map_or(State::Unacked(holder), State::Gone);
+        queue.delivered(number, received.redelivered, to, now_unix_ms)?;
+        let persistent = received.properties.get(2) == Some(&2);
+        let is_whole = received.routing_key == ROUTING_KEY
+            && received.properties == properties(number, persistent);
+        require(is_whole, Kind::Corrupt, || format!("{number} has other properties: {received:?}"))
+    }
+
+    /// A shard is handed a settle.
+    pub fn settled(&mut self, id: QueueId, number: u64, outcome: Outcome) {
+        self.moment += 1;
+        self.settled += 1;
+        let moment = self.moment;
+        if let Some(estate) = self.estate_of(id) {
+            let how = match outcome {
+                Outcome::Ack => Settling::Ack,
+                Outcome::Reject => Settling::Reject,
+                Outcome::Requeue => Settling::Requeue,
+            };
+            return estate.settled(id, number, how, moment);
+        }
+        if let Some(queue) = self.queues.get_mut(&id) {
+            queue.settled(number, (outcome != Outcome::Requeue).then_some(moment));
+        }
+    }
+
+    /// A shard is handed a purge.
+    pub fn purged(&mut self, id: QueueId) {
+        self.moment += 1;
+        if let Some(queue) = self.queues.get_mut(&id).filter(|queue| !queue.closing) {
+            queue.purged(self.moment);
+        }
+    }
+
+    /// A shard is handed a delete.
+    pub fn closing(&mut self, id: QueueId) {
+        if let Some(queue) = self.queues.get_mut(&id) {
+            queue.closing = true;
+        }
+    }
+
+    /// A delete is answered.
+    pub fn deleted(&mut self, id: QueueId) {
+        if let Some(queue) = self.queues.remove(&id) {
+            self.definitions.queue_gone(&queue.spec.name);
+        }
+    }
+
+    pub fn held_by(&self, key: ConsumerKey, queue: QueueId) -> u64 {
+        self.queues.get(&queue).map_or(0, |queue| queue.held_by(key))
+    }
+
+    /// The wall clock is set back.
+    pub fn note_expiries(&mut self, now_unix_ms: u64) {
+        self.queues.values_mut().for_each(|queue| queue.note_expiries(now_unix_ms));
+    }
+
+    /// The power went and came. `exists` says which queues came back.
+    pub fn crashed(&mut self, exists: impl Fn(QueueId) -> bool) -> Verdict {
+        self.owed.clear();
+        let settled_until = std::mem::take(&mut self.settled_until);
+        let until = |owner: ShardId| settled_until.get(&owner).copied().unwrap_or(0);
+        self.keep(exists)?;
+        for queue in self.queues.values_mut() {
+            queue.crashed(until(queue.owner));
+        }
+        for estate in &mut self.estates {
+            estate.crashed(until(estate.owner));
+        }
+        Ok(())
+    }
+
+    /// The broker has stopped cleanly; call before [`Shadow::crashed`].
+    pub fn stopped(&mut self) {
+        self.queues.values_mut().for_each(Queue::stopped);
+        self.estates.iter_mut().for_each(Estate::stopped);
+    }
+
+    fn keep(&mut self, exists: impl Fn(QueueId) -> bool) -> Verdict {
+        let mut gone = Vec::new();
+        for (id, queue) in &self.queues {
+            let is_back = exists(*id);
+            let is_right = queue.closing || is_back == queue.spec.durable;
+            require(is_right, Kind::Definition, || {
+                format!("{}: durable {}, back {is_back}", queue.spec.name, queue.spec.durable)
+            })?;
+            if !is_back {
+                gone.push(*id);
+            }
+        }
+        for id in gone {
+            self.deleted(id);
+        }
+        for id in self.estates.iter().flat_map(|estate| &estate.queues) {
+            require(exists(*id), Kind::Definition, || format!("{id:?} is not back"))?;
+        }
+        Ok(())
+    }
+
+    /// Copies that are in memory only, those that may be gone included.
+    pub fn transient(&self) -> u64 {
+        let in_queue = |queue: &Queue| {
+            let held = |copy: &&Copy| {
+                let is_safe = copy.persistent && queue.spec.durable;
+                !matches!(copy.state, State::Gone(at) if at > 0) && !is_safe
+            };
+            queue.copies().iter().filter(held).count() as u64
+        };
+        let in_queues: u64 = self.queues.values().map(in_queue).sum();
+        in_queues + self.estates.iter().map(Estate::transient).sum::<u64>()
+    }
+}

@@ -1,0 +1,84 @@
+//! Schedules against the oracle: a fixed set, fresh ones, failing operations, and worlds that
+//! break their word, which the oracle must see.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use haremq_sim::disk::Lie;
+use haremq_sim::failures::fail_each;
+use haremq_sim::schedule::{run, Plan};
+use haremq_sim::simulation::{Conditions, Tally};
+use haremq_sim::violation::Kind;
+
+fn run_or_say(seed: u64) -> Tally {
+    match run(seed, Plan::default(), Conditions::default()) {
+        Ok(outcome) => outcome.tally,
+        Err(violation) => panic!(
+            "{violation}\nagain: cargo run -p haremq-sim --release -- --seed {seed} --verbose"
+        ),
+    }
+}
+
+#[test]
+fn nothing_confirmed_is_lost_doubled_or_out_of_order_whenever_the_power_goes() {
+    let mut total = Tally::default();
+    for seed in 1..=150 {
+        total.add(&run_or_say(seed));
+    }
+    println!("{total}");
+    assert!(total.crashes > 500 && total.confirmed > 5_000 && total.delivered > 5_000);
+    assert!(total.clean_stops > 100 && total.damages_found > 2 && total.refused > 100);
+}
+
+#[test]
+fn fresh_schedules_keep_the_promises_too() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    let (first, begun) = (now.as_micros() as u64, Instant::now());
+    let mut schedules = 0;
+    while begun.elapsed() < Duration::from_secs(8) || schedules == 0 {
+        run_or_say(first + schedules);
+        schedules += 1;
+    }
+    println!("{schedules} fresh schedules from seed {first} on");
+}
+
+#[test]
+fn a_seed_replays_the_same_schedule() {
+    for seed in 1..=10 {
+        let outcomes = [(); 2].map(|()| run(seed, Plan::default(), Conditions::default()));
+        assert_eq!(outcomes[0], outcomes[1], "seed {seed}");
+    }
+}
+
+#[test]
+fn no_failing_operation_breaks_a_promise() {
+    let (mut points, mut ended) = (0, 0);
+    for seed in 1..=5 {
+        let more = fail_each(seed).unwrap_or_else(|failed| panic!("seed {seed}: {failed:?}"));
+        points += more.points;
+        ended += more.ended;
+    }
+    println!("{points} failures, {ended} of them final");
+    assert!(points > 100 && ended > 50);
+}
+
+/// What the oracle says of devices that lie, and how soon.
+fn caught(lie: Lie) -> Option<Kind> {
+    let conditions = Conditions { lie, ..Conditions::default() };
+    let plan = Plan { damages: false, ..Plan::default() };
+    (1..200).find_map(|seed| run(seed, plan, conditions).err()).map(|violation| violation.kind)
+}
+
+#[test]
+fn a_device_that_says_synced_and_is_not_is_seen() {
+    assert!(caught(Lie::NotSynced).is_some());
+}
+
+#[test]
+fn a_confirm_before_the_device_has_the_message_is_seen() {
+    assert!(caught(Lie::Early).is_some());
+}
+
+#[test]
+fn a_directory_entry_that_is_not_synced_is_seen() {
+    assert!(caught(Lie::EntryNotSynced).is_some());
+}
