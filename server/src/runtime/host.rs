@@ -27,9 +27,6 @@ use crate::ring::{Mail, Port, RingBatch};
 
 /// A turn that has lasted this long leaves the rest to the next one.
 const TURN_MAX: Duration = Duration::from_micros(300);
-/// How often connections are asked for their deadlines at least. They count in seconds
-/// (heartbeats, handshakes); one that is nearer is kept to the tick.
-const DEADLINE_SCAN_US: u64 = 200_000;
 
 pub(super) struct Host {
     pub(super) shard: EngineShard,
@@ -47,7 +44,6 @@ pub(super) struct Host {
     arrivals: Vec<Transfer>,
     /// The last turn ended before its work did.
     unfinished: bool,
-    next_scan_us: u64,
 }
 
 impl Host {
@@ -63,7 +59,6 @@ impl Host {
             roused: Vec::new(),
             starved: Vec::new(),
             unfinished: false,
-            next_scan_us: 0,
         }
     }
 
@@ -184,7 +179,7 @@ impl Host {
         self.begin();
         let now_us = self.world.now.monotonic_us;
         let shard_due = self.shard.deadline_us().is_some_and(|due| due <= now_us);
-        let scan_due = !self.world.connections.is_empty() && now_us >= self.next_scan_us;
+        let scan_due = now_us >= self.world.next_scan_us;
         shard_due || scan_due || self.has_work() || !self.starved.is_empty()
     }
 
@@ -196,7 +191,7 @@ impl Host {
     /// How long until the shard or a connection wants a tick, if one does.
     pub(super) fn until_due(&mut self) -> Option<Duration> {
         self.begin();
-        let scan = (!self.world.connections.is_empty()).then_some(self.next_scan_us);
+        let scan = Some(self.world.next_scan_us).filter(|scan_us| *scan_us != u64::MAX);
         let due = self.shard.deadline_us().into_iter().chain(scan).min()?;
         Some(Duration::from_micros(due.saturating_sub(self.world.now.monotonic_us)))
     }
@@ -225,7 +220,7 @@ impl Host {
         if self.shard.deadline_us().is_some_and(|due| due <= now.monotonic_us) {
             abort::on_panic(|| self.shard.tick(now));
         }
-        if now.monotonic_us >= self.next_scan_us {
+        if now.monotonic_us >= self.world.next_scan_us {
             let deadline = |cell: &Rc<ConnectionCell>| {
                 cell.with(|connection| connection.deadline_us()).flatten().unwrap_or(u64::MAX)
             };
@@ -237,8 +232,7 @@ impl Host {
                 self.world.touch(&cell);
             }
             let nearest = self.world.connections.values().map(deadline).min().unwrap_or(u64::MAX);
-            let latest = now.monotonic_us + DEADLINE_SCAN_US;
-            self.next_scan_us = nearest.clamp(now.monotonic_us + 1, latest);
+            self.world.next_scan_us = nearest.max(now.monotonic_us + 1);
         }
     }
 

@@ -23,12 +23,18 @@ use crate::ring::Port;
 
 pub(super) type EngineShard = Shard<DmaMemory>;
 
+/// How long a connection that something was done to may wait until it is asked for its deadline.
+/// They count in seconds (heartbeats, handshakes); one that is nearer is kept to the tick.
+const DEADLINE_SCAN_US: u64 = 200_000;
+
 pub(super) struct World {
     pub(super) now: Now,
     pub(super) port: Port,
     pub(super) connections: FxHashMap<ConnectionId, Rc<ConnectionCell>>,
     pub(super) alarms: Arc<Alarms>,
     loads: Arc<Loads>,
+    /// When connections are asked for their deadlines next; `u64::MAX`: never.
+    pub(super) next_scan_us: u64,
     random: Random,
     /// The connection found last: deliveries come in runs.
     last: Option<Rc<ConnectionCell>>,
@@ -51,6 +57,7 @@ impl World {
             alarms,
             loads,
             connections: FxHashMap::default(),
+            next_scan_us: u64::MAX,
             random: Random::new(),
             last: None,
             touched: Vec::new(),
@@ -68,7 +75,14 @@ impl World {
     pub(super) fn adopt(&mut self, id: ConnectionId, connection: Connection) -> Rc<ConnectionCell> {
         let cell = Rc::new(ConnectionCell::new(id, connection));
         self.connections.insert(id, cell.clone());
+        self.scan_soon();
         cell
+    }
+
+    /// The deadline of a connection may have changed.
+    fn scan_soon(&mut self) {
+        let soon_us = self.now.monotonic_us + DEADLINE_SCAN_US;
+        self.next_scan_us = self.next_scan_us.min(soon_us);
     }
 
     pub(super) fn remove(&mut self, id: ConnectionId) {
@@ -87,6 +101,7 @@ impl World {
     /// Notes that `end_of_turn` is due for the connection.
     pub(super) fn touch(&mut self, cell: &Rc<ConnectionCell>) {
         if !cell.touched.replace(true) {
+            self.scan_soon();
             self.touched.push(cell.clone());
         }
     }
