@@ -39,7 +39,6 @@ mod socket;
 mod stage;
 mod start;
 mod ticker;
-mod timer;
 mod transfer;
 mod world;
 

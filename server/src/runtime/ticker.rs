@@ -10,7 +10,6 @@ use haremq_engine::event::Event;
 use haremq_engine::ids::ShardId;
 
 use super::shard::ShardRuntime;
-use super::timer::Timer;
 use crate::amqp::Broker;
 
 /// While there is traffic. Also bounds what a wake-up that the executor misses can cost: it parks
@@ -23,13 +22,6 @@ const TICKS_TO_IDLE: u32 = 20;
 
 /// Runs until it is dropped.
 pub(super) async fn run(runtime: Rc<ShardRuntime>) {
-    let timer = match Timer::new() {
-        Ok(timer) => Some(timer),
-        Err(error) => {
-            tracing::warn!(%error, "no timer of the kernel's, the executor's will do");
-            None
-        }
-    };
     let mut quiet = 0;
     let mut turns = runtime.turns.get();
     let mut alarm = None;
@@ -40,7 +32,7 @@ pub(super) async fn run(runtime: Rc<ShardRuntime>) {
             let until_due = runtime.host.borrow_mut().until_due();
             until_due.map_or(IDLE, |left| left.clamp(BUSY, IDLE))
         };
-        doze(&runtime, timer.as_ref(), pause).await;
+        doze(&runtime, pause).await;
         runtime.budget.enter();
         if runtime.shard == ShardId::TOPOLOGY_WRITER {
             let now_us = runtime.host.borrow().now_us();
@@ -75,22 +67,15 @@ fn announce(runtime: &Rc<ShardRuntime>, before: Option<&str>, now: Option<&str>)
 
 /// Sleeps for `pause`, or until the next turn if that comes first: a turn may set a deadline (an
 /// expiry, a commit of settles) that is nearer than the end of an idle pause.
-async fn doze(runtime: &ShardRuntime, timer: Option<&Timer>, pause: Duration) {
+async fn doze(runtime: &ShardRuntime, pause: Duration) {
     if pause <= BUSY {
-        return sleep(timer, pause).await;
+        return glommio::timer::sleep(pause).await;
     }
     runtime.doze.begin();
     let roused = poll_fn(|cx| match runtime.doze.is_over(cx.waker()) {
         true => Poll::Ready(()),
         false => Poll::Pending,
     });
-    futures_lite::future::or(sleep(timer, pause), roused).await;
+    futures_lite::future::or(glommio::timer::sleep(pause), roused).await;
     runtime.doze.end();
-}
-
-async fn sleep(timer: Option<&Timer>, time: Duration) {
-    match timer {
-        Some(timer) if timer.sleep(time).await.is_ok() => {}
-        _ => glommio::timer::sleep(time).await,
-    }
 }
