@@ -34,7 +34,8 @@ status=0
 cargo test --workspace --no-fail-fast "$@" 2>&1 | tee "$output" || status=$?
 
 # The runner prints one summary per test binary; this is their sum.
-skipped=$(sort -u "$HAREMQ_TESTS_SKIPPED" | tee /dev/stderr | wc -l)
+sort -u "$HAREMQ_TESTS_SKIPPED" >&2
+skipped=$(sort -u "$HAREMQ_TESTS_SKIPPED" | wc -l)
 awk -v skipped="$skipped" '
     /^test result: / {
         for (field = 1; field <= NF; field++) {

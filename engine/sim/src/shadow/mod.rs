@@ -126,7 +126,8 @@ impl Shadow {
         for id in &owed.queues {
             let refuses = match self.queues.get(id) {
                 Some(queue) => queue.spec.refuses,
-                None => self.estate_of(*id).is_some_and(|estate| estate.buries_refused),
+                // One that has been deleted since may have been of either kind.
+                None => self.estate_of(*id).is_none_or(|estate| estate.buries_refused),
             };
             if refuses {
                 candidates.push(*id);

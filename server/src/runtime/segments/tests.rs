@@ -104,13 +104,25 @@ fn a_failure_comes_back_with_its_ticket() {
             other => panic!("{other:?}"),
         }
         // No file system holds an exabyte.
-        let deleted = segments.perform(LogEffect::Delete { ticket: 9, file: FileId(7) }).await;
-        assert!(matches!(deleted, LogCompletion::Deleted { ticket: 9 }), "{deleted:?}");
-        assert!(!segments.path(FileId(7)).exists());
         let create = LogEffect::Create { ticket: 10, file: FileId(2), bytes: 1 << 60 };
         match segments.perform(create).await {
             LogCompletion::Failed { ticket: 10, error } => assert!(error.code.is_some()),
             other => panic!("{other:?}"),
         }
+    });
+}
+
+#[test]
+fn a_deleted_file_is_gone() {
+    let dir = scratch("deletion");
+    run(async {
+        let (segments, _) = Segments::open(dir, BATCH).await.unwrap();
+        let create = LogEffect::Create { ticket: 1, file: FileId(7), bytes: 1 << 16 };
+        let created = segments.perform(create).await;
+        assert!(matches!(created, LogCompletion::Created { ticket: 1 }), "{created:?}");
+        assert!(segments.path(FileId(7)).exists());
+        let deleted = segments.perform(LogEffect::Delete { ticket: 2, file: FileId(7) }).await;
+        assert!(matches!(deleted, LogCompletion::Deleted { ticket: 2 }), "{deleted:?}");
+        assert!(!segments.path(FileId(7)).exists());
     });
 }
