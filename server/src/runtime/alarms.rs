@@ -36,9 +36,10 @@ pub(super) struct Alarms {
 }
 
 impl Alarms {
+    /// Looks at the disk at once: who connects first is held back as who connects later.
     pub(super) fn new(shards: u16, watermarks: Watermarks, data_dir: PathBuf) -> Self {
         let total_bytes = rustix::system::sysinfo().totalram;
-        Alarms {
+        let alarms = Alarms {
             memory_max_bytes: watermarks.memory.bytes(total_bytes),
             disk_free_min_bytes: watermarks.disk_free_bytes,
             data_dir,
@@ -47,7 +48,9 @@ impl Alarms {
             is_disk_low: AtomicBool::new(false),
             is_out_of_space: (0..shards).map(|_| AtomicBool::new(false)).collect(),
             raised: AtomicU8::new(0),
-        }
+        };
+        alarms.look_at_disk(0);
+        alarms
     }
 
     /// What connection.blocked says (behaviour B6); `None`: publish on.
@@ -148,7 +151,7 @@ mod tests {
         let alarms = alarms(1 << 20, 0);
         alarms.space(ShardId(1), true);
         assert_eq!(alarms.reason(), Some("low on disk"));
-        alarms.look_at_disk(1);
+        alarms.look_at_disk(DISK_LOOK_US);
         assert_eq!(alarms.reason(), Some("low on disk"), "whatever the disk says");
         alarms.space(ShardId(0), false);
         assert_eq!(alarms.reason(), Some("low on disk"), "the other shard's is full");
@@ -159,8 +162,7 @@ mod tests {
     #[test]
     fn a_disk_without_room_raises_the_other_alarm() {
         let alarms = alarms(1 << 20, u64::MAX);
-        alarms.look_at_disk(1);
-        assert_eq!(alarms.reason(), Some("low on disk"));
+        assert_eq!(alarms.reason(), Some("low on disk"), "from the start");
         alarms.memory(ShardId(0), 2 << 20);
         assert_eq!(alarms.reason(), Some("low on memory & low on disk"));
         alarms.memory(ShardId(0), 0);
