@@ -161,6 +161,8 @@ impl Broker {
     pub fn try_start_again(&mut self) -> Result<(), String> {
         let process = self.spawn();
         let addresses = process.output.wait_for(0, START_LIMIT, |lines| {
+            // Its last words of the start.
+            lines.iter().find(|line| line.starts_with("  recovered "))?;
             Some((listener(lines, "  AMQP ")?, listener(lines, "  management ")?))
         });
         (self.amqp, self.management) = addresses.ok_or_else(|| process.output.text())?;

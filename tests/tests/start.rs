@@ -3,7 +3,7 @@
 use haremq_tests::binaries::{binaries, workspace};
 use haremq_tests::broker::{start_refused, Broker, Setup};
 use haremq_tests::directory::TestDirectory;
-use haremq_tests::wire::Client;
+use haremq_tests::wire::{method, Arguments, Client, Login};
 use std::net::TcpListener;
 use std::process::Command;
 
@@ -206,4 +206,80 @@ fn too_little_lockable_memory_is_named() {
     let directory = TestDirectory::new();
     let refusal = start_refused(&setup, &directory.path().join("data"), &[]);
     refusal.assert_says(&["RLIMIT_MEMLOCK", "64 KiB", "ulimit -l"]);
+}
+
+#[test]
+fn an_address_of_ip_version_6_is_listened_on_and_counts_as_loopback() {
+    let possible = TcpListener::bind("[::1]:0").map(drop).map_err(|error| error.to_string());
+    if haremq_tests::requirement::skipped("an IPv6 listener", possible) {
+        return;
+    }
+    let broker = Broker::start_with(Setup::new().arguments(["--listen", "[::1]:0"]));
+    let text = broker.output().text();
+    let address = text.split_whitespace().find(|word| word.starts_with("[::1]:"));
+    let address = address.and_then(|word| word.parse().ok()).expect("a second listener");
+    Client::login_with_channel(address).exercise(1);
+}
+
+#[test]
+fn the_count_of_recovered_queues_leaves_out_those_behind_exchanges() {
+    let mut broker = Broker::start();
+    let mut client = Client::login_with_channel(broker.amqp());
+    client.declare_queue(1, "q", 2);
+    let kind = Arguments::new().shortstr("x-delayed-type").raw(b"S").longstr(b"fanout");
+    let declare = Arguments::new().short(0).shortstr("later").shortstr("x-delayed-message");
+    let declare = declare.octet(2).longstr(kind.octets());
+    client.call(1, method::EXCHANGE_DECLARE, &declare, method::EXCHANGE_DECLARE_OK);
+    broker.kill9_and_start_again();
+    let limit = std::time::Duration::from_secs(30);
+    haremq_tests::eventually("one queue is counted", limit, || {
+        broker.output().text().contains("recovered   1 queues, 0 messages").then_some(())
+    });
+}
+
+#[test]
+fn definitions_are_loaded_before_anybody_is_served() {
+    let directory = TestDirectory::new();
+    let file = directory.path().join("definitions.json");
+    let document = r##"{
+        "users": [{"name": "app", "password": "secret", "tags": ""}],
+        "vhosts": [{"name": "shop"}],
+        "permissions": [{"user": "app", "vhost": "shop", "configure": "", "write": ".*", "read": ".*"}],
+        "policies": [{"vhost": "shop", "name": "short", "pattern": "", "apply-to": "queues",
+                      "definition": {"max-length": 3}, "priority": 0}],
+        "queues": [{"name": "orders", "vhost": "shop", "durable": true, "auto_delete": false, "arguments": {}}],
+        "exchanges": [{"name": "in", "vhost": "shop", "type": "topic", "durable": true,
+                       "auto_delete": false, "internal": false, "arguments": {}}],
+        "bindings": [{"source": "in", "vhost": "shop", "destination": "orders",
+                      "destination_type": "queue", "routing_key": "#", "arguments": {}}]
+    }"##;
+    std::fs::write(&file, document).expect("a file");
+    let flags = || ["--load-definitions".into(), file.clone().into_os_string()];
+    let mut broker = Broker::start_with(Setup::new().arguments::<std::ffi::OsString>(flags()));
+    for _ in 0..2 {
+        let login = Login {
+            user: "app".into(),
+            password: "secret".into(),
+            vhost: "shop".into(),
+            ..Login::default()
+        };
+        let mut client = Client::login_as(broker.amqp(), &login).0;
+        client.open_channel(1);
+        client.publish(1, "in", "any.key", &[0, 0], b"order").expect("taken");
+        client.consume(1, "orders", "c");
+        let delivered = client.expect(1, method::BASIC_DELIVER);
+        assert_eq!(client.content(&delivered).expect("a message").body, b"order");
+        // Reading them in again changes nothing.
+        broker.kill9_and_start_again();
+    }
+    for (text, words) in [
+        ("{", "EOF"),
+        (r#"{"queues": [{"name": "q", "vhost": "nowhere"}]}"#, "vhost"),
+        (r#"{"parameters": [{"component": "shovel", "vhost": "/", "value": {}}]}"#, "shovel"),
+    ] {
+        std::fs::write(&file, text).expect("a file");
+        let path = file.display().to_string();
+        refused(&["--load-definitions", &path]).assert_says(&[&path, words]);
+    }
+    refused(&["--load-definitions", "/nowhere/at/all.json"]).assert_says(&["/nowhere/at/all.json"]);
 }

@@ -29,7 +29,9 @@ use crate::ids::{QueueId, Seq, ShardId, Target};
 use crate::log::{Address, Log, LogError, Memory, Recovered, Recovery, RecoveryRead, SegmentFile};
 use crate::now::Now;
 use crate::queue::{Backlog, Place, Queue, QueueSettings, Slot};
-use crate::topology::{BindingTarget, Change, DefinitionError, EntityKey, Topology};
+use crate::topology::{
+    BindingTarget, Change, DefinitionError, DefinitionLimits, EntityKey, Topology,
+};
 
 /// A definition record found in the log.
 #[derive(Debug)]
@@ -58,6 +60,7 @@ pub struct ShardBoot<M: Memory> {
     sorted: Option<Sorted>,
     /// There is to be an event exchange.
     tells_events: bool,
+    limits: DefinitionLimits,
 }
 
 /// What the log holds, as far as it has been read.
@@ -80,7 +83,13 @@ impl<M: Memory> ShardBoot<M> {
             found: Findings::default(),
             sorted: None,
             tells_events: false,
+            limits: DefinitionLimits::default(),
         }
+    }
+
+    /// How much there may be in the whole broker. For shard 0.
+    pub fn limit_definitions(&mut self, limits: DefinitionLimits) {
+        self.limits = limits;
     }
 
     /// There is to be an event exchange in vhost `/` (behaviour C12). For shard 0, before
@@ -137,7 +146,7 @@ impl<M: Memory> ShardBoot<M> {
     /// On shard 0 if [`ShardBoot::definitions`] was not asked for; on any if the log holds
     /// messages of a queue that lives on another shard, which would be lost.
     pub fn finish(self, now: Now, definitions: &[Change]) -> Result<Shard<M>, LogError> {
-        let ShardBoot { config, mut recovery, found, sorted, .. } = self;
+        let ShardBoot { config, mut recovery, found, sorted, limits, .. } = self;
         let Findings { mut queues, mut backlogs, definitions: records, .. } = found;
         let (next_definition, transactions) = (found.next_definition, found.transactions);
         for held in transactions.values() {
@@ -171,7 +180,7 @@ impl<M: Memory> ShardBoot<M> {
                 panic!("shard 0 was finished without being asked for the definitions");
             };
             let records = take_up(now, &mut log, sorted, next_definition);
-            TopologyWriter::new(topology_of(definitions), records, config.shards)
+            TopologyWriter::new(topology_of(definitions), records, config.shards, limits)
         });
         let recall = Recall::of(&queues);
         let mut shard = Shard {

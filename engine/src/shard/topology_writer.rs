@@ -14,7 +14,9 @@ use crate::ids::ShardId;
 use crate::log::{Log, Memory, Position};
 use crate::mail::Requester;
 use crate::now::Now;
-use crate::topology::{Change, Topology, TopologyError, TopologyOutcome, TopologyRequest};
+use crate::topology::{
+    Change, DefinitionLimits, Topology, TopologyError, TopologyOutcome, TopologyRequest,
+};
 
 pub(super) type Answer = (Requester, Result<TopologyOutcome, TopologyError>);
 
@@ -47,10 +49,16 @@ pub(super) struct TopologyWriter {
     applied: Vec<u64>,
     /// Queues of each shard.
     queues: Vec<u64>,
+    limits: DefinitionLimits,
 }
 
 impl TopologyWriter {
-    pub(super) fn new(authority: Topology, definitions: Definitions, shards: u16) -> Self {
+    pub(super) fn new(
+        authority: Topology,
+        definitions: Definitions,
+        shards: u16,
+        limits: DefinitionLimits,
+    ) -> Self {
         let mut queues = vec![0; usize::from(shards)];
         for queue in authority.all_queues() {
             if let Some(count) = queues.get_mut(usize::from(queue.owner.0)) {
@@ -65,6 +73,7 @@ impl TopologyWriter {
             spread: 0,
             applied: vec![0; usize::from(shards)],
             queues,
+            limits,
         }
     }
 
@@ -80,6 +89,10 @@ impl TopologyWriter {
         let id = self.definitions.next_queue();
         let decided = self.authority.decide(request, owner, id).and_then(|decision| {
             check_size(&decision.changes, log.definition_bytes_max())?;
+            let queues = self.queues.iter().sum();
+            for change in &decision.changes {
+                self.limits.check(&self.authority, queues, change)?;
+            }
             Ok(decision)
         });
         let (result, changes, end) = match decided {

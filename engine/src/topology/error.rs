@@ -109,6 +109,15 @@ pub enum TopologyError {
     /// A vhost has as many queues as it may have (behaviour B59).
     #[error("cannot declare queue '{name}' in vhost '{vhost}': queue limit in vhost '{vhost}' ({limit}) is reached")]
     QueueLimit { vhost: Arc<str>, name: Arc<str>, limit: i64 },
+    /// The broker has as many of these as it may have (behaviour B61).
+    #[error("cannot declare queue '{name}': queue limit in cluster ({limit}) is reached")]
+    BrokerQueueLimit { name: Arc<str>, limit: u64 },
+    #[error(
+        "cannot declare exchange '{name}' in vhost '{vhost}': exchange limit of {limit} is reached"
+    )]
+    ExchangeLimit { vhost: Arc<str>, name: Arc<str>, limit: u64 },
+    #[error("cannot create vhost '{name}': vhost limit of {limit} is reached")]
+    VhostLimit { name: Arc<str>, limit: u64 },
     /// A permission regex that does not compile.
     #[error("invalid regular expression '{pattern}': {reason}")]
     InvalidRegex { pattern: Arc<str>, reason: Arc<str> },

@@ -17,6 +17,7 @@ mod decide;
 mod decide_access;
 mod decide_rules;
 mod definition;
+mod definition_limits;
 mod equivalence;
 mod error;
 mod exchange_arguments;
@@ -41,6 +42,7 @@ pub use definition::{
     limit_reached, Binding, BindingTarget, Exchange, ExchangeKind, GlobalParameter, Permission,
     Queue, TopicPermission, User, UserLimits, Vhost, VhostLimits,
 };
+pub use definition_limits::DefinitionLimits;
 pub use error::TopologyError;
 pub use policy::{ApplyTo, EffectivePolicy, Policy};
 pub use record::DefinitionError;

@@ -151,6 +151,10 @@ impl Topology {
         let places = self.vhost_entry(vhost).into_iter().flat_map(|v| v.exchanges.values());
         places.filter_map(|&place| Some(&self.exchange_at(place)?.exchange))
     }
+    /// Of all vhosts, the predeclared ones included.
+    pub fn exchange_count(&self) -> u64 {
+        self.vhosts.values().map(|entry| entry.exchanges.len() as u64).sum()
+    }
     pub fn queue(&self, vhost: &str, name: &str) -> Option<&Arc<Queue>> {
         Some(&self.vhost_entry(vhost)?.queues.get(name.as_bytes())?.queue)
     }

@@ -76,6 +76,14 @@ pub(crate) enum ProtocolError {
          ({limit})"
     )]
     UserChannels { user: Arc<str>, limit: i64 },
+    /// Behaviour B61.
+    #[error("connection refused: node connection limit ({limit}) is reached")]
+    NodeConnections { limit: i64 },
+    #[error(
+        "number of channels opened on node '{node}' has reached the maximum allowed limit of \
+         ({limit})"
+    )]
+    NodeChannels { node: String, limit: i64 },
     #[error("{reason}")]
     Forced { reason: Arc<str> },
 
@@ -124,6 +132,9 @@ pub(crate) enum ProtocolError {
     // --- consumers and acknowledgements ---
     #[error("attempt to reuse consumer tag '{tag}'")]
     ConsumerTagReused { tag: String },
+    /// Behaviour B21.
+    #[error("reached maximum ({limit}) of consumers per channel")]
+    TooManyConsumers { limit: u64 },
     /// Behaviour B18.
     #[error(
         "delivery acknowledgement on channel {channel} timed out. Timeout value used: \
@@ -183,6 +194,9 @@ impl ProtocolError {
             | Self::VhostFull { .. }
             | Self::UserConnections { .. }
             | Self::UserChannels { .. }
+            | Self::NodeConnections { .. }
+            | Self::NodeChannels { .. }
+            | Self::TooManyConsumers { .. }
             | Self::TooManyChannels { .. }
             | Self::ConsumerTagReused { .. } => ReplyCode::NotAllowed,
             Self::Forced { .. } => ReplyCode::ConnectionForced,

@@ -1,4 +1,4 @@
-//! How many connections and channels there are, by vhost and by user (behaviour B59, B60).
+//! How many connections and channels there are, by vhost, by user and in all (behaviour B59-B61).
 //!
 //! One for the whole broker, behind a lock of the runtime's: it changes with connections and
 //! channels, not with messages.
@@ -14,6 +14,9 @@ pub enum Counted {
     VhostConnections,
     UserConnections,
     UserChannels,
+    /// In all, whatever the name.
+    Connections,
+    Channels,
 }
 
 /// See the module.

@@ -16,6 +16,12 @@ pub struct ConnectionSettings {
     /// How long a delivery may wait for its acknowledgement where its queue says nothing
     /// (behaviour B18); 0: for ever.
     pub consumer_timeout_ms: u64,
+    /// Connections of the whole broker (behaviour B61); `None`: any number.
+    pub connection_max: Option<u64>,
+    /// Channels of the whole broker; `None`: any number.
+    pub channel_max_per_node: Option<u64>,
+    /// Consumers of one channel (behaviour B21); `None`: any number.
+    pub consumer_max_per_channel: Option<u64>,
     /// From the first octet to connection.open-ok (behaviour A26).
     pub handshake_timeout_ms: u64,
     /// Silence before the close that follows a refused handshake (behaviour A7-A10).
@@ -42,6 +48,9 @@ impl Default for ConnectionSettings {
             max_message_size: 128 * 1024 * 1024,
             max_transaction_size: 256 * 1024 * 1024,
             consumer_timeout_ms: 1_800_000,
+            connection_max: None,
+            channel_max_per_node: None,
+            consumer_max_per_channel: None,
             handshake_timeout_ms: 10_000,
             login_failure_delay_ms: 3_000,
             closing_timeout_ms: 30_000,

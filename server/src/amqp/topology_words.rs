@@ -25,6 +25,8 @@ pub(crate) fn code(error: &TopologyError) -> ReplyCode {
         | TopologyError::UnsupportedQueueType { .. }
         | TopologyError::InUse { .. }
         | TopologyError::QueueLimit { .. }
+        | TopologyError::BrokerQueueLimit { .. }
+        | TopologyError::ExchangeLimit { .. }
         | TopologyError::InvalidXMatch { .. }
         | TopologyError::InvalidExchange { .. }
         | TopologyError::InvalidBinding { .. } => ReplyCode::PreconditionFailed,

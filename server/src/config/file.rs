@@ -9,7 +9,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::settings::{address, milliseconds, on_or_off, segment_size, shard_count, spin};
+use super::settings::{address, count, milliseconds, on_or_off, segment_size, shard_count, spin};
 use super::watermarks::{disk_free_limit, paging_ratio};
 use super::{ConfigError, LogLevel, MemoryWatermark, Pin};
 
@@ -28,6 +28,13 @@ pub(super) struct FileKeys {
     pub(super) disk_free_limit: Option<u64>,
     pub(super) event_exchange: Option<bool>,
     pub(super) consumer_timeout: Option<u64>,
+    pub(super) connection_max: Option<u64>,
+    pub(super) channel_max_per_node: Option<u64>,
+    pub(super) consumer_max_per_channel: Option<u64>,
+    pub(super) vhost_max: Option<u64>,
+    pub(super) cluster_queue_limit: Option<u64>,
+    pub(super) cluster_exchange_limit: Option<u64>,
+    pub(super) load_definitions: Option<PathBuf>,
     pub(super) log_level: Option<LogLevel>,
 }
 
@@ -47,6 +54,13 @@ struct Written {
     disk_free_limit: Option<Spanned<toml::Value>>,
     event_exchange: Option<Spanned<String>>,
     consumer_timeout: Option<Spanned<toml::Value>>,
+    connection_max: Option<Spanned<toml::Value>>,
+    channel_max_per_node: Option<Spanned<toml::Value>>,
+    consumer_max_per_channel: Option<Spanned<toml::Value>>,
+    vhost_max: Option<Spanned<toml::Value>>,
+    cluster_queue_limit: Option<Spanned<toml::Value>>,
+    cluster_exchange_limit: Option<Spanned<toml::Value>>,
+    load_definitions: Option<PathBuf>,
     log_level: Option<Spanned<String>>,
 }
 
@@ -71,7 +85,24 @@ impl FileKeys {
             address(value.get_ref()).map_err(|what| quoted(complain, value, what))
         };
 
-        let mut keys = FileKeys { data_dir: written.data_dir, ..FileKeys::default() };
+        let limit = |value: Option<Spanned<toml::Value>>| {
+            let judge = |value: Spanned<String>| {
+                count(value.get_ref()).map_err(|what| quoted(complain, &value, what))
+            };
+            value.map(plain).map(judge).transpose()
+        };
+
+        let mut keys = FileKeys {
+            data_dir: written.data_dir,
+            load_definitions: written.load_definitions,
+            connection_max: limit(written.connection_max)?,
+            channel_max_per_node: limit(written.channel_max_per_node)?,
+            consumer_max_per_channel: limit(written.consumer_max_per_channel)?,
+            vhost_max: limit(written.vhost_max)?,
+            cluster_queue_limit: limit(written.cluster_queue_limit)?,
+            cluster_exchange_limit: limit(written.cluster_exchange_limit)?,
+            ..FileKeys::default()
+        };
         if let Some(listen) = written.listen {
             let span = listen.span();
             keys.listen = match listen.into_inner() {

@@ -61,6 +61,29 @@ pub struct Flags {
     /// or its policy may say less. 0: for ever [default: 1800000]
     #[arg(long, value_name = "MS")]
     pub consumer_timeout: Option<String>,
+    /// AMQP connections at most [default: any number]
+    #[arg(long, value_name = "N")]
+    pub connection_max: Option<String>,
+    /// Channels of all connections at most [default: any number]
+    #[arg(long, value_name = "N")]
+    pub channel_max_per_node: Option<String>,
+    /// Consumers of one channel at most [default: any number]
+    #[arg(long, value_name = "N")]
+    pub consumer_max_per_channel: Option<String>,
+    /// Virtual hosts at most [default: any number]
+    #[arg(long, value_name = "N")]
+    pub vhost_max: Option<String>,
+    /// Queues of all virtual hosts at most [default: any number]
+    #[arg(long, value_name = "N")]
+    pub cluster_queue_limit: Option<String>,
+    /// Exchanges of all virtual hosts at most, with those that every virtual host has
+    /// [default: any number]
+    #[arg(long, value_name = "N")]
+    pub cluster_exchange_limit: Option<String>,
+    /// JSON document of definitions, such as haremqctl export_definitions writes, to be read in at
+    /// every start before anybody is served; nothing is removed [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub load_definitions: Option<PathBuf>,
     /// What to report on standard error: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,

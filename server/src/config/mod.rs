@@ -5,10 +5,12 @@
 mod error;
 mod file;
 mod flags;
+mod limits;
 mod settings;
 mod watermarks;
 
 pub use error::ConfigError;
 pub use flags::{CheckFlags, Flags};
+pub use limits::NodeLimits;
 pub use settings::{LogLevel, Pin, Settings, SHARDS_MAX};
 pub use watermarks::{MemoryWatermark, Watermarks};

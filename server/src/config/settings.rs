@@ -9,11 +9,14 @@ use super::watermarks::{
     disk_free_limit, paging_ratio, Watermarks, DISK_FREE_DEFAULT_BYTES, PAGING_RATIO_DEFAULT,
 };
 use super::{ConfigError, Flags};
+use crate::config::NodeLimits;
 
 /// More shards than this have no use on any machine this was thought out for.
 pub const SHARDS_MAX: u16 = 256;
 
 pub(super) const LISTEN_DEFAULT: &str = "127.0.0.1:5672";
+/// Programs that are told `localhost` may try this one first, and some try no other.
+pub(super) const LISTEN_DEFAULT_IF_THERE: &str = "[::1]:5672";
 pub(super) const MANAGEMENT_DEFAULT: &str = "127.0.0.1:15672";
 pub(super) const DATA_DIR_DEFAULT: &str = "./haremq-data";
 
@@ -90,6 +93,8 @@ const CONSUMER_TIMEOUT_DEFAULT_MS: u64 = 1_800_000;
 pub struct Settings {
     /// AMQP listeners; at least one. Port 0 means a free one.
     pub listen: Vec<SocketAddr>,
+    /// Further AMQP listeners, on addresses that the machine need not have.
+    pub listen_if_there: Vec<SocketAddr>,
     /// The management HTTP listener.
     pub management: SocketAddr,
     pub data_dir: PathBuf,
@@ -105,6 +110,10 @@ pub struct Settings {
     pub event_exchange: bool,
     /// How long a delivery may wait for its acknowledgement (behaviour B18); 0: for ever.
     pub consumer_timeout_ms: u64,
+    /// How much there may be of everything, in the whole broker.
+    pub limits: NodeLimits,
+    /// Definitions to be read in at each start, before anybody is served.
+    pub load_definitions: Option<PathBuf>,
     pub log_level: LogLevel,
     /// The file the settings came from, if one was named.
     pub config_file: Option<PathBuf>,
@@ -117,12 +126,14 @@ impl Settings {
             Some(path) => FileKeys::read(path)?,
             None => FileKeys::default(),
         };
+        let mut listen_if_there = Vec::new();
         let listen = if !flags.listen.is_empty() {
             let parse = |text: &String| flag("--listen", text, address(text));
             flags.listen.iter().map(parse).collect::<Result<_, _>>()?
         } else if !file.listen.is_empty() {
             file.listen
         } else {
+            listen_if_there.push(address(LISTEN_DEFAULT_IF_THERE).expect("the default parses"));
             vec![address(LISTEN_DEFAULT).expect("the default parses")]
         };
         let management = match &flags.management {
@@ -170,14 +181,44 @@ impl Settings {
             Some(text) => flag("--consumer-timeout", text, milliseconds(text))?,
             None => file.consumer_timeout.unwrap_or(CONSUMER_TIMEOUT_DEFAULT_MS),
         };
+        let limit = |name, text: &Option<String>, of_file: Option<u64>| match text {
+            Some(text) => flag(name, text, count(text)).map(Some),
+            None => Ok(of_file),
+        };
+        let limits = NodeLimits {
+            connections: limit("--connection-max", &flags.connection_max, file.connection_max)?,
+            channels: limit(
+                "--channel-max-per-node",
+                &flags.channel_max_per_node,
+                file.channel_max_per_node,
+            )?,
+            consumers_per_channel: limit(
+                "--consumer-max-per-channel",
+                &flags.consumer_max_per_channel,
+                file.consumer_max_per_channel,
+            )?,
+            vhosts: limit("--vhost-max", &flags.vhost_max, file.vhost_max)?,
+            queues: limit(
+                "--cluster-queue-limit",
+                &flags.cluster_queue_limit,
+                file.cluster_queue_limit,
+            )?,
+            exchanges: limit(
+                "--cluster-exchange-limit",
+                &flags.cluster_exchange_limit,
+                file.cluster_exchange_limit,
+            )?,
+        };
         let log_level = match &flags.log_level {
             Some(text) => flag("--log-level", text, text.parse())?,
             None => file.log_level.unwrap_or(LogLevel::Info),
         };
         let data_dir = flags.data_dir.or(file.data_dir).unwrap_or_else(|| DATA_DIR_DEFAULT.into());
+        let load_definitions = flags.load_definitions.or(file.load_definitions);
         let config_file = flags.config;
         Ok(Settings {
             listen,
+            listen_if_there,
             management,
             data_dir,
             shards,
@@ -187,6 +228,8 @@ impl Settings {
             watermarks,
             event_exchange,
             consumer_timeout_ms,
+            limits,
+            load_definitions,
             log_level,
             config_file,
         })
@@ -206,6 +249,10 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
 
 pub(super) fn milliseconds(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "must be a number of milliseconds".into())
+}
+
+pub(super) fn count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "must be a number".into())
 }
 
 pub(super) fn shard_count(text: &str) -> Result<u16, String> {
@@ -259,8 +306,11 @@ mod tests {
     fn defaults_apply_when_nothing_is_said() {
         let settings = Settings::resolve(flags(&[])).unwrap();
         assert_eq!(settings.listen, ["127.0.0.1:5672".parse().unwrap()]);
+        assert_eq!(settings.listen_if_there, ["[::1]:5672".parse().unwrap()]);
         assert_eq!(settings.management, "127.0.0.1:15672".parse().unwrap());
         assert_eq!(settings.data_dir, PathBuf::from("./haremq-data"));
+        assert_eq!(settings.limits, NodeLimits::default());
+        assert_eq!(settings.load_definitions, None);
         assert_eq!(settings.shards, None);
         assert_eq!(settings.pin, Pin::Auto);
         assert_eq!(settings.spin_us, 0);
@@ -286,6 +336,7 @@ mod tests {
             settings.listen,
             ["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]
         );
+        assert_eq!(settings.listen_if_there, [], "who names addresses gets these alone");
         assert_eq!(settings.shards, Some(2));
         assert_eq!(settings.pin, Pin::On);
         assert_eq!(settings.management, "127.0.0.1:3".parse().unwrap());
@@ -311,6 +362,7 @@ mod tests {
             ("ratio", "vm-memory-high-watermark-paging-ratio = 0", 1, "above 0"),
             ("acks", "consumer-timeout = \"long\"", 1, "number of milliseconds"),
             ("disk", "disk-free-limit = \"much\"", 1, "number of octets"),
+            ("queues", "\ncluster-queue-limit = -1", 2, "number"),
             ("syntax", "shards = \n", 1, ""),
         ] {
             let path = file(name, text);
@@ -337,10 +389,28 @@ mod tests {
                 "--vm-memory-high-watermark-paging-ratio half",
             ),
             (["--disk-free-limit", "much"], "--disk-free-limit much"),
+            (["--connection-max", "all"], "--connection-max all"),
         ] {
             let error = Settings::resolve(flags(&arguments)).unwrap_err().to_string();
             assert!(error.starts_with(flag), "{error}");
         }
+    }
+
+    #[test]
+    fn limits_and_definitions_come_from_flags_and_file() {
+        let path =
+            file("limits", "connection-max = 5\nvhost-max = 7\nload-definitions = \"/d.json\"\n");
+        let arguments =
+            ["--config", path.to_str().unwrap(), "--vhost-max", "8", "--cluster-queue-limit", "0"];
+        let settings = Settings::resolve(flags(&arguments)).unwrap();
+        let limits = NodeLimits {
+            connections: Some(5),
+            vhosts: Some(8),
+            queues: Some(0),
+            ..NodeLimits::default()
+        };
+        assert_eq!(settings.limits, limits);
+        assert_eq!(settings.load_definitions, Some("/d.json".into()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use haremq_engine::topology::{Topology, TopologyError, TopologyOutcome, Topology
 
 use super::errors::ApiError;
 use super::shards::Shards;
-use super::Shared;
+use super::{import, Shared};
 use crate::control::{Stopping, Wanted};
 
 /// The copy, if there is one, and how often it has been made invalid.
@@ -71,4 +71,19 @@ pub(super) async fn change(
         Ok(result) => Ok(result?),
         Err(_) => Err(ApiError::Stopping),
     }
+}
+
+/// Reads a document of definitions in, and forgets the copy.
+pub(super) async fn import(
+    app: &Shared,
+    document: serde_json::Map<String, serde_json::Value>,
+    vhost: Option<String>,
+) -> Result<(), ApiError> {
+    let app = Arc::clone(app);
+    let task = tokio::spawn(async move {
+        let result = import::run(&app.shards, &document, vhost.as_deref()).await;
+        app.accounts.invalidate();
+        result
+    });
+    task.await.unwrap_or(Err(ApiError::Stopping))
 }

@@ -13,8 +13,8 @@ use super::auth::Identity;
 use super::errors::ApiError;
 use super::extract::{Body, Names};
 use super::{
-    import, json as body_json, parameters, permissions, policies, topic_permissions, users, vhosts,
-    Shared,
+    accounts, json as body_json, parameters, permissions, policies, topic_permissions, users,
+    vhosts, Shared,
 };
 use crate::control::{Definitions, Wanted};
 
@@ -198,7 +198,7 @@ async fn import_all(
 ) -> Result<StatusCode, ApiError> {
     identity.require_administrator()?;
     let document = body_json::body(&body)?;
-    import::run(&app, &document, None).await?;
+    accounts::import(&app, document, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -211,6 +211,6 @@ async fn import_vhost(
     identity.require_administrator()?;
     identity.require_vhost(&vhost)?;
     let document = body_json::body(&body)?;
-    import::run(&app, &document, Some(&vhost)).await?;
+    accounts::import(&app, document, Some(vhost)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -47,6 +47,14 @@ impl ApiError {
         ApiError::BadRequest(Value::String(reason.into()))
     }
 
+    /// In words.
+    pub(super) fn reason(&self) -> String {
+        match self.parts().2 {
+            Value::String(text) => text,
+            other => other.to_string(),
+        }
+    }
+
     fn parts(&self) -> (StatusCode, &'static str, Value) {
         match self {
             ApiError::Anonymous | ApiError::LoginFailed => {

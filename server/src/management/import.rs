@@ -6,14 +6,16 @@
 
 use std::sync::Arc;
 
-use haremq_engine::topology::{BindingTarget, GlobalParameter, TopologyError, TopologyRequest};
+use haremq_engine::topology::{
+    BindingTarget, GlobalParameter, TopologyError, TopologyOutcome, TopologyRequest,
+};
 use serde_json::{json, Map, Value};
 use tokio::task::JoinSet;
 
 use super::errors::ApiError;
-use super::{
-    accounts, json as body_json, limits, policies, topic_permissions, users, vhosts, Shared,
-};
+use super::shards::Shards;
+use super::{json as body_json, limits, policies, topic_permissions, users, vhosts};
+use crate::control::Stopping;
 
 /// Requests under way at a time: they share the writes of the log.
 const UNDER_WAY: usize = 256;
@@ -24,25 +26,25 @@ type Stage = Vec<TopologyRequest>;
 
 /// Reads a document in; into `vhost` if one is given.
 pub(super) async fn run(
-    app: &Shared,
+    shards: &Shards,
     document: &Object,
     vhost: Option<&str>,
 ) -> Result<(), ApiError> {
     for stage in stages(document, vhost)? {
-        carry_out(app, stage).await?;
+        carry_out(shards, stage).await?;
     }
     Ok(())
 }
 
-async fn carry_out(app: &Shared, stage: Stage) -> Result<(), ApiError> {
+async fn carry_out(shards: &Shards, stage: Stage) -> Result<(), ApiError> {
     let mut under_way = JoinSet::new();
     let mut failed = None;
     for request in stage {
         if under_way.len() >= UNDER_WAY {
             failed = failed.or(under_way.join_next().await.and_then(failure));
         }
-        let app = Arc::clone(app);
-        under_way.spawn(async move { accounts::change(&app, request).await });
+        let shards = shards.clone();
+        under_way.spawn(async move { shards.topology(request).await });
     }
     while let Some(done) = under_way.join_next().await {
         failed = failed.or(failure(done));
@@ -50,7 +52,7 @@ async fn carry_out(app: &Shared, stage: Stage) -> Result<(), ApiError> {
     failed.map_or(Ok(()), Err)
 }
 
-type Answer = Result<Result<haremq_engine::topology::TopologyOutcome, TopologyError>, ApiError>;
+type Answer = Result<Result<TopologyOutcome, TopologyError>, Stopping>;
 
 /// What exists already as something else stays as it is.
 fn failure(done: Result<Answer, tokio::task::JoinError>) -> Option<ApiError> {
@@ -62,7 +64,7 @@ fn failure(done: Result<Answer, tokio::task::JoinError>) -> Option<ApiError> {
             | TopologyError::Locked { .. },
         ))) => None,
         Ok(Ok(Err(error))) => Some(error.into()),
-        Ok(Err(error)) => Some(error),
+        Ok(Err(error)) => Some(error.into()),
         Err(_) => Some(ApiError::Stopping),
     }
 }

@@ -92,6 +92,18 @@ pub fn run(
     })
 }
 
+/// Reads a document of definitions in, as the HTTP API would. Blocks the calling thread.
+///
+/// # Errors
+/// What is wrong with the document, in words; parts of it may have been read in.
+pub fn load(control: Control, document: &[u8]) -> Result<(), String> {
+    let document = serde_json::from_slice(document).map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let shards = Shards::new(control);
+    runtime.block_on(import::run(&shards, &document, None)).map_err(|error| error.reason())
+}
+
 /// All paths of the API, on top of `control`.
 fn router(control: Control, token: OperatorToken) -> Router {
     let shards = Shards::new(control);

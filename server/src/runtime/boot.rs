@@ -12,7 +12,7 @@ use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use haremq_engine::ids::ShardId;
 use haremq_engine::log::LogConfig;
 use haremq_engine::shard::{ShardBoot, ShardConfig};
-use haremq_engine::topology::Change;
+use haremq_engine::topology::{Change, DefinitionLimits};
 
 use super::clock::Clock;
 use super::host::Host;
@@ -57,6 +57,7 @@ pub(super) struct Plan {
     pub(super) settings: ConnectionSettings,
     /// There is to be an event exchange.
     pub(super) tells_events: bool,
+    pub(super) limits: DefinitionLimits,
     pub(super) guest_password_hash: Arc<[u8]>,
     pub(super) events: Sender<(ShardId, Event)>,
     /// The durable topology, from shard 0 by way of the main thread.
@@ -105,9 +106,9 @@ fn executor(plan: &Plan) -> Result<LocalExecutor, StartError> {
 /// Recovers, serves, and comes back when the shard is told to end.
 async fn serve(plan: Plan) -> Result<(), StartError> {
     let Some((shard, segments)) = recover(&plan).await? else { return Ok(()) };
-    let (queues, messages) = shard.all_queue_stats().iter().fold((0, 0), |(queues, sum), stats| {
-        (queues + 1, sum + stats.messages_ready + stats.messages_unacknowledged)
-    });
+    let queues = shard.queue_count() as u64;
+    let stats = shard.all_queue_stats();
+    let messages = stats.iter().map(|one| one.messages_ready + one.messages_unacknowledged).sum();
     let host = Host::new(shard, plan.port, plan.clock, &plan.common);
     let Plan { shard, common, settings, events, .. } = plan;
     let runtime = Rc::new(ShardRuntime::new(host, segments, common, settings, events));
@@ -131,6 +132,7 @@ async fn recover(plan: &Plan) -> Result<Option<(EngineShard, Rc<Segments>)>, Sta
     if plan.tells_events {
         boot.tell_events();
     }
+    boot.limit_definitions(plan.limits);
     let mut reads = ReadAhead::new(segments.clone());
     while let Some(read) = boot.next_read() {
         let octets = reads.read(read, boot.read_ahead()).await;

@@ -101,6 +101,8 @@ pub enum StartError {
     Recovery { shard: u16, dir: PathBuf, source: LogError },
     #[error("the definitions in {} cannot be read: {source}", dir.display())]
     Definitions { dir: PathBuf, source: DefinitionError },
+    #[error("the definitions in {} cannot be loaded: {what}", path.display())]
+    LoadDefinitions { path: PathBuf, what: String },
     #[error("cannot start the thread of shard {shard}: {what}")]
     Executor { shard: u16, what: String },
     #[error("cannot start the management interface: {what}")]

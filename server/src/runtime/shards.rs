@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use haremq_engine::access::hash_password;
 use haremq_engine::ids::ShardId;
-use haremq_engine::topology::Change;
+use haremq_engine::topology::{Change, DefinitionLimits};
 
 use super::alarms::Alarms;
 use super::boot::{spawn, Plan};
@@ -20,7 +20,7 @@ use super::shard::Common;
 use super::stage::Event;
 use super::StartError;
 use crate::amqp::ConnectionSettings;
-use crate::config::{Settings, Watermarks};
+use crate::config::{NodeLimits, Settings, Watermarks};
 use crate::ring::mesh;
 
 /// How long the log may take to become quiet at the end.
@@ -75,10 +75,15 @@ impl Shards {
             )),
         });
         let clock = Clock::new();
+        let NodeLimits { vhosts, queues, exchanges, .. } = settings.limits;
+        let limits = DefinitionLimits { vhosts, queues, exchanges };
         let guest_password_hash: Arc<[u8]> = hash_password(salt(), b"guest").into();
         let settings = ConnectionSettings {
             cluster_name: node_name(),
             consumer_timeout_ms: settings.consumer_timeout_ms,
+            connection_max: settings.limits.connections,
+            channel_max_per_node: settings.limits.channels,
+            consumer_max_per_channel: settings.limits.consumers_per_channel,
             ..ConnectionSettings::default()
         };
         let (mut definitions, mut threads) = (Vec::new(), Vec::new());
@@ -96,6 +101,7 @@ impl Shards {
                 common: common.clone(),
                 settings: settings.clone(),
                 tells_events,
+                limits,
                 guest_password_hash: guest_password_hash.clone(),
                 events: events.clone(),
                 definitions: receiver,
@@ -148,12 +154,12 @@ impl Shards {
         }
     }
 
-    /// Stage by stage, so that what one shard does last still finds the others at work.
     /// The mailbox of each shard, in order.
     pub(super) fn mailboxes(&self) -> &[Arc<Mailbox>] {
         &self.common.mailboxes
     }
 
+    /// Stage by stage, so that what one shard does last still finds the others at work.
     pub(super) fn stop(mut self) {
         self.stage(|| Letter::CloseConnections, EMPTY_MAX, |event| matches!(event, Event::Emptied));
         // Twice: what was on its way between shards during the first round is durable after the

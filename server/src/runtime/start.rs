@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::mailbox::Letter;
-use super::management::Management;
+use super::management::{load_definitions, Management};
 use super::preflight::{
     check_uring, forbid_huge_pages, raise_limits, usable_cores, Bound, DataDir, AMQP, MANAGEMENT,
 };
@@ -33,6 +33,8 @@ pub fn run(settings: &Settings) -> Result<(), StartError> {
     check_uring()?;
     let listeners: Vec<_> =
         settings.listen.iter().map(|one| Bound::new(*one, AMQP)).collect::<Result<_, _>>()?;
+    let also = settings.listen_if_there.iter().map(|one| Bound::if_there(*one, AMQP));
+    let also: Vec<_> = also.collect::<Result<_, _>>()?;
     let management = Bound::new(settings.management, MANAGEMENT)?;
     let cores = usable_cores();
     let fresh = cores.len().clamp(1, DEFAULT_SHARDS_MAX) as u16;
@@ -44,7 +46,11 @@ pub fn run(settings: &Settings) -> Result<(), StartError> {
     let mut shards = Shards::start(&data_dir, &pinned, settings, events, inbox)?;
     let Some(recovered) = shards.recover()? else { return Ok(()) };
 
-    let listeners: Vec<_> = listeners.into_iter().map(Bound::listen).collect::<Result<_, _>>()?;
+    if let Some(path) = &settings.load_definitions {
+        load_definitions(path, settings, &data_dir, &shards)?;
+    }
+    let listeners = listeners.into_iter().chain(also.into_iter().flatten());
+    let listeners: Vec<_> = listeners.map(Bound::listen).collect::<Result<_, _>>()?;
     let addresses: Vec<_> = listeners.iter().map(|one| one.address).collect();
     let management = Management::start(management, settings, &data_dir, &shards, &addresses)?;
     shards.post(0, Letter::Listen(listeners));

@@ -47,7 +47,7 @@ pub const TX_COMMIT: Method = (90, 20);
 pub const TX_COMMIT_OK: Method = (90, 21);
 
 /// Every method of AMQP 0-9-1 with RabbitMQ's extensions, in both directions.
-pub const ALL: [Method; 63] = [
+pub const ALL: [Method; 66] = [
     (10, 10),
     (10, 11),
     (10, 20),
@@ -109,6 +109,9 @@ pub const ALL: [Method; 63] = [
     (85, 10),
     (85, 11),
     (90, 10),
+    (90, 11),
     (90, 20),
+    (90, 21),
     (90, 30),
+    (90, 31),
 ];

@@ -30,6 +30,10 @@ impl Channel {
             let tag = args.consumer_tag.to_owned();
             return Err(ProtocolError::ConsumerTagReused { tag });
         }
+        let limit = cx.session.settings.consumer_max_per_channel;
+        if let Some(limit) = limit.filter(|limit| self.consumers.len() as u64 >= *limit) {
+            return Err(ProtocolError::TooManyConsumers { limit });
+        }
         if *name == *reply_to::QUEUE {
             return self.consume_replies(id, args, cx);
         }

@@ -1,5 +1,7 @@
 //! Opening and closing channels (behaviour A29-A37).
 
+use std::sync::Arc;
+
 use super::Connection;
 use crate::amqp::broker::Broker;
 use crate::amqp::channel::{Channel, Context};
@@ -46,6 +48,14 @@ impl Connection {
             let user = user.clone();
             ProtocolError::UserChannels { user, limit }
         })?;
+        let settings = &self.session.settings;
+        let of_node =
+            settings.channel_max_per_node.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+        if let Err(limit) = broker.enter(Counted::Channels, &Arc::default(), of_node) {
+            broker.leave(Counted::UserChannels, user, 1);
+            let node = settings.cluster_name.clone();
+            return Err(ProtocolError::NodeChannels { node, limit });
+        }
         let incarnation = self.session.next_incarnation();
         let seed = u128::from_le_bytes(broker.random()) as u64;
         let opened = Channel::new(self.session.id, number, incarnation, seed);
@@ -55,11 +65,16 @@ impl Connection {
         Ok(())
     }
 
+    fn channel_left<B: Broker>(&self, broker: &mut B) {
+        broker.leave(Counted::UserChannels, &self.session.user, 1);
+        broker.leave(Counted::Channels, &Arc::default(), 1);
+    }
+
     /// channel.close from the client.
     pub(super) fn close_channel<B: Broker>(&mut self, number: u16, broker: &mut B) {
         if let Some(mut gone) = self.channels.remove(&number) {
             gone.release(&mut Context { session: &mut self.session, broker });
-            broker.leave(Counted::UserChannels, &self.session.user, 1);
+            self.channel_left(broker);
             channel::close_ok(self.session.output.frames(), number);
             self.announce_channel("channel.closed", number, broker);
         }
@@ -79,7 +94,7 @@ impl Connection {
         match self.decode(MethodId::new(class, method), arguments, broker)? {
             Some(Method::Channel(ChannelMethod::CloseOk)) => {
                 if self.channels.remove(&number).is_some() {
-                    broker.leave(Counted::UserChannels, &self.session.user, 1);
+                    self.channel_left(broker);
                 }
                 self.announce_channel("channel.closed", number, broker);
             }

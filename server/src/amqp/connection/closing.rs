@@ -186,7 +186,10 @@ impl Connection {
         if std::mem::take(&mut self.counted) {
             broker.leave(Counted::VhostConnections, &self.session.vhost, 1);
             broker.leave(Counted::UserConnections, &self.session.user, 1);
-            broker.leave(Counted::UserChannels, &self.session.user, self.channels.len() as u64);
+            let channels = self.channels.len() as u64;
+            broker.leave(Counted::UserChannels, &self.session.user, channels);
+            broker.leave(Counted::Channels, &Arc::default(), channels);
+            broker.leave(Counted::Connections, &Arc::default(), 1);
         }
         for (number, mut channel) in std::mem::take(&mut self.channels) {
             channel.release(&mut Context { session: &mut self.session, broker });

@@ -162,17 +162,25 @@ impl Connection {
 }
 
 impl Connection {
-    /// Counts among the connections of its vhost and its user, unless there are enough of them
-    /// (behaviour B59, B60). Given back by `release`.
+    /// Counts among the connections of the broker, of its vhost and of its user, unless there are
+    /// enough of them (behaviour B59-B61). Given back by `release`.
     fn take_a_place<B: Broker>(&mut self, broker: &mut B) -> Result<(), ProtocolError> {
         let (vhost, user) = (self.session.vhost.clone(), self.session.user.clone());
         let topology = broker.topology();
         let of_vhost = topology.vhost(&vhost).and_then(|vhost| vhost.limits.max_connections);
         let of_user = topology.user(&user).and_then(|user| user.limits.max_connections);
-        broker.enter(Counted::VhostConnections, &vhost, of_vhost).map_err(|limit| {
-            ProtocolError::VhostFull { vhost: vhost.clone(), user: user.clone(), limit }
-        })?;
+        let nobody = Arc::default();
+        let of_node = self.session.settings.connection_max;
+        let of_node = of_node.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+        broker
+            .enter(Counted::Connections, &nobody, of_node)
+            .map_err(|limit| ProtocolError::NodeConnections { limit })?;
+        if let Err(limit) = broker.enter(Counted::VhostConnections, &vhost, of_vhost) {
+            broker.leave(Counted::Connections, &nobody, 1);
+            return Err(ProtocolError::VhostFull { vhost, user, limit });
+        }
         if let Err(limit) = broker.enter(Counted::UserConnections, &user, of_user) {
+            broker.leave(Counted::Connections, &nobody, 1);
             broker.leave(Counted::VhostConnections, &vhost, 1);
             return Err(ProtocolError::UserConnections { user, limit });
         }

@@ -78,3 +78,40 @@ fn a_user_has_as_many_channels_as_its_limit_says_over_all_connections() {
     let third = world.connect();
     world.open_channel(third, 1);
 }
+
+#[test]
+fn the_broker_takes_as_many_connections_channels_and_consumers_as_its_limits_say() {
+    let mut world = World::new();
+    world.settings.connection_max = Some(2);
+    world.settings.channel_max_per_node = Some(3);
+    world.settings.consumer_max_per_channel = Some(1);
+    let (first, second) = (world.open(), world.connect());
+    assert_eq!(
+        knock(&mut world),
+        "conn.close 530 NOT_ALLOWED - connection refused: node connection limit (2) is reached \
+         failing=(10,40)"
+    );
+    world.open_channel(first, 2);
+    world.open_channel(second, 1);
+    let said = world.show(second, &method(2, 20, 10, args().short("")));
+    assert_eq!(
+        said,
+        ["conn.close 530 NOT_ALLOWED - number of channels opened on node 'haremq@localhost' has \
+          reached the maximum allowed limit of (3) failing=(0,0)"]
+    );
+    // What the closed connection had is free again, and what a refused one would have had.
+    let third = world.connect();
+    world.open_channel(third, 1);
+    world.declare(third, "q");
+    for tag in ["one", "two"] {
+        let said = world.show(third, &method(1, 60, 20, super::world::consume("q", tag, 0)));
+        let expected = match tag {
+            "one" => "method(60,21) ch=1",
+            _ => {
+                "conn.close 530 NOT_ALLOWED - reached maximum (1) of consumers per channel \
+                 failing=(60,20)"
+            }
+        };
+        assert_eq!(said, [expected]);
+    }
+}

@@ -3,7 +3,7 @@
 
 use super::super::args::{switch, Kind, Switch};
 use super::catalogue::LIST_SWITCHES;
-use super::{definitions, limits, parameters, policies, topic_permissions, users};
+use super::{definitions, limits, parameters, policies, topic_permissions, users, vhosts};
 use super::{Command, Group};
 
 const POLICY_SWITCHES: &[Switch] =
@@ -219,6 +219,20 @@ pub(super) const RULES: &[Command] = &[
         arity: (0, Some(0)),
         columns: None,
         run: policies::list_operator,
+    },
+    Command {
+        name: "set_vhost_tags",
+        group: Group::Vhosts,
+        usage: "<vhost> <tag> [...]",
+        about: "Sets virtual host tags",
+        arguments: &[
+            ("<vhost>", "Virtual host name"),
+            ("<tags>", "Tags, separated by blanks; those the virtual host had before go"),
+        ],
+        own_switches: &[],
+        arity: (1, None),
+        columns: None,
+        run: vhosts::set_tags,
     },
     Command {
         name: "set_vhost_limits",

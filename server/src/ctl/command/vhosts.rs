@@ -1,7 +1,8 @@
-//! Virtual hosts: add, delete.
+//! Virtual hosts: add, delete, tag.
 
 use serde_json::{json, Map, Value};
 
+use super::policies::no_such_vhost;
 use super::{Context, Failure, Reply};
 use crate::ctl::client::Ask;
 use crate::ctl::exit::Exit;
@@ -50,5 +51,24 @@ pub(super) fn delete(context: &mut Context<'_, '_>) -> Result<Reply, Failure> {
         }),
         _ if answer.is_success() => Ok(Reply::Done),
         _ => Err(Failure::unexpected(&answer)),
+    }
+}
+
+pub(super) fn set_tags(context: &mut Context<'_, '_>) -> Result<Reply, Failure> {
+    let vhost = context.word(0);
+    let tags = context.line.words.get(1..).unwrap_or_default();
+    context.announce(&format!(
+        "Setting tags for virtual host \"{vhost}\" to [{}] ...",
+        tags.join(", ")
+    ));
+    // One that is not there must not come into being.
+    let present = context.ask(&Ask::get(&["vhosts", vhost], ""))?;
+    if present.status == 404 {
+        return Err(no_such_vhost(vhost));
+    }
+    let answer = context.ask(&Ask::put(&["vhosts", vhost], json!({ "tags": tags })))?;
+    match answer.is_success() {
+        true => Ok(Reply::Done),
+        false => Err(Failure::unexpected(&answer)),
     }
 }

@@ -79,6 +79,19 @@ fn the_recorded_life_of_a_vhost() {
             "Listing vhosts ...\nname\ttracing\n/\tfalse\nv1\tfalse\n[exit 0]",
         ),
         ("list_vhosts", "Listing vhosts ...\nname\n/\nv1\n[exit 0]"),
+        (
+            "set_vhost_tags v1 production eu",
+            "Setting tags for virtual host \"v1\" to [production, eu] ...\n[exit 0]",
+        ),
+        (
+            "list_vhosts name tags",
+            "Listing vhosts ...\nname\ttags\n/\t[]\nv1\t[production, eu]\n[exit 0]",
+        ),
+        (
+            "set_vhost_tags v2 none",
+            "Setting tags for virtual host \"v2\" to [none] ...\nVirtual host 'v2' does not exist\n\
+             [exit 65]",
+        ),
         ("delete_vhost v1", "Deleting vhost \"v1\" ...\n[exit 0]"),
         (
             "delete_vhost v1",

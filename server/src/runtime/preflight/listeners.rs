@@ -62,6 +62,21 @@ impl Bound {
         Ok(Bound { socket, asked, purpose })
     }
 
+    /// Takes the port if the machine has the address.
+    pub(in crate::runtime) fn if_there(
+        asked: SocketAddr,
+        purpose: Purpose,
+    ) -> Result<Option<Bound>, StartError> {
+        match Bound::new(asked, purpose) {
+            Ok(bound) => Ok(Some(bound)),
+            Err(StartError::Listen { source, .. }) if is_missing(&source) => {
+                tracing::debug!(%asked, "the machine does not have this address");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     pub(in crate::runtime) fn listen(self) -> Result<Listening, StartError> {
         let (asked, purpose) = (self.asked, self.purpose);
         let listen = || {
@@ -73,6 +88,12 @@ impl Bound {
         };
         listen().map_err(|error| refusal(asked, purpose, error))
     }
+}
+
+/// No such address, or no such kind of addresses at all.
+fn is_missing(error: &io::Error) -> bool {
+    let family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(family)
 }
 
 fn refusal(address: SocketAddr, purpose: Purpose, error: io::Error) -> StartError {
@@ -100,6 +121,16 @@ mod tests {
         assert!(error.contains("--listen"), "{error}");
         let error = Bound::new(first.address, MANAGEMENT).unwrap_err();
         assert!(error.to_string().contains("--management"), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_the_machine_does_not_have_may_be_passed_over_and_a_taken_port_not() {
+        // From the prefix for documentation.
+        let foreign: SocketAddr = "[2001:db8::1]:0".parse().unwrap();
+        assert!(Bound::new(foreign, AMQP).is_err());
+        assert!(Bound::if_there(foreign, AMQP).unwrap().is_none());
+        let taken = Bound::if_there(free(), AMQP).unwrap().expect("loopback").listen().unwrap();
+        assert!(Bound::if_there(taken.address, AMQP).is_err());
     }
 
     #[test]
