@@ -157,6 +157,16 @@ impl Broker {
         }
     }
 
+    /// Starts the broker and kills it after `time`, whatever it is doing then.
+    pub fn start_and_kill9_after(&mut self, time: Duration) {
+        let process = self.spawn();
+        process.output.wait_for_end(time);
+        process.signal(Signal::KILL);
+        self.process = Some(process);
+        let (_, text) = self.wait_for_end();
+        assert!(!text.contains("panicked"), "it panicked:\n{text}");
+    }
+
     /// As `start_again`; gives what the broker said if it does not come up.
     pub fn try_start_again(&mut self) -> Result<(), String> {
         let process = self.spawn();

@@ -16,6 +16,7 @@
 //! - [`disk`] disks of a test: recorded block for block, cut off, failing, full
 //! - [`requirement`] what a test needs beyond the ordinary, and is skipped without
 //! - [`random`] numbers that can be had again
+//! - [`memory_limit`] a limit on the memory of a broker, kept by the kernel
 //! - [`probe`] compares probe answers with recorded ones
 //! - [`source_tree`] reads the project's own sources for the structural tests
 
@@ -27,6 +28,7 @@ pub mod ctl;
 pub mod directory;
 pub mod disk;
 pub mod ledger;
+pub mod memory_limit;
 pub mod node;
 pub mod output;
 pub mod probe;

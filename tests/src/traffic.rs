@@ -41,9 +41,23 @@ impl SharedLedger {
         self.stopped.load(Ordering::Relaxed)
     }
 
+    /// Calls `stop` when the result is dropped, be it by a failing assertion: without it the threads of a test that
+    /// fails would go on for ever.
+    pub fn stop_when_dropped(&self) -> impl Drop + '_ {
+        StopWhenDropped(self)
+    }
+
     /// The same ledger for the next life of the broker.
     pub fn next_life(&self) -> SharedLedger {
         SharedLedger { ledger: self.ledger.clone(), stopped: Arc::default() }
+    }
+}
+
+struct StopWhenDropped<'a>(&'a SharedLedger);
+
+impl Drop for StopWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

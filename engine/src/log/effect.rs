@@ -41,7 +41,8 @@ pub enum LogCompletion<B> {
 }
 
 /// What the operating system said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
 pub struct IoFailure {
     /// `errno`, if there was one.
     pub code: Option<i32>,

@@ -6,11 +6,11 @@ use super::IoFailure;
 #[non_exhaustive]
 pub enum LogError {
     /// Final: nothing is confirmed after this (a failed sync is never retried).
-    #[error("writing segment file {file} at octet {offset} failed: {error:?}")]
+    #[error("writing segment file {file} at octet {offset} failed: {error}")]
     Write { file: u32, offset: u64, error: IoFailure },
-    #[error("reading segment file {file} at octet {offset} failed: {error:?}")]
+    #[error("reading segment file {file} at octet {offset} failed: {error}")]
     Read { file: u32, offset: u64, error: IoFailure },
-    #[error("creating segment file {file} failed: {error:?}")]
+    #[error("creating segment file {file} failed: {error}")]
     Create { file: u32, error: IoFailure },
     /// Below the durable mark: somebody was promised this.
     #[error("segment file {file} is damaged at octet {offset}: {what}; it lies below the durable mark {durable}, so confirmed messages may be in it; restore the file from a backup")]

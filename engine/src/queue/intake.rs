@@ -93,6 +93,10 @@ impl Queue {
             }
             None => expires_unix_ms,
         };
+        if expires_unix_ms.is_some() {
+            // A clock that was set back must not put off the next sweep until it is that late again.
+            self.swept_unix_ms = self.swept_unix_ms.min(now_unix_ms);
+        }
         self.lanes[lane].push(pool, number, slot, expires_unix_ms, now_unix_ms);
         self.top = self.top.min(lane);
         self.counts.ready += 1;

@@ -43,6 +43,27 @@ fn message_expires_by_the_lower_of_both_limits_wherever_it_stands() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_does_not_put_off_what_expires_by_its_new_time() {
+    let mut world = World::new(1, 1);
+    let queue = world.queue_with("q", &[]);
+    let send = |world: &mut World, expiration_ms| {
+        let expiration_ms = Some(expiration_ms);
+        let message = haremq_engine::message::MessageRef { expiration_ms, ..message(b"x", true) };
+        world.send_message(&[queue], message, None);
+    };
+    // Something has been swept lately.
+    send(&mut world, 10);
+    world.pass_ms(11, 0);
+    assert_eq!(world.counts(queue), (0, 0));
+    world.now.unix_ms -= 86_400_000;
+    send(&mut world, 300);
+    world.pass_ms(300, 0);
+    assert_eq!(world.counts(queue), (1, 0), "alive in the millisecond it expires in");
+    world.pass_ms(1, 0);
+    assert_eq!(world.counts(queue), (0, 0));
+}
+
+#[test]
 fn unacked_message_does_not_expire_but_keeps_its_deadline() {
     let mut world = World::new(1, 1);
     let queue = world.queue_with("q", &[("x-message-ttl", 100)]);

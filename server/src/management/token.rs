@@ -64,22 +64,37 @@ pub fn path(data_dir: &Path) -> PathBuf {
 /// Draws a token and writes it to `data_dir`, readable by its owner only.
 ///
 /// The file appears complete or not at all, and an older one of whatever mode is replaced. Call
-/// with the data directory locked.
+/// with the data directory locked. On a full disk the token of the last start stays, if there is one:
+/// the broker must be able to start there, and be asked, to be drained.
 ///
 /// # Errors
 /// No random octets, or the directory cannot be written.
 pub fn create(data_dir: &Path) -> io::Result<OperatorToken> {
-    let token = OperatorToken::random()?;
     let fresh = data_dir.join(format!("{FILE_NAME}.new"));
-    match std::fs::remove_file(&fresh) {
+    match write_new(data_dir, &fresh) {
+        Err(error) if is_out_of_space(&error) => {
+            let _ = std::fs::remove_file(&fresh);
+            read(data_dir).map_err(|_| error)
+        }
+        outcome => outcome,
+    }
+}
+
+fn is_out_of_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn write_new(data_dir: &Path, fresh: &Path) -> io::Result<OperatorToken> {
+    let token = OperatorToken::random()?;
+    match std::fs::remove_file(fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh)?;
     file.write_all(token.0.as_bytes())?;
     file.write_all(b"\n")?;
     drop(file);
-    std::fs::rename(&fresh, path(data_dir))?;
+    std::fs::rename(fresh, path(data_dir))?;
     Ok(token)
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering::Relaxed};
 
 use haremq_engine::ids::ShardId;
 
+use super::machine;
 use crate::config::Watermarks;
 
 const MEMORY: u8 = 1;
@@ -38,7 +39,7 @@ pub(super) struct Alarms {
 impl Alarms {
     /// Looks at the disk at once: who connects first is held back as who connects later.
     pub(super) fn new(shards: u16, watermarks: Watermarks, data_dir: PathBuf) -> Self {
-        let total_bytes = rustix::system::sysinfo().totalram;
+        let total_bytes = machine::memory_bytes();
         let alarms = Alarms {
             memory_max_bytes: watermarks.memory.bytes(total_bytes),
             disk_free_min_bytes: watermarks.disk_free_bytes,

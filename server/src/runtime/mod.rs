@@ -24,6 +24,7 @@ mod doze;
 mod error;
 mod host;
 mod loads;
+mod machine;
 mod mail;
 mod mailbox;
 mod management;

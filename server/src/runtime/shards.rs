@@ -14,6 +14,7 @@ use super::alarms::Alarms;
 use super::boot::{spawn, Plan};
 use super::clock::Clock;
 use super::loads::Loads;
+use super::machine;
 use super::mailbox::{Letter, Mailbox};
 use super::preflight::DataDir;
 use super::shard::Common;
@@ -45,7 +46,7 @@ pub(super) struct Shards {
 
 /// Octets that messages may take in each shard before they go to disk.
 fn shard_memory(watermarks: Watermarks, shards: u16) -> usize {
-    let total_bytes = rustix::system::sysinfo().totalram;
+    let total_bytes = machine::memory_bytes();
     watermarks.shard_bytes(total_bytes, shards).try_into().unwrap_or(usize::MAX)
 }
 

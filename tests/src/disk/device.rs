@@ -24,6 +24,8 @@ pub enum Refusal {
     Writes,
     /// Every flush, with an input/output error; writes go well.
     Flushes,
+    /// Every read, with an input/output error; writes and flushes go well.
+    Reads,
 }
 
 #[derive(Debug)]
@@ -177,8 +179,12 @@ impl Filesystem for Service {
         _owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let octets = self.disk.lock().blocks.read(offset, size as usize);
-        reply.data(&octets);
+        let mut state = self.disk.lock();
+        if state.refusal == Refusal::Reads {
+            state.refused += 1;
+            return reply.error(Errno::EIO);
+        }
+        reply.data(&state.blocks.read(offset, size as usize));
     }
 
     fn write(
@@ -214,7 +220,7 @@ impl Filesystem for Service {
         reply: ReplyEmpty,
     ) {
         let mut state = self.disk.lock();
-        if state.refusal != Refusal::Nothing {
+        if matches!(state.refusal, Refusal::Writes | Refusal::Flushes) {
             state.refused += 1;
             return reply.error(Errno::EIO);
         }

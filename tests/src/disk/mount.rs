@@ -6,6 +6,7 @@ use crate::directory::TestDirectory;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// Runs a system program to its end; what it printed, or a complaint with its words.
 fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
@@ -88,7 +89,14 @@ impl Mounted {
     /// Unmounts it; nothing may use it.
     pub fn unmount(&mut self) -> Result<(), String> {
         if std::mem::take(&mut self.mounted) {
-            run("umount", &[text(&self.path)])?;
+            // The kernel lets go of what a killed process had under way in its io_uring a moment after its end.
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while let Err(error) = run("umount", &[text(&self.path)]) {
+                if Instant::now() > deadline {
+                    return Err(error);
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
         }
         self.served = None;
         Ok(())

@@ -416,6 +416,13 @@ impl Client {
         assert_eq!(delivery.body, b"alive");
     }
 
+    /// Ends the connection with a reset instead of an orderly end.
+    pub fn reset(self) {
+        let without_waiting = Some(Duration::ZERO);
+        rustix::net::sockopt::set_socket_linger(&self.stream, without_waiting)
+            .expect("a socket can be told how to end");
+    }
+
     /// Says that nothing more will be sent, and goes on reading.
     pub fn end_sending(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);

@@ -134,7 +134,11 @@ fn lock(path: &Path) -> Result<File, StartError> {
         file.rewind()?;
         writeln!(file, "{}", std::process::id())
     };
-    write(&mut file).map_err(failed("write the lock file", &file_path))?;
+    match write(&mut file) {
+        // The lock holds all the same, and a full disk must not keep the broker from being drained.
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+        outcome => outcome.map_err(failed("write the lock file", &file_path))?,
+    }
     Ok(file)
 }
 
