@@ -107,11 +107,11 @@ impl Simulation {
         self.shadow.note_expiries(self.world.clock.now().unix_ms);
         self.world.cut(&mut self.random);
         let which = self.random.below(self.world.count());
-        let Some(damage) = self.world.disks[which].damage(scope, &mut self.random) else {
+        let Some(damage) = self.world.disks[which].rot(scope, &mut self.random) else {
             let booted = self.world.boot(&mut self.random);
             return self.come_back(booted);
         };
-        self.trace.say(|| format!("{} of shard {which}", damage.what));
+        self.trace.say(|| format!("{damage} of shard {which}"));
         self.tally.damages += 1;
         let booted = self.world.boot(&mut self.random);
         if booted.is_ok() {
@@ -132,7 +132,7 @@ impl Simulation {
         }
         // Restored from a backup.
         self.world.cut(&mut self.random);
-        self.world.disks[which].undo(&damage);
+        self.world.disks[which].restore();
         let booted = self.world.boot(&mut self.random);
         self.come_back(booted)
     }

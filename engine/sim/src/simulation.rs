@@ -3,7 +3,7 @@
 use std::fmt;
 
 use haremq_engine::ids::{ChannelKey, QueueId, ShardId};
-use haremq_engine::mail::{Command, DeliveryTo, Notice, Outcome};
+use haremq_engine::mail::{Command, DeliveryTo, Notice, Outcome, PeerMail};
 use haremq_engine::shard::Shard;
 use haremq_engine::topology::TopologyOutcome;
 
@@ -392,7 +392,11 @@ impl Simulation {
 }
 
 /// The beginning of what a debugger would print.
-fn short(mail: &haremq_engine::mail::PeerMail) -> String {
+fn short(mail: &PeerMail) -> String {
+    if let PeerMail::DeadLetter { from, ticket, queues, letter } = mail {
+        let number = number_of(letter.message().body);
+        return format!("DeadLetter {ticket} of {from:?} to {queues:?}: {number:?}");
+    }
     format!("{mail:?}").chars().take(160).collect()
 }
 

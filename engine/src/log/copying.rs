@@ -4,9 +4,11 @@
 //! One segment at a time, the *victim*, is read window by window; each record with live references
 //! is appended again, and the old references are settled in the same block (`copies`). The copying
 //! keeps to a measure of octets in a turn, waits while the device is busy, and begins only when the
-//! files that segments take exceed twice what is wanted and a constant. Section "Copying forward"
-//! of docs/log-format.md.
+//! files that segments take exceed twice what is wanted and a constant. It ends by itself, since it
+//! may write no more than it gives back (`allowance`). Section "Copying forward" of
+//! docs/log-format.md.
 
+use super::allowance::Allowance;
 use super::block::Block;
 use super::copies::Relocated;
 use super::format::PAGE_BYTES;
@@ -18,6 +20,9 @@ use crate::now::Now;
 
 /// Octets copied in one turn, reached by the last record or block.
 const OCTETS_PER_TURN: u64 = 128 * 1024;
+/// Octets that a turn takes beside the copies: the page that the last block does not fill, and the
+/// block of a closing mark.
+const OCTETS_BESIDE: u64 = 2 * PAGE_BYTES as u64;
 
 /// Who holds what lies in the log. Copying asks before it moves a reference, and tells the new
 /// place after.
@@ -76,23 +81,23 @@ pub(super) struct Copying<B> {
     found_none: Option<(u32, u64)>,
     /// Octets of records copied since the start.
     copied_octets: u64,
+    allowance: Allowance,
     /// Working memory.
     moving: Vec<Settling>,
 }
 
-impl<B> Default for Copying<B> {
-    fn default() -> Self {
+impl<B> Copying<B> {
+    pub(super) fn new(segment_bytes: u64) -> Self {
         Copying {
             work: None,
             stuck: Vec::new(),
             found_none: None,
             copied_octets: 0,
+            allowance: Allowance::new(segment_bytes),
             moving: Vec::new(),
         }
     }
-}
 
-impl<B> Copying<B> {
     /// A segment is being copied.
     pub(super) fn is_under_way(&self) -> bool {
         self.work.is_some()
@@ -134,12 +139,24 @@ impl<M: Memory> Log<M> {
     /// Goes on copying forward, if that is due. Call once in a turn. True: there is more to do at
     /// once.
     pub fn copy_forward(&mut self, now: Now, holders: &mut impl Holders) -> bool {
+        self.copying.allowance.earn(self.space.activity());
         if self.copying.work.is_none() && !self.begin_copying() {
             return false;
         }
+        let (copied, begun) = (self.copying.copied_octets, self.batch.end());
+        let is_more = self.copy_some(now, holders);
+        if self.copying.copied_octets > copied {
+            let taken = self.batch.end() - begun + OCTETS_BESIDE;
+            self.copying.allowance.spend(taken, self.space.activity());
+        }
+        is_more
+    }
+
+    fn copy_some(&mut self, now: Now, holders: &mut impl Holders) -> bool {
         let Some(mut work) = self.copying.work.take() else { return false };
-        // It may have emptied by itself.
+        // It has emptied before all of it was looked at.
         if self.segments.get(work.victim).is_none_or(|victim| victim.is_done()) {
+            self.copying.allowance.segment_back();
             return self.is_compaction_due();
         }
         let enough = self.copying.copied_octets + OCTETS_PER_TURN;
@@ -155,8 +172,9 @@ impl<M: Memory> Log<M> {
                     return false;
                 }
                 Step::Over => {
-                    if self.segments.get(work.victim).is_some_and(|victim| !victim.is_done()) {
-                        self.copying.stuck.push(work.victim);
+                    match self.segments.get(work.victim).is_some_and(|victim| !victim.is_done()) {
+                        true => self.copying.stuck.push(work.victim),
+                        false => self.copying.allowance.segment_back(),
                     }
                     return self.is_compaction_due();
                 }
@@ -164,9 +182,16 @@ impl<M: Memory> Log<M> {
         }
     }
 
+    /// So much of the log has been taken by what copying brings about beside the copies.
+    pub(super) fn spent_since(&mut self, begun: u64) {
+        let taken = self.batch.end() - begun;
+        self.copying.allowance.earn(self.space.activity());
+        self.copying.allowance.spend(taken, self.space.activity());
+    }
+
     /// Looks for a segment worth copying, if there should be one.
     fn begin_copying(&mut self) -> bool {
-        if !self.is_compaction_due() {
+        if !self.is_compaction_due() || !self.copying.allowance.is_enough() {
             return false;
         }
         let tail = self.segments.tail().number;
@@ -239,7 +264,11 @@ impl<M: Memory> Log<M> {
             }
             Stage::Parts(addresses) => {
                 let Some(address) = addresses.last().copied() else { return Step::Over };
-                if !self.copy_in_parts(now, address, holders) {
+                // The copy's record would lie in the same segment as the old one, and the settle
+                // names no more than a segment: after a restart both would be settled.
+                let is_in_tail =
+                    self.geometry.segment_of_address(address) == self.segments.tail().number;
+                if !is_in_tail && !self.copy_in_parts(now, address, holders) {
                     return Step::Wait;
                 }
                 addresses.pop();
@@ -353,6 +382,7 @@ impl<M: Memory> Log<M> {
         // Recycled meanwhile: the file may hold something else by now.
         let Some(victim) = self.segments.get(read.segment) else {
             self.copying.work = None;
+            self.copying.allowance.segment_back();
             return Ok(());
         };
         match self.whole_blocks(victim.file, read, buffer.as_ref())? {

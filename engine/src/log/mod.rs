@@ -9,12 +9,13 @@
 //! | `format`, `geometry`, `record`, `block` | octets: layouts and arithmetic, no state |
 //! | `append`, `moving` | new records |
 //! | `sealing`, `index` | the end of a segment, and what is said there of the messages in it |
-//! | `copies`, `copying` | records of sparse segments again, to get the segments back |
+//! | `copies`, `copying`, `allowance` | records of sparse segments again, to get the segments back |
 //! | `batch`, `commit` | what is being written, and how far it is durable |
 //! | `segment`, `segments`, `space`, `files`, `reclaim` | what lives, and giving the rest back |
 //! | `cache`, `readback`, `parts`, `fetch` | reading back |
 //! | `recovery` | reading everything back at start |
 
+mod allowance;
 mod append;
 mod batch;
 mod bitmap;

@@ -52,9 +52,11 @@ impl<M: Memory> Log<M> {
         let mut done = std::mem::take(&mut self.reclaim.done);
         // Oldest first: one that is gone needs no Liveness record from the next.
         done.sort_unstable();
+        let begun = self.batch.end();
         for number in done {
             self.recycle(now, number);
         }
+        self.spent_since(begun);
     }
 
     fn recycle(&mut self, now: Now, number: u32) {

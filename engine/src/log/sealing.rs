@@ -66,15 +66,18 @@ impl<M: Memory> Log<M> {
         let Some(length) = self.index.compose(&self.segments, false) else { return };
         let number = self.segments.tail().number;
         let need = aligned_record(length);
+        let begun = self.batch.end();
         self.reserve(now, need, 0);
         self.batch.unreserve(need);
         if self.segments.tail().number != number {
             // There was no room, so that the segment has been sealed, with all its notes.
+            self.spent_since(begun);
             return;
         }
         let (at, _) = self.claim(now, length, 0);
         self.write_piece(at, length);
         self.note_end();
+        self.spent_since(begun);
         // Nobody waits for it, but it must not be what keeps the log from being durable.
         self.settles_since_us.get_or_insert(now.monotonic_us);
     }

@@ -29,31 +29,40 @@ pub struct LogSpace {
     pub is_out_of_space: bool,
 }
 
-/// The running sum.
+/// The running sums.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Space {
-    live_octets: u64,
+    /// Octets of records that were wanted, since the start and from before.
+    taken_octets: u64,
+    /// Of them, those that are not any more.
+    freed_octets: u64,
 }
 
 impl Space {
     pub(super) fn after_recovery(segments: &Segments) -> Self {
-        Space { live_octets: segments.iter().map(Segment::live_octets).sum() }
+        let taken_octets = segments.iter().map(Segment::live_octets).sum();
+        Space { taken_octets, freed_octets: 0 }
     }
 
     /// So many octets of a record have been appended that are wanted.
     #[inline]
     pub(super) fn taken(&mut self, octets: u64) {
-        self.live_octets += octets;
+        self.taken_octets += octets;
     }
 
     /// So many octets are wanted no more.
     #[inline]
     pub(super) fn freed(&mut self, octets: u64) {
-        self.live_octets = self.live_octets.saturating_sub(octets);
+        self.freed_octets += octets;
     }
 
     pub(super) fn live_octets(&self) -> u64 {
-        self.live_octets
+        self.taken_octets.saturating_sub(self.freed_octets)
+    }
+
+    /// Grows by all that is appended and by all that is let go.
+    pub(super) fn activity(&self) -> u64 {
+        self.taken_octets + self.freed_octets
     }
 }
 
@@ -62,7 +71,7 @@ impl<M: Memory> Log<M> {
     pub fn space(&self) -> LogSpace {
         LogSpace {
             segments: self.segments.len() as u64,
-            live_octets: self.space.live_octets,
+            live_octets: self.space.live_octets(),
             file_octets: self.files.count(self.segments.len()) * self.geometry.segment_bytes,
             copied_octets: self.copying.copied_octets(),
             is_out_of_space: self.is_out_of_space(),
@@ -77,7 +86,7 @@ impl<M: Memory> Log<M> {
 
     fn exceeds(&self, slack_segments: u64) -> bool {
         let used = self.segments.len() as u64 * self.geometry.segment_bytes;
-        used > 2 * self.space.live_octets + slack_segments * self.geometry.segment_bytes
+        used > 2 * self.space.live_octets() + slack_segments * self.geometry.segment_bytes
     }
 
     /// Segments take more than they should, or the disk is full.
@@ -92,7 +101,7 @@ impl<M: Memory> Log<M> {
 
     /// Files that there may be, free ones included.
     pub(super) fn files_max(&self) -> u64 {
-        let twice = (2 * self.space.live_octets).div_ceil(self.geometry.segment_bytes);
+        let twice = (2 * self.space.live_octets()).div_ceil(self.geometry.segment_bytes);
         twice + SLACK_SEGMENTS + FILES_BEYOND
     }
 

@@ -114,7 +114,7 @@ impl<M: Memory> Log<M> {
             stamp: Stamp { log: opening.log, epoch: opening.epoch, durable: start, previous },
             reclaim: Reclaim::after_recovery(&segments),
             space: Space::after_recovery(&segments),
-            copying: Copying::default(),
+            copying: Copying::new(geometry.segment_bytes),
             segments,
             index: opening.index.unwrap_or_else(|| Builder::new(geometry, segment)),
             commit: Commit::new(start, segment, config.writes_in_flight_max),

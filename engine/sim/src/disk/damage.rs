@@ -15,18 +15,30 @@ pub enum Scope {
     Sealed,
 }
 
-/// One damaged place, and what was there before.
+/// One damaged place, and what would be there without.
 #[derive(Clone, Debug)]
-pub struct Damage {
-    pub what: String,
+pub(super) struct Damage {
     file: u32,
     offset: usize,
     before: Vec<u8>,
 }
 
+impl Damage {
+    /// Something is written to a file. Where it covers the damage, that is over, and a backup must
+    /// not bring back what was there before.
+    pub(super) fn note_written(&mut self, file: u32, offset: usize, octets: &[u8]) {
+        let from = self.offset.max(offset);
+        let to = (self.offset + self.before.len()).min(offset + octets.len());
+        if file == self.file && from < to {
+            self.before[from - self.offset..to - self.offset]
+                .copy_from_slice(&octets[from - offset..to - offset]);
+        }
+    }
+}
+
 impl Disk {
-    /// Damages one place. `None`: there is no file that may be damaged.
-    pub fn damage(&mut self, scope: Scope, random: &mut Random) -> Option<Damage> {
+    /// Damages one place, and says which. `None`: there is no file that may be damaged.
+    pub fn rot(&mut self, scope: Scope, random: &mut Random) -> Option<String> {
         let number = |octets: &[u8]| {
             let field = octets.get(SEGMENT_OFFSET..)?.first_chunk::<4>()?;
             octets[..8].iter().any(|octet| *octet != 0).then(|| u32::from_le_bytes(*field))
@@ -71,11 +83,13 @@ impl Disk {
             return None;
         }
         let what = format!("{what} in file {file} at octet {offset}");
-        Some(Damage { what, file, offset, before })
+        self.damage = Some(Damage { file, offset, before });
+        Some(what)
     }
 
     /// As if it had never been.
-    pub fn undo(&mut self, damage: &Damage) {
+    pub fn restore(&mut self) {
+        let Some(damage) = self.damage.take() else { return };
         if let Some(file) = self.files.get_mut(&damage.file) {
             let to = damage.offset..damage.offset + damage.before.len();
             file.octets[to].copy_from_slice(&damage.before);

@@ -8,7 +8,7 @@
 //! | files being made | a crash leaves none, a part, or all of one | made again |
 //! | files made | nothing | they are there |
 //! | a failed operation (EIO, ENOSPC, a short write) | any sectors of it; from then on other writes of the file may complete and be lost, as a kernel does after a failed sync | nothing is confirmed after it; the next start recovers |
-//! | sealed segments, or all after a clean stop: a flipped bit, a cleared sector or page, a page from elsewhere | anything, in one place | found, or harmless: never silently wrong ([`Disk::damage`]) |
+//! | sealed segments, or all after a clean stop: a flipped bit, a cleared sector or page, a page from elsewhere | anything, in one place | found, or harmless: never silently wrong ([`Disk::rot`]) |
 //! | a segment's header page cleared whole | not done here | looks like a file that was never used |
 //! | the newest segment after a crash, beyond its last durable mark | not damaged here | cannot be told from a torn end |
 //! | the device itself ([`Lie`]) | says "synced" when it is not | nothing can be promised: the oracle must see it |
@@ -24,7 +24,8 @@ use haremq_engine::log::{
     FileId, IoFailure, LogCompletion, LogEffect, Memory, RecoveryRead, SegmentFile,
 };
 
-pub use damage::{Damage, Scope};
+use damage::Damage;
+pub use damage::Scope;
 pub use failure::{Failure, FailureKind, Lie};
 
 use crate::random::Random;
@@ -74,6 +75,8 @@ pub struct Disk {
     /// An operation has failed since the power came.
     has_failed: bool,
     undo: VecDeque<Undo>,
+    /// What is rotten just now.
+    damage: Option<Damage>,
     operations: u64,
 }
 
@@ -160,6 +163,9 @@ impl Disk {
             }
         }
         place.copy_from_slice(octets);
+        if let Some(damage) = &mut self.damage {
+            damage.note_written(file.0, offset, octets);
+        }
     }
 
     /// The operation fails. What is left of it is anything.
@@ -237,7 +243,11 @@ impl Disk {
                     if lands {
                         let from = index * sector;
                         let to = *offset as usize + from;
-                        held.octets[to..to + sector].copy_from_slice(&buffer[from..from + sector]);
+                        let octets = &buffer[from..from + sector];
+                        held.octets[to..to + sector].copy_from_slice(octets);
+                        if let Some(damage) = &mut self.damage {
+                            damage.note_written(file.0, to, octets);
+                        }
                     }
                 }
             }

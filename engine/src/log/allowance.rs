@@ -1,0 +1,98 @@
+//! What copying forward may write: no more than it gives back and what others have written or
+//! let go. So it ends by itself, whatever the records are like.
+//!
+//! How much room copies will take is a guess (pages that are not full, what does not fit a
+//! segment's end, settles, notes, rosters). Where the guess is too low, copying gives nothing
+//! back, and all segments it makes are as sparse as those it has emptied: without an allowance it
+//! would go round for ever.
+
+/// Segments' worth of octets that it may be ahead.
+const SEGMENTS_MAX: i64 = 4;
+
+/// See the module. Octets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    segment_bytes: i64,
+    /// Below zero when the latest victim took more than was left.
+    left: i64,
+    /// Octets of records that had been appended and let go when it was last looked at.
+    activity: u64,
+}
+
+impl Allowance {
+    pub(super) fn new(segment_bytes: u64) -> Self {
+        let segment_bytes = segment_bytes as i64;
+        Allowance { segment_bytes, left: SEGMENTS_MAX * segment_bytes, activity: 0 }
+    }
+
+    /// Copying a segment may begin.
+    pub(super) fn is_enough(&self) -> bool {
+        self.left >= self.segment_bytes
+    }
+
+    /// `activity`: octets of records appended and let go by now, copies included.
+    pub(super) fn earn(&mut self, activity: u64) {
+        let earned = activity.saturating_sub(self.activity) as i64;
+        self.activity = activity;
+        self.add(earned);
+    }
+
+    /// So many octets of the log have been taken. `activity`: as in `earn`; what has been added
+    /// meanwhile earns nothing.
+    pub(super) fn spend(&mut self, octets: u64, activity: u64) {
+        self.activity = activity;
+        self.left -= octets as i64;
+    }
+
+    /// A segment has been given back. It counts a little less than it is, so that what goes round
+    /// becomes less each time.
+    pub(super) fn segment_back(&mut self) {
+        self.add(self.segment_bytes - self.segment_bytes / 32);
+    }
+
+    fn add(&mut self, octets: i64) {
+        self.left = self.left.saturating_add(octets).min(SEGMENTS_MAX * self.segment_bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copying_that_gives_nothing_back_ends() {
+        let mut allowance = Allowance::new(100);
+        let mut victims = 0;
+        while allowance.is_enough() {
+            allowance.spend(100, 0);
+            allowance.segment_back();
+            victims += 1;
+            assert!(victims < 1_000, "for ever");
+        }
+        assert!(victims > 4);
+    }
+
+    #[test]
+    fn copying_that_gives_something_back_goes_on() {
+        let mut allowance = Allowance::new(100);
+        for _ in 0..1_000 {
+            assert!(allowance.is_enough());
+            allowance.spend(90, 0);
+            allowance.segment_back();
+        }
+    }
+
+    #[test]
+    fn what_others_write_or_let_go_pays_for_it_and_copies_do_not() {
+        let mut allowance = Allowance::new(100);
+        allowance.spend(400, 1_000);
+        assert!(!allowance.is_enough());
+        allowance.earn(1_000);
+        assert!(!allowance.is_enough(), "that was what copying itself did");
+        allowance.earn(1_100);
+        assert!(allowance.is_enough());
+        allowance.earn(u64::MAX / 4);
+        allowance.spend(400, 0);
+        assert!(!allowance.is_enough(), "there is no saving up");
+    }
+}
