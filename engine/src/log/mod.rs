@@ -49,7 +49,10 @@ pub use copies::Relocated;
 pub use copying::Holders;
 pub use effect::{IoFailure, LogCompletion, LogEffect};
 pub use error::LogError;
-pub use recovery::{Damage, LostMessage, Recovered, Recovery, RecoveryRead, SegmentFile};
+pub use recovery::{
+    mend, Damage, Headless, LostMessage, MendError, Mended, Octets, Patch, Recovered, Recovery,
+    RecoveryRead, SegmentFile,
+};
 pub use space::LogSpace;
 pub use store::Log;
 

@@ -1,10 +1,13 @@
 //! How much of the log is wanted, how much there is, and what follows from it: when sparse
 //! segments are to be copied forward, which one first, and how many files may be kept.
 
+use std::ops::Range;
+
+use super::format::PAGE_BYTES;
 use super::record::SETTLE_BYTES;
 use super::segment::Segment;
 use super::segments::Segments;
-use super::{Log, Memory};
+use super::{Address, FileId, Log, Memory};
 
 /// Segments beyond twice what is wanted, before copying begins: the one that is written to, the
 /// one before it, and one that is being emptied.
@@ -67,6 +70,15 @@ impl Space {
 }
 
 impl<M: Memory> Log<M> {
+    /// Addresses of the records in the block that begins at that octet of that file, if a live
+    /// segment is in it.
+    pub fn addresses_at(&self, file: u32, offset: u64) -> Option<Range<Address>> {
+        let mut segments = self.segments.iter();
+        let segment = segments.find(|segment| segment.file == FileId(file))?;
+        let position = self.geometry.start(segment.number) + offset;
+        Some(Address::new(position, 0)..Address::new(position + PAGE_BYTES as u64, 0))
+    }
+
     /// What the log takes and what it holds.
     pub fn space(&self) -> LogSpace {
         LogSpace {

@@ -50,7 +50,13 @@ struct Sorted {
     reservation: Option<Record>,
     queue_ids_below: u64,
     first_boot: bool,
+    /// Made up in the place of lost ones: to be written.
+    made: Vec<Change>,
 }
+
+/// If the record is lost that says which queue ids have been given: so many more than are known
+/// are passed over.
+const IDS_SKIPPED: u64 = 1 << 40;
 
 /// A shard that is reading its log back.
 pub struct ShardBoot<M: Memory> {
@@ -61,6 +67,8 @@ pub struct ShardBoot<M: Memory> {
     /// There is to be an event exchange.
     tells_events: bool,
     limits: DefinitionLimits,
+    /// Definitions have been lost to damage.
+    rescues: bool,
 }
 
 /// What the log holds, as far as it has been read.
@@ -84,6 +92,7 @@ impl<M: Memory> ShardBoot<M> {
             sorted: None,
             tells_events: false,
             limits: DefinitionLimits::default(),
+            rescues: false,
         }
     }
 
@@ -96,6 +105,13 @@ impl<M: Memory> ShardBoot<M> {
     /// [`ShardBoot::definitions`].
     pub fn tell_events(&mut self) {
         self.tells_events = true;
+    }
+
+    /// Damage has taken definitions, and nobody knows which. What is left is made to stand: a vhost
+    /// that something is in is there, and so is a user if there is none. For shard 0, before
+    /// [`ShardBoot::definitions`].
+    pub fn rescue_definitions(&mut self) {
+        self.rescues = true;
     }
 
     /// The next piece of the log to be read.
@@ -133,7 +149,7 @@ impl<M: Memory> ShardBoot<M> {
     /// without it would drop what belongs to it.
     pub fn definitions(&mut self) -> Result<Arc<[Change]>, DefinitionError> {
         let guest = Arc::clone(&self.config.guest_password_hash);
-        let sorted = sort(&self.found.definitions, guest, self.tells_events)?;
+        let sorted = sort(&self.found.definitions, guest, self.tells_events, self.rescues)?;
         let changes = sorted.changes.as_slice().into();
         self.sorted = Some(sorted);
         Ok(changes)
@@ -310,6 +326,7 @@ fn sort(
     found: &BTreeMap<Seq, FoundDefinition>,
     guest_password_hash: Arc<[u8]>,
     tells_events: bool,
+    rescues: bool,
 ) -> Result<Sorted, DefinitionError> {
     let mut sorted = Sorted::default();
     let mut latest: FxHashMap<EntityKey, (Change, Record)> = FxHashMap::default();
@@ -325,7 +342,7 @@ fn sort(
             }
         }
     }
-    if sorted.reservation.is_none() {
+    if sorted.reservation.is_none() && (!rescues || latest.is_empty()) {
         // A first boot ends with a reservation. What an interrupted one has left is put anew.
         sorted.obsolete.extend(latest.into_values().map(|(_, record)| record));
         sorted.changes = Topology::first_boot(guest_password_hash);
@@ -337,13 +354,24 @@ fn sort(
         latest.values().map(|(change, record)| (record.seq, change)).collect();
     in_order.sort_unstable_by_key(|(seq, _)| *seq);
     let mut changes: Vec<Change> = in_order.into_iter().map(|(_, change)| change.clone()).collect();
+    if rescues {
+        sorted.made = Topology::missing_of(&changes, guest_password_hash);
+        if sorted.reservation.is_none() {
+            sorted.queue_ids_below = IDS_SKIPPED;
+        }
+        changes.extend(sorted.made.iter().cloned());
+    }
     Change::sort_for_rebuild(&mut changes);
     let mut topology = Topology::new();
     // After the vhosts, before what is bound to them.
     let mut events = Vec::new();
     for mut change in changes {
         let key = change.entity_key();
-        let Some((_, record)) = latest.remove(&key) else { continue };
+        let Some((_, record)) = latest.remove(&key) else {
+            topology.apply(&change);
+            sorted.changes.push(change);
+            continue;
+        };
         if has_its_parents(&topology, &change) {
             topology.share(&mut change);
             topology.apply(&change);
@@ -402,7 +430,9 @@ fn take_up<M: Memory>(
     sorted: Sorted,
     next_definition: u64,
 ) -> Definitions {
-    let Sorted { changes, live, obsolete, reservation, mut queue_ids_below, first_boot } = sorted;
+    let Sorted { changes, live, obsolete, reservation, mut queue_ids_below, first_boot, made } =
+        sorted;
+    let lacks_reservation = reservation.is_none();
     for record in obsolete {
         definitions::settle(now, log, record);
     }
@@ -414,7 +444,13 @@ fn take_up<M: Memory>(
     let mut records = Definitions::recovered(live, next_definition, queue_ids_below, reservation);
     if first_boot {
         records.write(now, log, &changes);
+    } else if !made.is_empty() {
+        records.write(now, log, &made);
+    }
+    if lacks_reservation {
         records.reserve(now, log);
+    }
+    if lacks_reservation || !made.is_empty() {
         log.flush();
     }
     records

@@ -29,6 +29,7 @@ mod replays;
 mod replica;
 mod sampling;
 mod store;
+mod stricken;
 mod timers;
 mod topology_writer;
 mod transactions;

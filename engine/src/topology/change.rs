@@ -101,6 +101,19 @@ impl TopicPermission {
 }
 
 impl Change {
+    /// The vhost that what is put is in.
+    pub(super) fn inside_vhost(&self) -> Option<&Arc<str>> {
+        match self {
+            Change::PutExchange(Exchange { vhost, .. })
+            | Change::PutBinding(Binding { vhost, .. })
+            | Change::PutPermission(Permission { vhost, .. })
+            | Change::PutTopicPermission(TopicPermission { vhost, .. })
+            | Change::PutPolicy(Policy { vhost, .. }) => Some(vhost),
+            Change::PutQueue(queue) => Some(&queue.vhost),
+            _ => None,
+        }
+    }
+
     pub fn entity_key(&self) -> EntityKey {
         match self {
             Change::PutVhost(Vhost { name, .. }) | Change::DropVhost { vhost: name } => {

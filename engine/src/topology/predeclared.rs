@@ -109,6 +109,33 @@ impl Topology {
         ]
     }
 
+    /// What must be there so that what `changes` put can be reached: the vhosts that they name,
+    /// and if there are no users at all, the one that a new broker has.
+    pub fn missing_of(changes: &[Change], guest_password_hash: Arc<[u8]>) -> Vec<Change> {
+        let is_user = |change: &Change| matches!(change, Change::PutUser(_));
+        let has_users = changes.iter().any(is_user);
+        let mut missing = Vec::new();
+        for first in Self::first_boot(guest_password_hash) {
+            let Change::PutVhost(pattern) = &first else {
+                missing.extend((!has_users).then_some(first));
+                continue;
+            };
+            let mut known: Vec<Arc<str>> = Vec::new();
+            known.extend(changes.iter().filter_map(|change| match change {
+                Change::PutVhost(vhost) => Some(vhost.name.clone()),
+                _ => None,
+            }));
+            let named = changes.iter().filter_map(Change::inside_vhost).cloned();
+            for name in std::iter::once(pattern.name.clone()).chain(named) {
+                if !known.contains(&name) {
+                    missing.push(Change::PutVhost(Vhost { name: name.clone(), ..pattern.clone() }));
+                    known.push(name);
+                }
+            }
+        }
+        missing
+    }
+
     /// Everything, as changes that rebuild it in order (for a booting replica, for export).
     /// Equal topologies give equal snapshots.
     pub fn snapshot(&self) -> Vec<Change> {

@@ -12,7 +12,9 @@ use tracing::level_filters::LevelFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Of `haremq check`, if there is damage.
-const DAMAGED: u8 = 2;
+const DAMAGED: u8 = 1;
+/// Of `haremq check`, if it could not be made.
+const NOT_CHECKED: u8 = 2;
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
@@ -34,7 +36,7 @@ fn check(flags: &CheckFlags) -> ExitCode {
         Ok(false) => ExitCode::from(DAMAGED),
         Err(error) => {
             eprintln!("haremq check: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(NOT_CHECKED)
         }
     }
 }

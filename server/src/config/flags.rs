@@ -84,6 +84,11 @@ pub struct Flags {
     /// every start before anybody is served; nothing is removed [default: none]
     #[arg(long, value_name = "FILE")]
     pub load_definitions: Option<PathBuf>,
+    /// If the data directory is damaged, put the damaged octets aside (in its directory
+    /// "quarantine", with a list of the messages that are lost), and serve the rest. Reads
+    /// everything first
+    #[arg(long)]
+    pub quarantine_damage: bool,
     /// What to report on standard error: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -99,8 +104,8 @@ pub struct Flags {
     version,
     about = "Reads every block of the logs in a data directory and says what is damaged, and which messages were there",
     long_about = None,
-    after_help = "Changes nothing. Refuses while a broker uses the directory. Exit code: 0 if all is well, 2 if there is\n\
-                  damage, 1 if the check could not be made."
+    after_help = "Changes nothing. Refuses while a broker uses the directory. Exit code: 0 if all is well, 1 if there is\n\
+                  damage, 2 if the check could not be made."
 )]
 pub struct CheckFlags {
     /// The data directory

@@ -115,6 +115,9 @@ pub struct Settings {
     /// Definitions to be read in at each start, before anybody is served.
     pub load_definitions: Option<PathBuf>,
     pub log_level: LogLevel,
+    /// Damage in the data directory is put aside and the rest is served. Only a flag: whoever asks
+    /// for it has looked at the damage.
+    pub quarantine_damage: bool,
     /// The file the settings came from, if one was named.
     pub config_file: Option<PathBuf>,
 }
@@ -231,6 +234,7 @@ impl Settings {
             limits,
             load_definitions,
             log_level,
+            quarantine_damage: flags.quarantine_damage,
             config_file,
         })
     }

@@ -1,7 +1,7 @@
 //! One shard's thread, from the executor to the last task.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use haremq_engine::ids::ShardId;
-use haremq_engine::log::LogConfig;
+use haremq_engine::log::{LogConfig, LogError};
 use haremq_engine::shard::{ShardBoot, ShardConfig};
 use haremq_engine::topology::{Change, DefinitionLimits};
 
@@ -57,6 +57,8 @@ pub(super) struct Plan {
     pub(super) settings: ConnectionSettings,
     /// There is to be an event exchange.
     pub(super) tells_events: bool,
+    /// Damage has just taken definitions.
+    pub(super) rescues_definitions: bool,
     pub(super) limits: DefinitionLimits,
     pub(super) guest_password_hash: Arc<[u8]>,
     pub(super) events: Sender<(ShardId, Event)>,
@@ -124,13 +126,21 @@ async fn serve(plan: Plan) -> Result<(), StartError> {
 
 /// Reads the shard's log back. `None`: the start has been called off meanwhile.
 async fn recover(plan: &Plan) -> Result<Option<(EngineShard, Rc<Segments>)>, StartError> {
-    let failed =
-        |source| StartError::Recovery { shard: plan.shard.0, dir: plan.dir.clone(), source };
+    let failed = |source: LogError| {
+        let (shard, dir) = (plan.shard.0, plan.dir.clone());
+        match dir.parent().map(Path::to_owned).filter(|_| source.is_damage()) {
+            Some(data_dir) => StartError::Damaged { shard, dir, data_dir, source },
+            None => StartError::Recovery { shard, dir, source },
+        }
+    };
     let (segments, files) = Segments::open(plan.dir.clone(), buffer_bytes(plan)).await?;
     let segments = Rc::new(segments);
     let mut boot = ShardBoot::new(config(plan), DmaMemory, files);
     if plan.tells_events {
         boot.tell_events();
+    }
+    if plan.rescues_definitions {
+        boot.rescue_definitions();
     }
     boot.limit_definitions(plan.limits);
     let mut reads = ReadAhead::new(segments.clone());

@@ -101,6 +101,19 @@ pub enum StartError {
     Recovery { shard: u16, dir: PathBuf, source: LogError },
     #[error("the definitions in {} cannot be read: {source}", dir.display())]
     Definitions { dir: PathBuf, source: DefinitionError },
+    #[error(
+        "shard {shard} ({}) cannot be recovered: {source}. `haremq check --data-dir {}` lists all \
+         damage and the messages in it; restore the files from a backup, or start with \
+         --quarantine-damage to put the damage aside and serve the rest",
+        dir.display(), data_dir.display()
+    )]
+    Damaged { shard: u16, dir: PathBuf, data_dir: PathBuf, source: LogError },
+    #[error(
+        "shard {shard} ({}) is damaged, and too much to serve what is left: {source}; nothing has \
+         been changed; restore it from a backup",
+        dir.display()
+    )]
+    Unmendable { shard: u16, dir: PathBuf, source: LogError },
     #[error("the definitions in {} cannot be loaded: {what}", path.display())]
     LoadDefinitions { path: PathBuf, what: String },
     #[error("cannot start the thread of shard {shard}: {what}")]

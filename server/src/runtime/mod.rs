@@ -16,9 +16,9 @@ mod alarms;
 mod boot;
 mod budget;
 mod cell;
-mod check;
 mod clock;
 mod connection;
+mod damage;
 mod desk;
 mod doze;
 mod error;
@@ -43,6 +43,6 @@ mod ticker;
 mod transfer;
 mod world;
 
-pub use check::check;
+pub use damage::check;
 pub use error::StartError;
 pub use start::run;

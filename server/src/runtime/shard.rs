@@ -64,6 +64,9 @@ pub(super) struct ShardRuntime {
     pub(super) doze: Doze,
 }
 
+/// Messages that are named when the broker comes upon damage.
+const NAMED_MAX: usize = 10;
+
 impl ShardRuntime {
     pub(super) fn new(
         host: Host,
@@ -151,8 +154,27 @@ impl ShardRuntime {
 
     /// The log cannot go on: no promise made from here on could be kept.
     fn fail(&self, error: &haremq_engine::log::LogError) -> ! {
-        let (shard, dir) = (self.shard.0, self.segments.dir().display());
-        eprintln!("haremq: shard {shard} ({dir}): {error}; the broker ends, what it has confirmed is safe");
+        let (shard, dir) = (self.shard.0, self.segments.dir());
+        if !error.is_damage() {
+            let dir = dir.display();
+            eprintln!("haremq: shard {shard} ({dir}): {error}; the broker ends, what it has confirmed is safe");
+            std::process::exit(1);
+        }
+        let stricken = self.host.borrow().shard.stricken(error);
+        let mut there = String::new();
+        for (vhost, name, seq) in stricken.iter().take(NAMED_MAX) {
+            there += &format!("; message {} of queue {name} in vhost {vhost} is there", seq.0);
+        }
+        if let Some(more) = stricken.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+            there += &format!("; and {more} more");
+        }
+        let data_dir = dir.parent().unwrap_or(dir).display();
+        let dir = dir.display();
+        eprintln!(
+            "haremq: shard {shard} ({dir}): {error}{there}. Nothing of it has been delivered; the broker ends. \
+             `haremq check --data-dir {data_dir}` lists all damage and the messages in it; restore the files from a \
+             backup, or start with --quarantine-damage to put the damage aside and serve the rest"
+        );
         std::process::exit(1);
     }
 

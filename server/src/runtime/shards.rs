@@ -55,6 +55,7 @@ impl Shards {
         data_dir: &DataDir,
         cores: &[Option<usize>],
         settings: &Settings,
+        rescues_definitions: bool,
         events: Sender<(ShardId, Event)>,
         inbox: Receiver<(ShardId, Event)>,
     ) -> Result<Shards, StartError> {
@@ -102,6 +103,7 @@ impl Shards {
                 common: common.clone(),
                 settings: settings.clone(),
                 tells_events,
+                rescues_definitions,
                 limits,
                 guest_password_hash: guest_password_hash.clone(),
                 events: events.clone(),

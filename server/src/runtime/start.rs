@@ -8,6 +8,7 @@ use haremq_engine::ids::ShardId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::damage::quarantine;
 use super::mailbox::Letter;
 use super::management::{load_definitions, Management};
 use super::preflight::{
@@ -40,10 +41,22 @@ pub fn run(settings: &Settings) -> Result<(), StartError> {
     let fresh = cores.len().clamp(1, DEFAULT_SHARDS_MAX) as u16;
     let data_dir = DataDir::open(&settings.data_dir, settings.shards, fresh)?;
     let pinned = pinned(settings.pin, data_dir.shards(), &cores)?;
+    let quarantined = match settings.quarantine_damage {
+        true => quarantine(&data_dir)?,
+        false => None,
+    };
+    if let Some(quarantined) = &quarantined {
+        tracing::warn!(
+            "damaged parts of the data directory are put aside in {}; report.txt there lists the \
+             messages that are lost",
+            quarantined.path.display()
+        );
+    }
+    let lacks_definitions = quarantined.is_some_and(|quarantined| quarantined.lacks_definitions);
 
     let (events, inbox) = mpsc::channel();
     watch(signals, events.clone());
-    let mut shards = Shards::start(&data_dir, &pinned, settings, events, inbox)?;
+    let mut shards = Shards::start(&data_dir, &pinned, settings, lacks_definitions, events, inbox)?;
     let Some(recovered) = shards.recover()? else { return Ok(()) };
 
     if let Some(path) = &settings.load_definitions {

@@ -17,6 +17,7 @@ mod writer;
 pub(super) use builder::Builder;
 pub(super) use reader::{is_set, Entry, MessageEntry, Reader};
 
+use super::format::aligned_record;
 use super::Address;
 use crate::ids::{QueueId, Seq};
 
@@ -35,6 +36,15 @@ pub(super) struct Run {
     pub queue: QueueId,
     pub first: Seq,
     pub count: u32,
+}
+
+impl Run {
+    /// Where its message of that index lies.
+    #[inline]
+    pub(super) fn address_of(&self, index: u32) -> Address {
+        let each = aligned_record(self.length as usize) as u64;
+        Address(self.address.0 + u64::from(index) * each)
+    }
 }
 
 /// Where a record lies, and the number of the first reference that it makes.

@@ -5,6 +5,7 @@
 //! not fit is [`Malformed`].
 
 mod definition;
+mod gone;
 mod liveness;
 mod message;
 mod part;
@@ -13,6 +14,7 @@ mod segment_index;
 mod settle;
 
 pub(super) use definition::{write as write_definition, DefinitionView, DEFINITION_HEAD_BYTES};
+pub(super) use gone::{write as write_gone, GONE_BYTES};
 pub(super) use liveness::{plan as plan_liveness, write as write_liveness, LivenessView};
 pub(super) use message::{
     content_bytes, write_content as write_message_content, write_head as write_message_head,
@@ -45,6 +47,7 @@ pub(super) const KIND_LIVENESS: u8 = 5;
 pub(super) const KIND_ROSTER: u8 = 6;
 pub(super) const KIND_RECYCLED: u8 = 7;
 pub(super) const KIND_MARK: u8 = 8;
+pub(super) const KIND_GONE: u8 = 9;
 pub(super) const KIND_SEGMENT_INDEX: u8 = 18;
 
 /// A reader that does not know the kind must not go on.
@@ -76,9 +79,12 @@ impl RecordHeader {
     }
 }
 
-/// Writes a Mark record, which is but a header.
+/// Writes a Mark record, which is but a header; what `out` has beyond that is room taken up.
 pub(super) fn write_mark(out: &mut [u8]) {
-    out.copy_from_slice(RecordHeader::of(KIND_MARK, 0, RECORD_HEADER_BYTES).as_bytes());
+    let header = RecordHeader::of(KIND_MARK, 0, out.len());
+    let (place, rest) = out.split_at_mut(RECORD_HEADER_BYTES);
+    place.copy_from_slice(header.as_bytes());
+    rest.fill(0);
 }
 
 /// A record that is not what its header says, though its block's checksum is right.
@@ -97,8 +103,10 @@ pub(super) enum Record<'a> {
     Recycled(Recycled),
     /// What it says is in other records as well.
     SegmentIndex,
-    /// Nothing: it is there for its block's durable mark.
+    /// Nothing: it is there for its block's durable mark, or to take up room.
     Mark,
+    /// So many references were made by records that damage has taken.
+    Gone(u32),
     /// Of a later version, and may be passed over.
     Skipped,
     /// Of a later version, and may not be passed over.
@@ -118,6 +126,7 @@ impl<'a> Record<'a> {
             KIND_RECYCLED => Record::Recycled(Recycled::read(octets)?),
             KIND_SEGMENT_INDEX => Record::SegmentIndex,
             KIND_MARK => Record::Mark,
+            KIND_GONE => Record::Gone(gone::read(octets)?),
             0 => return Err(Malformed("a record of kind 0")),
             _ if header.flags & FLAG_MUST_UNDERSTAND == 0 => Record::Skipped,
             _ => Record::Unknown,

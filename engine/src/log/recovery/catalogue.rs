@@ -1,5 +1,6 @@
 //! The files of the directory, by what their first pages say.
 
+use zerocopy::little_endian::U32;
 use zerocopy::FromBytes;
 
 use super::{RecoveryRead, SegmentFile};
@@ -137,11 +138,38 @@ impl Catalogue {
         })
     }
 
+    /// No file has a good header, and this one has a damaged one.
+    pub(super) fn headless(&self) -> Option<FileId> {
+        let is_bare = self.segments().next().is_none();
+        self.damaged().next().filter(|_| is_bare).map(|(listed, _)| listed.file)
+    }
+
     /// The file that holds the segment.
     pub(super) fn holding(&self, segment: u32) -> Option<(FileId, &FileHeader)> {
         self.segments()
             .find(|(_, header)| header.segment.get() == segment)
             .map(|(listed, header)| (listed.file, header))
+    }
+
+    /// Files that hold segments.
+    pub(super) fn all(&self) -> impl Iterator<Item = (FileId, &FileHeader)> {
+        self.segments().map(|(listed, header)| (listed.file, header))
+    }
+
+    /// The segment that the file holds.
+    pub(super) fn segment_in(&self, file: FileId) -> Option<u32> {
+        match self.get(file)?.content {
+            Content::Segment(header) => Some(header.segment.get()),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with the file's header.
+    pub(super) fn what(&self, file: FileId) -> Option<&'static str> {
+        match self.get(file)?.content {
+            Content::Damaged(what) => Some(what),
+            _ => None,
+        }
     }
 
     pub(super) fn get(&self, file: FileId) -> Option<&Listed> {
@@ -190,7 +218,8 @@ fn read_header(octets: &[u8], file: FileId, shard: ShardId) -> Result<Content, L
         return Ok(Content::Damaged("its first page is no segment header"));
     }
     let version = header.version.get();
-    if version > VERSION {
+    let of_ours = FileHeader { version: U32::new(VERSION), ..header };
+    if version > VERSION && of_ours.sum() != header.checksum.get() {
         return Err(LogError::NewerVersion { file: file.0, version, known: VERSION });
     }
     if header.sum() != header.checksum.get() {

@@ -1,6 +1,8 @@
 //! What recovery finds in the live segments: it tells the shard, and keeps what the log goes on
 //! with.
 
+use std::ops::{Range, RangeInclusive};
+
 use rustc_hash::FxHashMap;
 
 use super::parts::PendingParts;
@@ -29,6 +31,10 @@ pub(super) struct Found {
     pub dead: FxHashMap<u32, Bitmap>,
     pub parts: PendingParts,
     references: Vec<(QueueId, Seq)>,
+    /// Messages whose parts are not there though their segments are: only damage does that.
+    pub broken: Vec<Broken>,
+    /// Where the pieces of the index of the segment that is being read in full lie.
+    pub pieces: Vec<Address>,
     /// Notes about the segment that is being read in full.
     pub index: Builder,
 }
@@ -42,6 +48,8 @@ impl Found {
             dead,
             parts: PendingParts::default(),
             references: Vec::new(),
+            broken: Vec::new(),
+            pieces: Vec::new(),
             index: Builder::new(geometry, 0),
         }
     }
@@ -49,6 +57,7 @@ impl Found {
     /// What follows is in that segment.
     pub(super) fn begin(&mut self, segment: Segment) {
         self.index.restart(segment.number);
+        self.pieces.clear();
         self.segments.push(segment);
     }
 
@@ -81,10 +90,14 @@ impl Found {
                     self.liveness(liveness.segment, address, length);
                 }
                 Record::SegmentIndex => {
+                    self.pieces.push(address);
                     let (_, octets) = record_at(block.octets(), offset)?;
                     let sum = crc32fast::hash(octets);
                     let references = self.segments.tail().references();
                     self.index.piece_written(IndexPiece { address, length, sum }, references);
+                }
+                Record::Gone(references) => {
+                    self.number(references)?;
                 }
                 Record::Roster(_) | Record::Recycled(_) | Record::Mark | Record::Skipped => {}
                 Record::Unknown => return Ok(false),
@@ -100,6 +113,9 @@ impl Found {
         }
         let (queue, first, last) = (settle.queue, settle.first, settle.last());
         let among = self.geometry.addresses(settle.segment);
+        if !self.broken.is_empty() {
+            self.broken.retain_mut(|broken| !broken.is_settled(queue, first..=last, &among));
+        }
         visit(Recovered::Settled { queue, first, last, among });
     }
 
@@ -186,15 +202,40 @@ impl Found {
                     let index = &mut self.index;
                     index.message_in_parts(spot, body_bytes, expires_unix_ms, &references, entries);
                     self.multiparts.add(address, (length, reference), 0, self.pinned_by(entries));
+                } else {
+                    // It is dead as a whole, as a rule: segments of parts are given back only when
+                    // every reference is dead.
+                    self.note_broken(spot, &message, entries, &parts);
                 }
-                // Else it is dead as a whole: segments of parts are given back only when every
-                // reference is dead.
             }
         }
         let found = FoundMessage { spot, expires_unix_ms, body_bytes: message.body_bytes() };
         self.visit_live(found, &references, |_| false, visit);
         self.references = references;
         Ok(())
+    }
+
+    /// `seen`: those parts that were found, of which the first ones name the queues.
+    fn note_broken(
+        &mut self,
+        spot: Spot,
+        message: &MessageView<'_>,
+        parts: &[PartEntry],
+        seen: &PendingParts,
+    ) {
+        let is_there = |part: &PartEntry| {
+            self.segments.get(self.geometry.segment_of_address(part.address())).is_some()
+        };
+        let wanted = spot.reference..spot.reference.saturating_add(message.references());
+        if !parts.iter().all(is_there) || wanted.clone().all(|number| self.is_known_dead(number)) {
+            return;
+        }
+        let known = message.references_in(seen.content_of(parts)).unwrap_or_default();
+        let lives = wanted.zip(known).filter(|(number, _)| !self.is_known_dead(*number));
+        let references = lives.map(|(_, entry)| entry.get()).collect();
+        let (address, body_bytes) = (spot.address, message.body_bytes());
+        let count = message.references();
+        self.broken.push(Broken { address, body_bytes, count, references });
     }
 
     /// The segments that those parts lie in, as far as they are there.
@@ -240,6 +281,33 @@ impl Found {
             });
             at = end;
         }
+    }
+}
+
+/// A message of which parts are missing.
+#[derive(Clone, Debug)]
+pub(super) struct Broken {
+    pub address: Address,
+    pub body_bytes: u64,
+    /// References that it has.
+    pub count: u32,
+    /// Those that live, if the first part is there to tell.
+    pub references: Vec<(QueueId, Seq)>,
+}
+
+impl Broken {
+    /// Those of that queue are settled. True if that was all that lived.
+    fn is_settled(
+        &mut self,
+        queue: QueueId,
+        run: RangeInclusive<Seq>,
+        among: &Range<Address>,
+    ) -> bool {
+        if self.references.is_empty() || !among.contains(&self.address) {
+            return false;
+        }
+        self.references.retain(|(of, seq)| *of != queue || !run.contains(seq));
+        self.references.is_empty()
     }
 }
 

@@ -6,11 +6,14 @@ use super::found::{Found, FoundMessage};
 use super::replay::Planned;
 use super::{Recovered, RecoveryRead};
 use crate::ids::{QueueId, Seq};
-use crate::log::format::{aligned_record, whole_pages, PAGE_BYTES};
+use crate::log::format::{whole_pages, PAGE_BYTES};
 use crate::log::geometry::Geometry;
 use crate::log::index::{is_set, Entry, MessageEntry, Reader, Run, Spot};
 use crate::log::record::{IndexPiece, Malformed, PartEntry, PartView, SegmentIndexView};
 use crate::log::{Address, FileId};
+
+/// Takes an entry, with the references and the places of the parts of a message.
+type EntryVisitor<'v> = dyn FnMut(Entry<'_>, &[(QueueId, Seq)], &[Address]) + 'v;
 
 /// What the roster says of a segment's index.
 #[derive(Clone, Copy, Debug)]
@@ -87,48 +90,26 @@ impl IndexReads {
         later.map(|octets| SegmentIndexView::read(octets))
     }
 
-    /// Tells of every message that the index tells of.
-    pub(super) fn messages(
-        &self,
-        visit: &mut dyn FnMut(Address, u32, QueueId, Seq),
-    ) -> Result<(), Malformed> {
-        self.check()?;
+    /// Every entry, with the references and the places of the parts of a message. To be checked
+    /// first.
+    pub(super) fn entries(&self, visit: &mut EntryVisitor<'_>) -> Result<(), Malformed> {
+        let mut parts = Vec::new();
         for view in self.views() {
             let view = view?;
             let mut entries = Reader::new(view.stream, self.geometry, view.scope);
             while let Some(entry) = entries.next()? {
-                match entry {
-                    Entry::Run(run, dead) => {
-                        let each = aligned_record(run.length as usize) as u64;
-                        for index in (0..run.count).filter(|index| !is_set(dead, *index as usize)) {
-                            let address = Address(run.address.0 + u64::from(index) * each);
-                            let seq = Seq(run.first.0 + u64::from(index));
-                            visit(address, run.reference + index, run.queue, seq);
-                        }
-                    }
-                    Entry::Message(message) => {
-                        for (index, (queue, seq)) in entries.references.iter().enumerate() {
-                            if !is_set(message.dead, index) {
-                                let reference = message.reference + index as u32;
-                                visit(message.address, reference, *queue, *seq);
-                                for part in &entries.parts {
-                                    visit(part.address(), reference, *queue, *seq);
-                                }
-                            }
-                        }
-                    }
-                    Entry::Definition { address, reference, seq, .. } => {
-                        visit(address, reference, QueueId::DEFINITIONS, seq);
-                    }
-                    Entry::Settle(_) | Entry::Liveness { .. } | Entry::Part { .. } => {}
+                parts.clear();
+                if let Entry::Message(_) = entry {
+                    parts.extend(entries.parts.iter().map(PartEntry::address));
                 }
+                visit(entry, &entries.references, &parts);
             }
         }
         Ok(())
     }
 
     /// Goes through everything once, so that nothing is told of an index that breaks off.
-    fn check(&self) -> Result<(), Malformed> {
+    pub(super) fn check(&self) -> Result<(), Malformed> {
         let mut references = 0;
         for view in self.views() {
             let view = view?;
@@ -200,12 +181,11 @@ impl Found {
     #[inline]
     fn run(&self, run: &Run, dead: Option<&[u8]>, visit: &mut dyn FnMut(Recovered<'_>)) {
         let Run { length, body_bytes, expires_unix_ms, queue, .. } = *run;
-        let each = aligned_record(length as usize) as u64;
         for index in 0..run.count {
             if is_set(dead, index as usize) {
                 continue;
             }
-            let address = Address(run.address.0 + u64::from(index) * each);
+            let address = run.address_of(index);
             let spot = Spot { address, length, reference: run.reference + index };
             let body_bytes = u64::from(body_bytes);
             let references = [(queue, Seq(run.first.0 + u64::from(index)))];

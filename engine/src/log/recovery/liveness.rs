@@ -28,6 +28,8 @@ pub(super) struct LivenessReads {
     /// The last one is being read.
     wanted: Vec<Wanted>,
     pub dead: FxHashMap<u32, Bitmap>,
+    /// Those that are damaged, if that is to be passed by.
+    pub damaged: Option<Vec<Wanted>>,
 }
 
 impl LivenessReads {
@@ -38,7 +40,7 @@ impl LivenessReads {
         wanted: Vec<Wanted>,
         dead: FxHashMap<u32, Bitmap>,
     ) -> Self {
-        LivenessReads { geometry, log, wanted, dead }
+        LivenessReads { geometry, log, wanted, dead, damaged: None }
     }
 
     pub(super) fn next_read(&self) -> Option<RecoveryRead> {
@@ -53,6 +55,16 @@ impl LivenessReads {
 
     pub(super) fn supply(&mut self, octets: &[u8]) -> Result<(), LogError> {
         let Some(wanted) = self.wanted.pop() else { return Ok(()) };
+        match (self.take(wanted, octets), &mut self.damaged) {
+            (Err(_), Some(damaged)) => {
+                damaged.push(wanted);
+                Ok(())
+            }
+            (result, _) => result,
+        }
+    }
+
+    fn take(&mut self, wanted: Wanted, octets: &[u8]) -> Result<(), LogError> {
         let position = wanted.address.block().0;
         let rot = |what| LogError::Rot {
             file: wanted.file.0,

@@ -13,22 +13,30 @@ mod evidence;
 mod found;
 mod indexed;
 mod liveness;
+mod mending;
+mod obstacle;
 mod parts;
+mod passing;
 mod plan;
 mod replay;
+mod salvage;
 mod scan;
 mod survey;
+mod toll;
 mod walk;
 
 use std::ops::Range;
 
 use catalogue::{Catalogue, Newest};
-pub use damage::{Damage, LostMessage};
+pub use damage::{Damage, Headless, LostMessage};
 use evidence::Evidence;
 use liveness::LivenessReads;
-use plan::Plan;
-use replay::{Planned, Replay, Toll};
+pub use mending::{mend, MendError, Mended, Octets, Patch};
+use obstacle::Obstacle;
+use plan::{Plan, Unplanned};
+use replay::{Planned, Replay};
 use survey::Survey;
+use toll::Toll;
 
 use super::files::Files;
 use super::format::{aligned_record, FileHeader, VERSION};
@@ -98,6 +106,7 @@ pub struct Recovery<M: Memory> {
     in_full: bool,
     passes_by: bool,
     toll: Toll,
+    obstacle: Option<Obstacle>,
     phase: Phase,
     /// The newest segment and where it ends; `None`: the log holds nothing yet.
     newest: Option<Newest>,
@@ -143,6 +152,7 @@ impl<M: Memory> Recovery<M> {
             in_full: false,
             passes_by: false,
             toll: Toll::default(),
+            obstacle: None,
             phase: Phase::Catalogue,
             newest: None,
             end: None,
@@ -160,27 +170,12 @@ impl<M: Memory> Recovery<M> {
     }
 
     /// Reads every live segment in full and passes by what is damaged in sealed ones, to find all
-    /// of it: see [`Recovery::damages`]. For looking only; [`Recovery::finish`] is not for this.
-    pub fn passing_damage(mut self) -> Self {
+    /// of it. For looking only; [`Recovery::finish`] is not for this. `toll`: what is known
+    /// already.
+    fn passing_damage(mut self, toll: Toll) -> Self {
         self.passes_by = true;
+        self.toll = toll;
         self
-    }
-
-    /// What is damaged, once all is read.
-    pub fn damages(&self) -> &[Damage] {
-        &self.toll.damages
-    }
-
-    /// Messages that lay where damage is and have not been settled, as far as indexes tell. One in
-    /// parts may be listed several times.
-    pub fn lost(&self) -> &[LostMessage] {
-        &self.toll.lost
-    }
-
-    /// Good blocks of live segments, and their octets, once all is read by
-    /// [`Recovery::passing_damage`].
-    pub fn blocks(&self) -> (u64, u64) {
-        (self.toll.blocks, self.toll.octets)
     }
 
     /// What to read next; `None` when all is read.
@@ -206,13 +201,17 @@ impl<M: Memory> Recovery<M> {
         octets: &[u8],
         visit: &mut dyn FnMut(Recovered<'_>),
     ) -> Result<(), LogError> {
-        match &mut self.phase {
-            Phase::Catalogue => self.catalogue.supply(octets)?,
-            Phase::Survey(survey) => survey.supply(octets)?,
-            Phase::Evidence(evidence, _) => evidence.supply(octets)?,
-            Phase::Liveness(reads, _) => reads.supply(octets)?,
-            Phase::Replay(replay) => replay.supply(octets, visit)?,
-            Phase::Done => {}
+        let taken = match &mut self.phase {
+            Phase::Catalogue => self.catalogue.supply(octets),
+            Phase::Survey(survey) => survey.supply(octets),
+            Phase::Evidence(evidence, _) => evidence.supply(octets),
+            Phase::Liveness(reads, _) => reads.supply(octets),
+            Phase::Replay(replay) => replay.supply(octets, visit),
+            Phase::Done => Ok(()),
+        };
+        if let Err(error) = taken {
+            self.obstacle = self.phase.obstacle(&error);
+            return Err(error);
         }
         self.advance()
     }
@@ -224,7 +223,11 @@ impl<M: Memory> Recovery<M> {
                 Phase::Done => return Ok(()),
                 Phase::Catalogue => self.survey_newest()?,
                 Phase::Survey(survey) => self.after_survey(survey)?,
-                Phase::Evidence(_, mut plan) => Phase::Liveness(plan.liveness_reads(), plan),
+                Phase::Evidence(_, mut plan) => {
+                    let mut reads = plan.liveness_reads();
+                    reads.damaged = self.passes_by.then(Vec::new);
+                    Phase::Liveness(reads, plan)
+                }
                 Phase::Liveness(reads, plan) => self.replay(plan, reads),
                 Phase::Replay(mut replay) => {
                     self.toll = replay.toll().unwrap_or_default();
@@ -237,16 +240,22 @@ impl<M: Memory> Recovery<M> {
         Ok(())
     }
 
-    fn replay(&self, plan: Plan, reads: LivenessReads) -> Phase {
+    fn replay(&mut self, plan: Plan, reads: LivenessReads) -> Phase {
         let mut replay = Box::new(plan.replay(reads.dead));
         if self.passes_by {
-            replay.pass_by();
+            let mut toll = std::mem::take(&mut self.toll);
+            toll.liveness.extend(reads.damaged.unwrap_or_default());
+            replay.pass_by(toll);
         }
         Phase::Replay(replay)
     }
 
     fn survey_newest(&mut self) -> Result<Phase, LogError> {
-        self.newest = self.catalogue.newest()?;
+        let newest = self.catalogue.newest();
+        if let (Err(_), Some(file)) = (&newest, self.catalogue.headless()) {
+            self.obstacle = Some(Obstacle::Header { file, entry: None });
+        }
+        self.newest = newest?;
         let Some(newest) = &self.newest else { return Ok(Phase::Done) };
         Ok(Phase::Survey(Survey::of_newest(newest.file, &newest.header, newest.geometry)))
     }
@@ -287,8 +296,18 @@ impl<M: Memory> Recovery<M> {
             end: survey.end(),
             is_sealed: !is_newest,
             index: None,
+            references: None,
         });
-        let mut plan = Plan::new(&self.catalogue, newest.geometry, survey.account, base)?;
+        let plan = Plan::new(&self.catalogue, newest.geometry, survey.account, base);
+        let mut plan = plan.map_err(|Unplanned { error, entry }| {
+            self.obstacle = entry.map(|entry| match &error {
+                LogError::Rot { file, .. } => {
+                    Obstacle::Header { file: FileId(*file), entry: Some(entry) }
+                }
+                _ => Obstacle::Absent { entry },
+            });
+            error
+        })?;
         if self.in_full {
             plan.ignore_indexes();
         }

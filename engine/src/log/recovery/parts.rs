@@ -56,6 +56,17 @@ impl PendingParts {
         &self.content
     }
 
+    /// As [`PendingParts::content`], if the first part is the first of `entries`; else nothing.
+    pub(super) fn content_of(&self, entries: &[PartEntry]) -> &[u8] {
+        let first = entries.first().map(|entry| (entry.address(), entry.length()));
+        let is_first = first.is_some() && self.seen.first().copied() == first;
+        if is_first && self.content.len() >= self.wanted {
+            &self.content
+        } else {
+            &[]
+        }
+    }
+
     /// True if these are the parts that the message's record names.
     pub(super) fn are_those_of(&self, message: &MessageView<'_>, entries: &[PartEntry]) -> bool {
         let named = entries.iter().map(|entry| (entry.address(), entry.length()));

@@ -35,7 +35,7 @@ impl Plan {
         geometry: Geometry,
         account: Account,
         base: Option<Planned>,
-    ) -> Result<Self, LogError> {
+    ) -> Result<Self, Unplanned> {
         let mut segments = VecDeque::new();
         let mut wanted = Vec::new();
         if let Some(base) = base {
@@ -45,9 +45,11 @@ impl Plan {
                 let is_ordered = last.is_none_or(|last| last < entry.segment)
                     && entry.segment < base.header.segment.get();
                 if !is_ordered || !is_end(entry, geometry) {
-                    return Err(roster_rot(&base, "a roster that cannot be"));
+                    return Err(roster_rot(&base, "a roster that cannot be").into());
                 }
-                segments.push_back(planned(catalogue, entry, base.header.shard.get())?);
+                let planned = planned(catalogue, entry, base.header.shard.get());
+                let absent = |error| Unplanned { error, entry: Some(*entry) };
+                segments.push_back(planned.map_err(absent)?);
             }
             segments.push_back(base);
             for entry in live {
@@ -57,7 +59,7 @@ impl Plan {
                 let is_holder = |held: &&Planned| held.header.segment.get() == holder;
                 let fits = address.offset() + length as usize <= BLOCK_MAX_BYTES;
                 let Some(held) = segments.iter().find(is_holder).filter(|_| fits) else {
-                    return Err(roster_rot(&base, "a roster that names a record nowhere"));
+                    return Err(roster_rot(&base, "a roster that names a record nowhere").into());
                 };
                 let (segment, file) = (entry.segment, held.file);
                 wanted.push(Wanted { segment, file, address, length });
@@ -90,6 +92,19 @@ impl Plan {
     }
 }
 
+/// Why there is no plan; and the segment that is not where it should be, if that is why.
+#[derive(Debug)]
+pub(super) struct Unplanned {
+    pub error: LogError,
+    pub entry: Option<RosterEntry>,
+}
+
+impl From<LogError> for Unplanned {
+    fn from(error: LogError) -> Self {
+        Unplanned { error, entry: None }
+    }
+}
+
 /// The end of the entry's segment can be one.
 fn is_end(entry: &RosterEntry, geometry: Geometry) -> bool {
     let start = geometry.start(entry.segment) + PAGE_BYTES as u64;
@@ -103,7 +118,8 @@ fn planned(catalogue: &Catalogue, entry: &RosterEntry, shard: u16) -> Result<Pla
     match catalogue.get(file).map(|listed| listed.content) {
         Some(Content::Segment(header)) if header.segment.get() == segment => {
             let known = entry.index.map(|piece| KnownIndex { piece, references: entry.references });
-            Ok(Planned { file, header, end, is_sealed: true, index: known })
+            let references = Some(entry.references);
+            Ok(Planned { file, header, end, is_sealed: true, index: known, references })
         }
         Some(Content::Damaged(what)) => {
             Err(LogError::Rot { file: file.0, offset: 0, durable: end, what })

@@ -7,14 +7,15 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use super::damage::{Damage, LostMessage, Outcome, Search};
+use super::damage::Search;
 use super::found::Found;
 use super::indexed::{IndexReads, KnownIndex};
+use super::toll::Toll;
 use super::walk::Walk;
 use super::{unknown_record, Recovered, RecoveryRead};
 use crate::log::bitmap::Bitmap;
 use crate::log::block::Block;
-use crate::log::format::{FileHeader, SEGMENT_REFERENCES_MAX};
+use crate::log::format::FileHeader;
 use crate::log::geometry::Geometry;
 use crate::log::index::Builder;
 use crate::log::parts::Multiparts;
@@ -37,11 +38,13 @@ pub(super) struct Planned {
     pub is_sealed: bool,
     /// Where its index should be.
     pub index: Option<KnownIndex>,
+    /// References numbered in it, where the roster says so.
+    pub references: Option<u32>,
 }
 
 /// How the first planned segment is read.
 #[derive(Debug)]
-enum Way {
+pub(super) enum Way {
     Index(IndexReads),
     /// Everything: it is the newest one, or has no good index.
     Full(Walk),
@@ -51,26 +54,16 @@ enum Way {
     Census(IndexReads),
 }
 
-/// What has been found of damage.
-#[derive(Debug, Default)]
-pub(super) struct Toll {
-    pub damages: Vec<Damage>,
-    pub lost: Vec<LostMessage>,
-    /// Good blocks, and their octets.
-    pub blocks: u64,
-    pub octets: u64,
-}
-
 #[derive(Debug)]
 pub(super) struct Replay {
-    geometry: Geometry,
+    pub(super) geometry: Geometry,
     /// The first one is being read.
-    planned: VecDeque<Planned>,
-    way: Option<Way>,
+    pub(super) planned: VecDeque<Planned>,
+    pub(super) way: Option<Way>,
     by_index: usize,
     /// If damage is to be passed by.
-    toll: Option<Toll>,
-    found: Found,
+    pub(super) toll: Option<Toll>,
+    pub(super) found: Found,
 }
 
 impl Replay {
@@ -105,7 +98,7 @@ impl Replay {
         }
     }
 
-    fn begin_walk(&mut self) {
+    pub(super) fn begin_walk(&mut self) {
         let Some(planned) = self.planned.front() else { return };
         let walk = Walk::new(planned.file, &planned.header, self.geometry, planned.end);
         self.way = walk.next_read().is_some().then_some(Way::Full(walk));
@@ -205,12 +198,7 @@ impl Replay {
                 if let (Some(toll), Recovered::Settled { queue, first, last, among }) =
                     (&mut *toll, &told)
                 {
-                    let is_settled = |lost: &LostMessage| {
-                        lost.queue == *queue
-                            && (*first..=*last).contains(&lost.seq)
-                            && among.contains(&lost.address)
-                    };
-                    toll.lost.retain(|lost| !is_settled(lost));
+                    toll.settled(*queue, *first, *last, among);
                 }
                 visit(told);
             });
@@ -230,104 +218,5 @@ impl Replay {
             return Err(rot(stop.position, stop.what));
         }
         Ok(())
-    }
-}
-
-/// Passing damage by.
-impl Replay {
-    /// Damage in sealed segments is noted and passed by, and everything is read.
-    pub(super) fn pass_by(&mut self) {
-        self.toll = Some(Toll::default());
-        if let Some(Way::Index(_)) = self.way {
-            self.begin_walk();
-        }
-    }
-
-    pub(super) fn toll(&mut self) -> Option<Toll> {
-        self.toll.take()
-    }
-
-    fn passes_by(&self) -> bool {
-        self.toll.is_some() && self.planned.front().is_some_and(|planned| planned.is_sealed)
-    }
-
-    fn begin_search(&mut self, what: &'static str) {
-        if let Some(Way::Full(walk)) = self.way.take() {
-            let search = Search::new(walk, what);
-            match search.next_read(self.geometry) {
-                Some(_) => self.way = Some(Way::Search(search)),
-                None => self.note_damage(search, None),
-            }
-        }
-    }
-
-    fn search(&mut self, octets: &[u8]) {
-        let Some(Way::Search(search)) = &mut self.way else { return };
-        let outcome = search.supply(octets);
-        let Some(Way::Search(search)) = self.way.take() else { return };
-        match outcome {
-            Outcome::GoesOn => self.way = Some(Way::Search(search)),
-            Outcome::End => self.note_damage(search, None),
-            Outcome::Found(position, reference) => {
-                let numbered = self.found.segments.tail().references();
-                let missed = reference.saturating_sub(numbered).min(SEGMENT_REFERENCES_MAX);
-                self.found.segments.tail_mut().add_dead(missed);
-                let walk = search.walk.clone();
-                self.note_damage(search, Some((position, missed)));
-                self.way = Some(Way::Full(walk));
-            }
-        }
-    }
-
-    fn note_damage(&mut self, search: Search, found: Option<(u64, u32)>) {
-        let (Some(toll), Some(planned)) = (&mut self.toll, self.planned.front()) else { return };
-        let end = found.map_or(planned.end, |(position, _)| position);
-        toll.damages.push(Damage {
-            file: planned.file,
-            segment: planned.header.segment.get(),
-            offset: self.geometry.offset(search.from),
-            octets: end - search.from,
-            what: search.what,
-            references: found.map(|(_, missed)| missed),
-            is_indexed: false,
-        });
-    }
-
-    /// True if the index of the segment, which is damaged, is to be read for what is lost.
-    fn begin_census(&mut self) -> bool {
-        let (Some(toll), Some(planned)) = (&self.toll, self.planned.front()) else { return false };
-        let is_damaged = toll.damages.last().is_some_and(|last| last.file == planned.file);
-        let index =
-            planned.index.filter(|_| is_damaged && !matches!(self.way, Some(Way::Census(_))));
-        let Some(index) = index else { return false };
-        self.way = Some(Way::Census(IndexReads::new(planned, index, self.geometry)));
-        true
-    }
-
-    fn census(&mut self, octets: &[u8]) {
-        let Some(Way::Census(reads)) = &mut self.way else { return };
-        let (Some(toll), Some(planned)) = (&mut self.toll, self.planned.front()) else { return };
-        if reads.supply(octets).is_err() {
-            reads.give_up();
-            return;
-        }
-        if reads.next_read().is_some() {
-            return;
-        }
-        let start = self.geometry.start(planned.header.segment.get());
-        let here = |damage: &&mut Damage| damage.file == planned.file;
-        let mut places: Vec<_> = toll.damages.iter_mut().filter(here).collect();
-        let (lost, found) = (&mut toll.lost, &self.found);
-        let told = reads.messages(&mut |address, reference, queue, seq| {
-            let offset = address.block().0 - start;
-            let is_lost =
-                |place: &&mut Damage| (place.offset..place.offset + place.octets).contains(&offset);
-            if places.iter().any(is_lost) && !found.is_known_dead(reference) {
-                lost.push(LostMessage { queue, seq, address });
-            }
-        });
-        if told.is_ok() {
-            places.iter_mut().for_each(|place| place.is_indexed = true);
-        }
     }
 }

@@ -6,6 +6,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::damage::Search;
 use super::scan::Scan;
 use super::walk::Walk;
 use super::{unknown_record, RecoveryRead};
@@ -157,6 +158,11 @@ impl Survey {
                 what: stop.what,
             }),
         }
+    }
+
+    /// For good blocks behind where it has stopped.
+    pub(super) fn search(&self, what: &'static str) -> Search {
+        Search::new(self.walk.clone(), what)
     }
 
     pub(super) fn segment(&self) -> u32 {

@@ -1,12 +1,12 @@
 //! Damage: what is detected, what is harmless, what is cut.
 
-use super::disk::{Disk, Vectors};
-use super::world::{read_back, World};
+use super::disk::Disk;
+use super::world::World;
 use super::{roomy, tiny};
-use crate::ids::{QueueId, Seq};
+use crate::ids::QueueId;
 use crate::log::block::Block;
 use crate::log::format::{FileHeader, BLOCK_HEADER_BYTES, PAGE_BYTES};
-use crate::log::{Damage, FileId, LogEffect, LogError, Recovery};
+use crate::log::{FileId, LogEffect, LogError};
 
 use zerocopy::FromBytes;
 
@@ -94,7 +94,7 @@ fn flip(world: &mut World, stride: usize) -> usize {
 }
 
 /// A log whose first segment is sealed, has an index and is not empty.
-fn sealed() -> World {
+pub(super) fn sealed() -> World {
     let mut world = World::new(tiny(), 12);
     let mut first = Vec::new();
     while world.log.segments.tail().number == 0 {
@@ -394,69 +394,4 @@ fn rot_found_when_reading_back_is_final() {
     let error = world.complete(completion).expect_err("rot");
     assert!(matches!(error, LogError::Rot { file: 1, .. }), "{error:?}");
     assert!(world.log.poll_effect(world.now).is_none());
-}
-
-/// What a reading that passes damage by tells: the damages, whether it came to an end, what it
-/// says is lost, and what it has found.
-type Passed = (Vec<Damage>, Result<(), LogError>, Vec<(QueueId, Seq)>, Vec<(QueueId, Seq)>);
-
-fn pass_by(world: &World) -> Passed {
-    let recovery = Recovery::new(world.config.clone(), Vectors, world.disk.listing());
-    let mut recovery = recovery.passing_damage();
-    let seen = read_back(&mut recovery, &world.disk);
-    let mut lost: Vec<_> = recovery.lost().iter().map(|lost| (lost.queue, lost.seq)).collect();
-    lost.sort_unstable();
-    lost.dedup();
-    let found = seen.as_ref().map(|seen| seen.keys().copied().collect()).unwrap_or_default();
-    (recovery.damages().to_vec(), seen.map(|_| ()), lost, found)
-}
-
-/// Each block of a sealed segment is damaged in turn: it alone is named, with the messages that
-/// were in it, and all the others are found.
-#[test]
-fn a_check_names_the_damage_and_the_messages_that_it_has_taken() {
-    let mut world = sealed();
-    let (damages, end, lost, found) = pass_by(&world);
-    assert!(damages.is_empty() && end.is_ok() && lost.is_empty());
-    let held: Vec<_> = world.unsettled();
-    assert_eq!(found, held);
-    let (mut some, listed) = (0, blocks(&world.disk.files[&1]));
-    for (at, length, _) in &listed {
-        for octet in [*at, at + 20, at + 70] {
-            world.disk.files.get_mut(&1).expect("the first file")[octet] ^= 0x20;
-            let (damages, end, lost, found) = pass_by(&world);
-            end.expect("damage is passed by");
-            let [damage] = damages.as_slice() else { panic!("{damages:?} at {octet}") };
-            assert_eq!((damage.file, damage.offset), (FileId(1), *at as u64));
-            assert_eq!(damage.octets, *length as u64);
-            let is_in = |key: &&(QueueId, Seq)| world.held[key].address.block().0 == *at as u64;
-            let taken: Vec<_> = held.iter().filter(is_in).copied().collect();
-            let left: Vec<_> = held.iter().filter(|key| !is_in(key)).copied().collect();
-            assert_eq!(found, left);
-            // The last block holds the index, and no message.
-            assert!(damage.is_indexed || taken.is_empty());
-            assert_eq!(lost, taken);
-            some += usize::from(!taken.is_empty());
-            world.disk.files.get_mut(&1).expect("the first file")[octet] ^= 0x20;
-        }
-    }
-    assert!(some > 30, "{some} of {} blocks held something", listed.len());
-}
-
-/// Several places at once, one of them at the end with the index in it.
-#[test]
-fn a_check_goes_on_behind_every_damage() {
-    let mut world = sealed();
-    let listed = blocks(&world.disk.files[&1]);
-    let last = listed.len() - 1;
-    for index in [1, 2, 5, last] {
-        world.disk.files.get_mut(&1).expect("the first file")[listed[index].0 + 66] ^= 1;
-    }
-    let (damages, end, lost, found) = pass_by(&world);
-    end.expect("damage is passed by");
-    let places: Vec<u64> = damages.iter().map(|damage| damage.offset).collect();
-    assert_eq!(places, [1, 5, last].map(|index| listed[index].0 as u64), "neighbours are one");
-    assert!(lost.is_empty() && damages.iter().all(|damage| !damage.is_indexed));
-    assert_eq!(damages.last().and_then(|damage| damage.references), None);
-    assert!(!found.is_empty() && found.len() < world.unsettled().len());
 }

@@ -4,6 +4,7 @@ mod body;
 mod damage;
 mod disk;
 mod guarantees;
+mod mending;
 mod random;
 mod recycling;
 mod schedules;
