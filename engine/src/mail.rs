@@ -266,11 +266,6 @@ pub enum PeerMail {
     Request { from: Requester, request: TopologyRequest },
     /// From shard 0: apply these, in order of `version`, and say so.
     Update { version: u64, changes: Arc<[Change]> },
-    /// A message that died in a queue of `from` is for these queues of the receiver, which says so
-    /// by [`PeerMail::DeadLetterTaken`] when it is as safe there as it promises to be.
-    DeadLetter { from: ShardId, ticket: u64, queues: Arc<[QueueId]>, letter: Arc<Letter> },
-    /// Answer to a [`PeerMail::DeadLetter`]; letters of one shard are answered in any order.
-    DeadLetterTaken { ticket: u64 },
     /// A copy of something that an exchange remembers, for these queues of the receiver
     /// (behaviour C11). Not answered.
     Copy { queues: Arc<[QueueId]>, letter: Arc<Letter> },
@@ -286,8 +281,13 @@ pub enum PeerMail {
     },
     /// Answer to a [`PeerMail::CarryOut`].
     CarriedOut { number: u64, refused: bool },
-    /// The marks of that transaction, or of all of `from`'s, are needed no more.
-    Forget { from: ShardId, number: Option<u64> },
+    /// The marks of that transaction are needed no more.
+    Forget { from: ShardId, number: u64 },
+    /// After a start: of the marks of an earlier run only those of these transactions of `from`
+    /// are needed.
+    Outlived { from: ShardId, journals: Arc<[u64]> },
+    /// After a start: the sender has had carried out what it had decided before.
+    Resolved,
     /// To shard 0: `shard` routes by everything up to `version`.
     Applied { shard: ShardId, version: u64 },
 }

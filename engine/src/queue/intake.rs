@@ -112,13 +112,17 @@ impl Queue {
         }
     }
 
+    /// True if it holds more than it may, and drops messages therefore.
+    pub fn has_excess(&self) -> bool {
+        self.settings.is_bounded()
+            && self.settings.overflow == Overflow::DropHead
+            && self.exceeds(self.counts.ready, self.counts.ready_bytes)
+    }
+
     /// Takes the oldest ready message out if the queue holds more than it may (behaviour B27). One
     /// that refuses new messages drops none, though returned ones may fill it beyond its limit.
     pub fn drop_excess(&mut self, pool: &mut ChunkPool) -> Option<Removed> {
-        if !self.settings.is_bounded()
-            || self.settings.overflow != Overflow::DropHead
-            || !self.exceeds(self.counts.ready, self.counts.ready_bytes)
-        {
+        if !self.has_excess() {
             return None;
         }
         let (lane, number, _) = self.head(pool)?;

@@ -13,6 +13,7 @@ use super::confirm::Confirms;
 use super::dead_letters::DeadLetters;
 use super::definitions::{self, Definition, Definitions, Live, Record};
 use super::links::Links;
+use super::policy_walk::PolicyWalk;
 use super::publish::Takers;
 use super::queues::Queues;
 use super::recall::Recall;
@@ -207,6 +208,7 @@ impl<M: Memory> ShardBoot<M> {
             dead_letters: DeadLetters::default(),
             replays: Replays::default(),
             recall,
+            policy_walk: PolicyWalk::default(),
             transactions: Transactions::recovered(transactions),
             timers: Timers::default(),
             topology,
@@ -228,6 +230,7 @@ impl<M: Memory> ShardBoot<M> {
         for at in shard.queues.slots() {
             shard.set_timer(at);
         }
+        shard.take_up_transactions(now);
         Ok(shard)
     }
 }

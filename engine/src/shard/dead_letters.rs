@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use super::store::Store;
 use crate::dead_letter::{Burial, Cause, Letter};
-use crate::ids::{QueueId, Seq, ShardId};
-use crate::log::{Address, Memory, Position, Settling};
+use crate::ids::{QueueId, Seq};
+use crate::log::{Address, Memory, Settling};
 use crate::now::Now;
 use crate::queue::{DeadLetterRule, Place, Queue, Removed, Slot};
 use crate::topology::Routes;
 
 /// Letters that may be on their way to other shards at a time.
-const CROSSINGS_MAX: usize = 256;
+const CROSSINGS_MAX: usize = 1024;
 /// Octets of them, reached by the last one at most.
 const CROSSING_OCTETS_MAX: usize = 4 << 20;
 /// Messages that wait, before sweeps for expired ones find no more for now.
@@ -100,17 +100,6 @@ impl DeadMessage {
     }
 }
 
-/// A message on its way to queues of other shards.
-#[derive(Debug)]
-pub(super) struct Crossing {
-    pub(super) dead: DeadMessage,
-    pub(super) letter: Arc<Letter>,
-    /// Queues of this shard that get it, too: once all others have it.
-    pub(super) queues: Vec<QueueId>,
-    /// Shards that have not said yet that they have it.
-    pub(super) owed: usize,
-}
-
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct DeadLetters {
@@ -119,13 +108,9 @@ pub(super) struct DeadLetters {
     taken: u64,
     /// The first one's octets are being read.
     is_reading: bool,
-    /// In order of their tickets, which are consecutive.
-    crossings: VecDeque<Crossing>,
-    /// Ticket of the first one.
-    first_ticket: u64,
+    /// Letters on their way to other shards.
+    crossings: usize,
     crossing_octets: usize,
-    /// Letters from other shards that are not durable yet, in order of their ends.
-    received: VecDeque<(Position, ShardId, u64)>,
     /// Working memory of moves.
     pub(super) letter: Letter,
     pub(super) routes: Routes,
@@ -158,7 +143,7 @@ impl DeadLetters {
     pub(super) fn can_move(&self) -> bool {
         !self.waiting.is_empty()
             && !self.is_reading
-            && self.crossings.len() < CROSSINGS_MAX
+            && self.crossings < CROSSINGS_MAX
             && self.crossing_octets < CROSSING_OCTETS_MAX
     }
 
@@ -187,65 +172,31 @@ impl DeadLetters {
         self.taken
     }
 
-    /// How many of them have been moved, or are on their way to other shards.
+    /// How many of them have been moved, as far as this shard's log is concerned.
     pub(super) fn begun(&self) -> u64 {
         self.taken - self.waiting.len() as u64
     }
 
-    /// All crossings with a lower ticket have ended.
-    pub(super) fn crossed_below(&self) -> u64 {
-        self.first_ticket
+    /// A letter leaves for other shards.
+    pub(super) fn leave(&mut self, octets: usize) {
+        self.crossings += 1;
+        self.crossing_octets += octets;
     }
 
-    /// Ticket of the next crossing.
-    pub(super) fn next_ticket(&self) -> u64 {
-        self.first_ticket + self.crossings.len() as u64
-    }
-
-    pub(super) fn cross(&mut self, crossing: Crossing) {
-        self.crossing_octets += crossing.letter.octets();
-        self.crossings.push_back(crossing);
-    }
-
-    /// One of the shards has it.
+    /// A letter has arrived wherever it goes.
     ///
     /// # Panics
-    /// If nothing of that ticket is on its way: a message would be settled that has not arrived.
-    pub(super) fn arrived(&mut self, ticket: u64) {
-        let index = ticket.checked_sub(self.first_ticket).map(|index| index as usize);
-        let crossing = index.and_then(|index| self.crossings.get_mut(index));
-        match crossing.filter(|crossing| crossing.owed > 0) {
-            Some(crossing) => crossing.owed -= 1,
-            None => panic!("a dead letter of ticket {ticket} has arrived and was never sent"),
-        }
-    }
-
-    /// The first crossing, if all shards have it: they end in the order in which they began.
-    pub(super) fn next_arrived(&mut self) -> Option<Crossing> {
-        self.crossings.front().filter(|crossing| crossing.owed == 0)?;
-        let crossing = self.crossings.pop_front()?;
-        self.first_ticket += 1;
-        self.crossing_octets -= crossing.letter.octets();
-        Some(crossing)
-    }
-
-    /// A letter from `from` will be durable at `end`.
-    pub(super) fn receive(&mut self, end: Position, from: ShardId, ticket: u64) {
-        self.received.push_back((end, from, ticket));
-    }
-
-    /// The next letter that its sender may be told of: the only place to ask.
-    pub(super) fn next_durable(&mut self, durable: Position) -> Option<(ShardId, u64)> {
-        let (end, from, ticket) = *self.received.front()?;
-        if end > durable {
-            return None;
-        }
-        self.received.pop_front();
-        Some((from, ticket))
+    /// If none is on its way.
+    pub(super) fn arrive(&mut self, octets: usize) {
+        let left = self.crossings.checked_sub(1).zip(self.crossing_octets.checked_sub(octets));
+        let Some((crossings, crossing_octets)) = left else {
+            panic!("a dead letter of {octets} octets has arrived and was never sent");
+        };
+        (self.crossings, self.crossing_octets) = (crossings, crossing_octets);
     }
 
     pub(super) fn is_quiet(&self) -> bool {
-        self.waiting.is_empty() && self.crossings.is_empty() && self.received.is_empty()
+        self.waiting.is_empty() && self.crossings == 0
     }
 
     /// True while a sweep should not bring more.

@@ -43,6 +43,10 @@ impl<M: Memory> Shard<M> {
         self.replay(now);
         self.recall();
         self.drive_transactions(now);
+        self.trim(now);
+        if !self.policy_walk.is_over() && self.walk_policies(now) {
+            self.tell_applied(now);
+        }
         let mut left = self.config.dispatch_batch.max(1);
         while left > 0 {
             let Some(at) = self.queues.next_dirty() else { break };
@@ -66,6 +70,8 @@ impl<M: Memory> Shard<M> {
             || self.dead_letters.can_move()
             || self.replays.can_go_on()
             || self.recall.can_go_on()
+            || self.can_trim()
+            || !self.policy_walk.is_over()
     }
 
     /// True if there is something to be freed, and room in the log for what has to be said of it.

@@ -22,6 +22,8 @@ mod effect;
 mod events;
 mod links;
 mod moving;
+mod parts;
+mod policy_walk;
 mod publish;
 mod queues;
 mod recall;
@@ -33,6 +35,7 @@ mod stricken;
 mod timers;
 mod topology_writer;
 mod transactions;
+mod trimming;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -51,6 +54,7 @@ use crate::topology::{Topology, TopologyRequest};
 use confirm::Confirms;
 use dead_letters::{DeadLetters, Testament};
 use links::Links;
+use policy_walk::PolicyWalk;
 use publish::Takers;
 use queues::{QueueSlot, Queues};
 use recall::Recall;
@@ -93,6 +97,7 @@ pub struct Shard<M: Memory> {
     dead_letters: DeadLetters,
     replays: Replays,
     recall: Recall,
+    policy_walk: PolicyWalk,
     transactions: Transactions,
     timers: Timers,
     /// What this shard's connections see: everything that every shard has been told to apply.
@@ -134,7 +139,6 @@ impl<M: Memory> Shard<M> {
             self.transactions.read_done();
         } else {
             self.confirms.advance(self.store.log.durable());
-            self.tell_senders();
             self.drive_topology(now);
         }
         self.drive_transactions(now);
@@ -270,9 +274,15 @@ impl<M: Memory> Shard<M> {
     }
 
     fn timer(&mut self, now: Now, at: QueueSlot, at_unix_ms: u64) {
+        let may_let_die = self.is_resolved();
         let Some((hosted, pool)) = self.queues.get_mut(at) else { return };
         if hosted.timer_unix_ms != Some(at_unix_ms) {
             return;
+        }
+        if !may_let_die {
+            let later = now.unix_ms + 1;
+            hosted.timer_unix_ms = Some(later);
+            return self.timers.set(later, at);
         }
         hosted.timer_unix_ms = None;
         let queue = &mut hosted.queue;

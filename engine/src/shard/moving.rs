@@ -1,19 +1,14 @@
 //! Dead letters, carried from the queue they died in to those they are routed to.
 //!
 //! Between queues of this shard a move is one block of the log, which holds the message for its
-//! new queues and the settle of the old reference: nothing is lost or doubled by a crash. To
-//! queues of another shard the letter goes as mail; the reference here is settled once that shard
-//! has said that what it promises is durable. A crash in between gives the message back to the
-//! queue it died in, though it may have arrived: at least once.
+//! new queues and the settle of the old reference: nothing is lost or doubled by a crash. A move
+//! to queues of other shards is a transaction (`transactions`), with the same promise.
 
-use std::sync::Arc;
-
-use super::dead_letters::{Crossing, DeadMessage};
-use super::{Effect, Shard};
+use super::dead_letters::DeadMessage;
+use super::Shard;
 use crate::dead_letter::Letter;
-use crate::ids::{QueueId, ShardId};
+use crate::ids::{QueueId, Target};
 use crate::log::{Fetch, Memory};
-use crate::mail::PeerMail;
 use crate::now::Now;
 use crate::routing::Subject;
 
@@ -23,12 +18,6 @@ const MOVES_PER_TURN: usize = 256;
 const READS_AHEAD: usize = 32;
 /// Octets moved in one turn, reached by the last one at most.
 const OCTETS_PER_TURN: usize = 4 << 20;
-
-/// Where a letter goes.
-struct Heirs {
-    here: Vec<QueueId>,
-    elsewhere: Vec<(ShardId, Arc<[QueueId]>)>,
-}
 
 impl<M: Memory> Shard<M> {
     /// Begins the moves that are due, within what a turn may take.
@@ -67,25 +56,19 @@ impl<M: Memory> Shard<M> {
     }
 
     fn send(&mut self, now: Now, dead: DeadMessage, letter: Letter) {
-        let Heirs { here, elsewhere } = self.heirs(&dead, &letter);
-        if elsewhere.is_empty() {
-            self.take_message(now, &letter.message(), &here, Some(&dead), None);
-            self.dead_letters.letter = letter;
-            return;
+        let heirs = self.heirs(&dead, &letter);
+        if heirs.iter().all(|heir| heir.shard == self.config.shard) {
+            let queues: Vec<QueueId> = heirs.iter().map(|heir| heir.queue).collect();
+            self.take_message(now, &letter.message(), &queues, Some(&dead), None);
+        } else {
+            self.move_across(now, &dead, &letter, &heirs);
         }
-        let (ticket, from) = (self.dead_letters.next_ticket(), self.config.shard);
-        let (owed, letter) = (elsewhere.len(), Arc::new(letter));
-        for (to, queues) in elsewhere {
-            let mail = PeerMail::DeadLetter { from, ticket, queues, letter: Arc::clone(&letter) };
-            self.effects.push_back(Effect::Peer { to, mail });
-        }
-        self.dead_letters.cross(Crossing { dead, letter, queues: here, owed });
+        self.dead_letters.letter = letter;
     }
 
     /// Routes a letter by this shard's replica. A missing exchange leads nowhere (behaviour B11),
     /// and so does what would go round for ever (B35).
-    fn heirs(&mut self, dead: &DeadMessage, letter: &Letter) -> Heirs {
-        let mut heirs = Heirs { here: Vec::new(), elsewhere: Vec::new() };
+    fn heirs(&mut self, dead: &DeadMessage, letter: &Letter) -> Vec<Target> {
         let (rule, cause) = (dead.rule(), dead.cause());
         let (topology, routes) = (&self.topology, &mut self.dead_letters.routes);
         let keys: Vec<&[u8]> = letter.keys().collect();
@@ -97,7 +80,7 @@ impl<M: Memory> Shard<M> {
             false => topology.route_dead_letter(&rule.vhost, exchange, &subject, routes),
         };
         if routed.is_err() {
-            return heirs;
+            return Vec::new();
         }
         if !rule.goes_on {
             // The queue behind an exchange has no name, so nothing dies in it.
@@ -106,46 +89,6 @@ impl<M: Memory> Shard<M> {
                 None => true,
             });
         }
-        for (shard, targets) in routes.by_shard() {
-            let queues = targets.iter().map(|target| target.queue);
-            if shard == self.config.shard {
-                heirs.here.extend(queues);
-            } else {
-                heirs.elsewhere.push((shard, queues.collect()));
-            }
-        }
-        heirs
-    }
-
-    /// A letter from another shard.
-    pub(super) fn dead_letter(
-        &mut self,
-        now: Now,
-        from: ShardId,
-        ticket: u64,
-        queues: &[QueueId],
-        letter: &Letter,
-    ) {
-        let end = self.take_message(now, &letter.message(), queues, None, None).end;
-        self.dead_letters.receive(end.max(self.store.log.durable()), from, ticket);
-        self.tell_senders();
-    }
-
-    /// Tells other shards which of their letters are as safe here as they can be.
-    pub(super) fn tell_senders(&mut self) {
-        let durable = self.store.log.durable();
-        while let Some((to, ticket)) = self.dead_letters.next_durable(durable) {
-            let mail = PeerMail::DeadLetterTaken { ticket };
-            self.effects.push_back(Effect::Peer { to, mail });
-        }
-    }
-
-    /// Another shard has a letter of this one.
-    pub(super) fn dead_letter_taken(&mut self, now: Now, ticket: u64) {
-        self.dead_letters.arrived(ticket);
-        while let Some(crossing) = self.dead_letters.next_arrived() {
-            let Crossing { dead, letter, queues, .. } = crossing;
-            self.take_message(now, &letter.message(), &queues, Some(&dead), None);
-        }
+        routes.targets.clone()
     }
 }

@@ -189,22 +189,6 @@ impl<M: Memory> Shard<M> {
         }
         self.queues.note_work(at);
     }
-
-    /// Lets the oldest messages of a queue go until it holds no more than it may.
-    pub(super) fn drop_excess(&mut self, now: Now, at: QueueSlot) {
-        let Some((hosted, pool)) = self.queues.get_mut(at) else { return };
-        let queue = &mut hosted.queue;
-        let Some(mut gone) = queue.drop_excess(pool) else { return };
-        let testament = Testament::of(queue);
-        loop {
-            let store = &mut self.store;
-            self.dead_letters.take(store, now, &testament, &gone, Cause::MaxLength);
-            match queue.drop_excess(pool) {
-                Some(next) => gone = next,
-                None => return,
-            }
-        }
-    }
 }
 
 impl Takers {

@@ -21,10 +21,19 @@ pub(super) struct Hosted {
     dirty: bool,
     /// In `reading`.
     reading: bool,
+    /// In `to_trim`.
+    to_trim: bool,
     /// When its timer goes off.
     pub(super) timer_unix_ms: Option<u64>,
     /// Of the queue behind a deduplicating exchange: what has passed.
     pub(super) seen: Option<Box<Cache>>,
+}
+
+impl Hosted {
+    /// It waits for [`Queues::next_to_trim`].
+    pub(super) fn is_to_be_trimmed(&self) -> bool {
+        self.to_trim
+    }
 }
 
 /// See the module.
@@ -37,6 +46,8 @@ pub(super) struct Queues {
     dirty: VecDeque<QueueSlot>,
     /// Queues whose next message is being read from the device.
     reading: Vec<QueueSlot>,
+    /// Queues that hold more than they may.
+    to_trim: VecDeque<QueueSlot>,
     /// What purges and queues that are gone have left to be freed.
     remains: VecDeque<Remains>,
     /// How many are behind exchanges.
@@ -114,8 +125,8 @@ impl Queues {
             _ => None,
         };
         self.stores += usize::from(role != Role::Ordinary);
-        let (dirty, reading, timer_unix_ms) = Default::default();
-        let hosted = Box::new(Hosted { queue, dirty, reading, timer_unix_ms, seen });
+        let (dirty, reading, to_trim, timer_unix_ms) = Default::default();
+        let hosted = Box::new(Hosted { queue, dirty, reading, to_trim, timer_unix_ms, seen });
         let at = match self.vacant.pop() {
             Some(at) => {
                 self.all[at as usize] = Some(hosted);
@@ -171,6 +182,31 @@ impl Queues {
 
     pub(super) fn any_dirty(&self) -> bool {
         !self.dirty.is_empty()
+    }
+
+    /// The queue holds more than it may.
+    pub(super) fn trim_later(&mut self, at: QueueSlot) {
+        if let Some(hosted) = self.all[at as usize].as_deref_mut() {
+            if !std::mem::replace(&mut hosted.to_trim, true) {
+                self.to_trim.push_back(at);
+            }
+        }
+    }
+
+    /// The next one of those.
+    pub(super) fn next_to_trim(&mut self) -> Option<QueueSlot> {
+        while let Some(at) = self.to_trim.pop_front() {
+            if let Some(hosted) = self.all[at as usize].as_deref_mut() {
+                if std::mem::take(&mut hosted.to_trim) {
+                    return Some(at);
+                }
+            }
+        }
+        None
+    }
+
+    pub(super) fn any_to_trim(&self) -> bool {
+        !self.to_trim.is_empty()
     }
 
     /// The queue can do nothing before a read has come back.

@@ -1,8 +1,6 @@
 //! Mail between shards, and the life of queues that follows from it: what is put is made, what
 //! is dropped is taken apart, by each queue's owner, when it applies the change.
 
-use std::sync::Arc;
-
 use super::queues::QueueSlot;
 use super::{Effect, Shard};
 use crate::ids::{QueueId, ShardId};
@@ -24,21 +22,18 @@ impl<M: Memory> Shard<M> {
             PeerMail::Request { from, request } => self.decide(now, from, &request),
             PeerMail::Update { version, changes } => {
                 self.update(now, version, &changes);
-                let mail = PeerMail::Applied { shard: self.config.shard, version };
-                self.effects.push_back(Effect::Peer { to: ShardId::TOPOLOGY_WRITER, mail });
-            }
-            PeerMail::DeadLetter { from, ticket, queues, letter } => {
-                self.dead_letter(now, from, ticket, &queues, &letter);
+                self.tell_applied(now);
             }
             PeerMail::Copy { queues, letter } => {
                 self.take_message(now, &letter.message(), &queues, None, None);
             }
-            PeerMail::DeadLetterTaken { ticket } => self.dead_letter_taken(now, ticket),
             PeerMail::CarryOut { from, number, transaction, journaled, again } => {
                 self.carry_out(now, from, number, &transaction, journaled, again);
             }
             PeerMail::CarriedOut { number, refused } => self.carried_out(now, number, refused),
-            PeerMail::Forget { from, number } => self.forget_transactions(now, from, number),
+            PeerMail::Forget { from, number } => self.forget_transaction(now, from, number),
+            PeerMail::Outlived { from, journals } => self.drop_outlived(now, from, &journals),
+            PeerMail::Resolved => self.note_resolved(),
             PeerMail::Applied { shard, version } => {
                 if let Some(writer) = &mut self.writer {
                     writer.applied(shard, version);
@@ -79,9 +74,7 @@ impl<M: Memory> Shard<M> {
                 }
             }
             self.update(now, version, &changes);
-            if let Some(writer) = &mut self.writer {
-                writer.applied(self.config.shard, version);
-            }
+            self.note_applied();
         }
         while let Some((from, result)) = self.writer.as_mut().and_then(|w| w.next_answer()) {
             match from {
@@ -94,6 +87,27 @@ impl<M: Memory> Shard<M> {
                 }
                 Requester::Nobody => {}
             }
+        }
+    }
+
+    /// Tells the topology writer what this shard lives by: not before its queues do, if policies
+    /// have changed.
+    pub(super) fn tell_applied(&mut self, now: Now) {
+        if self.writer.is_some() {
+            self.note_applied();
+            return self.drive_topology(now);
+        }
+        if self.policy_walk.is_over() {
+            let (shard, version) = (self.config.shard, self.applied);
+            let mail = PeerMail::Applied { shard, version };
+            self.effects.push_back(Effect::Peer { to: ShardId::TOPOLOGY_WRITER, mail });
+        }
+    }
+
+    /// As `tell_applied`, on shard 0.
+    fn note_applied(&mut self) {
+        if let Some(writer) = self.writer.as_mut().filter(|_| self.policy_walk.is_over()) {
+            writer.applied(self.config.shard, self.applied);
         }
     }
 
@@ -125,7 +139,7 @@ impl<M: Memory> Shard<M> {
             }
         }
         if !policies_of.is_empty() {
-            self.policies_changed(now, &policies_of);
+            self.begin_policy_walk(now, policies_of);
         }
         if review {
             self.effects.push_back(Effect::Review);
@@ -167,29 +181,6 @@ impl<M: Memory> Shard<M> {
         let exchange = self.topology.exchange(vhost, name);
         if let Some(store) = exchange.and_then(|exchange| exchange.store) {
             self.queue_dropped(store.queue);
-        }
-    }
-
-    /// The policies of these vhosts are others: their queues live by them from now on (behaviour
-    /// B58).
-    fn policies_changed(&mut self, now: Now, vhosts: &[Arc<str>]) {
-        for at in self.queues.slots() {
-            let Some((hosted, _)) = self.queues.get_mut(at) else { continue };
-            let Some(queue) = self.topology.queue_by_id(hosted.queue.id()) else { continue };
-            if !vhosts.contains(&queue.vhost) {
-                continue;
-            }
-            let policy = self.topology.queue_policy(&queue.vhost, &queue.name);
-            let settings = QueueSettings::of(queue, &policy);
-            if *hosted.queue.settings() == settings {
-                continue;
-            }
-            let settings = self.queues.share(settings);
-            if let Some((hosted, _)) = self.queues.get_mut(at) {
-                hosted.queue.change_settings(settings, now.unix_ms);
-            }
-            self.drop_excess(now, at);
-            self.set_timer(at);
         }
     }
 

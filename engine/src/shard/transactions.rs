@@ -6,26 +6,33 @@
 //! without it), on other shards when the record is durable. When all of them have said that their
 //! parts are durable, the client is answered and the journal record is settled.
 //!
+//! A dead letter that goes to queues of other shards is a transaction, too: one publish, and the
+//! settle of what it was in the queue that it died in.
+//!
 //! After a crash a transaction whose journal record is live is carried out again. What had been
 //! done must not be done twice: each message of a transaction makes one further reference, its
 //! *mark*, which lives until the journal record's settle is durable, whatever becomes of the
-//! message; a marked publish is left out. Settles may be repeated.
+//! message; a marked publish is left out. Settles may be repeated. Marks whose journal record is
+//! gone are dropped before anything else, so that numbers can begin anew with every run. Until all
+//! shards have said that they have nothing left to repeat, no message dies by itself: it may be one
+//! that a journal record settles.
 //!
 //! Section "Transactions" of docs/log-format.md.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::dead_letters::Testament;
+use super::dead_letters::{DeadMessage, Testament};
+use super::parts::{Part, Parts};
 use super::{Effect, Shard};
-use crate::dead_letter::Cause;
+use crate::dead_letter::{Cause, Letter};
 use crate::ids::{ChannelKey, QueueId, Seq, ShardId, Target};
 use crate::log::{Address, Fetch, Memory, Position, Settling};
 use crate::mail::{Notice, Outcome, PeerMail};
 use crate::message::MessageRef;
 use crate::now::Now;
 use crate::queue::{Place, Slot};
-use crate::transaction::{Transaction, TRANSACTION_PUBLISHES_MAX};
+use crate::transaction::{Transaction, TransactionSettle, TRANSACTION_PUBLISHES_MAX};
 
 /// Bits of a mark's sequence number that say which publish of the transaction it is.
 const INDEX_BITS: u32 = TRANSACTION_PUBLISHES_MAX.trailing_zeros();
@@ -38,11 +45,21 @@ pub(super) struct Held {
     pub(super) reference: u32,
 }
 
+/// Where a transaction comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// A tx.commit; its channel waits.
+    Commit(ChannelKey),
+    /// A dead letter of that many octets.
+    Move(usize),
+    /// It was decided before a crash; nobody waits.
+    Journal,
+}
+
 /// A transaction that this shard coordinates.
 #[derive(Debug)]
 struct Pending {
-    /// `None`: it was decided before a crash, nobody waits.
-    channel: Option<ChannelKey>,
+    origin: Origin,
     transaction: Arc<Transaction>,
     participants: Vec<ShardId>,
     is_journaled: bool,
@@ -53,19 +70,6 @@ struct Pending {
     /// Participants that have not carried out their part yet.
     owed: usize,
     refused: bool,
-}
-
-/// A part that has been carried out here and is not durable yet.
-#[derive(Debug)]
-struct Part {
-    coordinator: ShardId,
-    number: u64,
-    refused: bool,
-    /// Dead letters that belong to it or to earlier ones: so many have waited.
-    letters: u64,
-    /// All crossings below this one have begun by then.
-    crossings: Option<u64>,
-    end: Option<Position>,
 }
 
 /// A transaction whose journal record will be settled at a position.
@@ -79,16 +83,14 @@ struct Ended {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Transactions {
-    /// Number of the next transaction of this shard. Starts anew with the broker: marks of
-    /// earlier runs are gone before the first client comes.
+    /// Number of the next transaction of this shard. Starts anew with the broker.
     next: u64,
     pending: BTreeMap<u64, Pending>,
     /// In order of their decisions.
     undecided: VecDeque<u64>,
     /// Carried out everywhere, to be ended.
     finished: Vec<u64>,
-    /// In the order in which they were carried out.
-    parts: VecDeque<Part>,
+    parts: Parts,
     ended: VecDeque<Ended>,
     /// Journal records and marks.
     held: BTreeMap<(QueueId, Seq), Held>,
@@ -98,6 +100,8 @@ pub(super) struct Transactions {
     is_reading: bool,
     /// Everything of an earlier run is done with.
     is_resolved: bool,
+    /// Shards of which that is known.
+    resolved_shards: u16,
 }
 
 impl Transactions {
@@ -110,12 +114,13 @@ impl Transactions {
             pending: BTreeMap::new(),
             undecided: VecDeque::new(),
             finished: Vec::new(),
-            parts: VecDeque::new(),
+            parts: Parts::default(),
             ended: VecDeque::new(),
             held,
             unread,
             is_reading: false,
             is_resolved: false,
+            resolved_shards: 0,
         }
     }
 
@@ -161,10 +166,41 @@ fn mark_of(coordinator: ShardId, number: u64, index: usize) -> (QueueId, Seq) {
 }
 
 impl<M: Memory> Shard<M> {
-    /// True once everything that was decided before this run has been carried out, here and
-    /// elsewhere. No client should be served before every shard says so.
+    /// True once everything that was decided before this run has been carried out, by all shards.
+    /// No client should be served before every shard says so.
     pub fn is_resolved(&self) -> bool {
-        self.transactions.is_resolved
+        self.transactions.resolved_shards >= self.config.shards
+    }
+
+    /// The first thing after recovery: no shard needs marks but those for these journal records.
+    pub(super) fn take_up_transactions(&mut self, now: Now) {
+        let (from, journals) = (self.config.shard, self.transactions.unread.iter().copied());
+        let journals: Arc<[u64]> = journals.collect();
+        for to in (0..self.config.shards).map(ShardId) {
+            if to == from {
+                self.drop_outlived(now, from, &journals);
+            } else {
+                let mail = PeerMail::Outlived { from, journals: Arc::clone(&journals) };
+                self.effects.push_back(Effect::Peer { to, mail });
+            }
+        }
+        self.drive_transactions(now);
+    }
+
+    /// Marks for other journal records of `from` than these are needed no more.
+    pub(super) fn drop_outlived(&mut self, now: Now, from: ShardId, journals: &[u64]) {
+        let queue = QueueId::carried_out_for(from);
+        let marks = self.transactions.held.range((queue, Seq(0))..=(queue, Seq(u64::MAX)));
+        let names = marks.map(|(name, _)| *name);
+        let outlived = names.filter(|(_, seq)| !journals.contains(&(seq.0 >> INDEX_BITS)));
+        for name in outlived.collect::<Vec<_>>() {
+            self.let_go(now, name);
+        }
+    }
+
+    /// A shard has carried out what it had decided before this run.
+    pub(super) fn note_resolved(&mut self) {
+        self.transactions.resolved_shards += 1;
     }
 
     /// Carries out a transaction of a connection of this shard.
@@ -172,35 +208,69 @@ impl<M: Memory> Shard<M> {
         let number = self.transactions.next;
         self.transactions.next += 1;
         let is_journaled = self.lasting_deeds(&transaction) > 1;
-        let mut decided = Position::default();
-        if is_journaled {
-            let mut body = Vec::new();
-            transaction.encode(&mut body);
-            let message = MessageRef {
-                exchange: &[],
-                routing_key: &[],
-                properties: &[],
-                body: &body,
-                persistent: true,
-                priority: 0,
-                expiration_ms: None,
-            };
-            let name = (QueueId::TRANSACTIONS, Seq(number));
-            let placed = self.store.log.append_message(now, &message, None, &[name]);
-            let (address, length, reference) = (placed.address, placed.length, placed.reference);
-            self.transactions.mark(name, Held { address, length, reference });
-            decided = placed.end;
-        }
-        self.begin(now, number, Some(channel), transaction, is_journaled, decided);
+        let decided = is_journaled.then(|| self.write_journal(now, number, &transaction));
+        self.begin(now, number, Origin::Commit(channel), transaction, decided, None);
         self.drive_transactions(now);
+    }
+
+    /// Moves a dead message to queues of which some are on other shards.
+    ///
+    /// What it was in the queue it died in is settled behind the journal record. Where nothing is
+    /// to survive elsewhere there is no such record: then its copies here and the settle are one
+    /// block, and a crash takes the others anyway.
+    pub(super) fn move_across(
+        &mut self,
+        now: Now,
+        dead: &DeadMessage,
+        letter: &Letter,
+        heirs: &[Target],
+    ) {
+        let number = self.transactions.next;
+        self.transactions.next += 1;
+        let (me, message) = (self.config.shard, letter.message());
+        let mut transaction = Transaction::new();
+        transaction.publish(&message, heirs.iter().copied());
+        let survives = |heir: &Target| heir.shard != me && self.lasts(heir.queue);
+        let settling = dead.settling().filter(|_| message.persistent && heirs.iter().any(survives));
+        if let Some(Settling { queue, seq, .. }) = settling {
+            let (shard, consumer, outcome) = (me, None, Outcome::Ack);
+            transaction.settle(TransactionSettle { shard, queue, seq, consumer, outcome });
+        }
+        let decided = settling.map(|_| self.write_journal(now, number, &transaction));
+        let origin = Origin::Move(letter.octets());
+        self.dead_letters.leave(letter.octets());
+        self.begin(now, number, origin, transaction.into(), decided, Some(dead));
+    }
+
+    /// Gives the position at which the transaction is decided.
+    fn write_journal(&mut self, now: Now, number: u64, transaction: &Transaction) -> Position {
+        let mut body = Vec::new();
+        transaction.encode(&mut body);
+        let message = MessageRef {
+            exchange: &[],
+            routing_key: &[],
+            properties: &[],
+            body: &body,
+            persistent: true,
+            priority: 0,
+            expiration_ms: None,
+        };
+        let name = (QueueId::TRANSACTIONS, Seq(number));
+        let placed = self.store.log.append_message(now, &message, None, &[name]);
+        let (address, length, reference) = (placed.address, placed.length, placed.reference);
+        self.transactions.mark(name, Held { address, length, reference });
+        placed.end
+    }
+
+    /// Whether persistent messages of that queue survive a restart.
+    fn lasts(&self, queue: QueueId) -> bool {
+        // Queues behind exchanges are in no list; they may last.
+        self.topology.queue_by_id(queue).is_none_or(|queue| queue.survives_restart())
     }
 
     /// How many things of it a crash could keep apart from the others.
     fn lasting_deeds(&self, transaction: &Transaction) -> usize {
-        let lasts = |queue: QueueId| {
-            // Queues behind exchanges are in no list; they may last.
-            self.topology.queue_by_id(queue).is_none_or(|queue| queue.survives_restart())
-        };
+        let lasts = |queue: QueueId| self.lasts(queue);
         let mut deeds = transaction.settles().iter().filter(|settle| lasts(settle.queue)).count();
         let mut shards: Vec<ShardId> = Vec::new();
         for (message, targets) in transaction.publishes() {
@@ -214,34 +284,69 @@ impl<M: Memory> Shard<M> {
         deeds
     }
 
-    /// The transaction stands in the log, if it has to: carries out this shard's part.
+    /// The transaction stands in the log, if it has to: carries out this shard's part. `dead`: the
+    /// message that it moves.
     fn begin(
         &mut self,
         now: Now,
         number: u64,
-        channel: Option<ChannelKey>,
+        origin: Origin,
         transaction: Arc<Transaction>,
-        is_journaled: bool,
-        decided: Position,
+        decided: Option<Position>,
+        dead: Option<&DeadMessage>,
     ) {
         let participants = transaction.participants();
+        let is_journaled = decided.is_some();
         let pending = Pending {
-            channel,
+            origin,
             transaction: Arc::clone(&transaction),
             is_journaled,
-            decided,
+            decided: decided.unwrap_or_default(),
             is_spread: false,
             owed: participants.len(),
             refused: false,
             participants,
         };
-        let (me, again) = (self.config.shard, channel.is_none());
+        let (me, again) = (self.config.shard, origin == Origin::Journal);
         let takes_part = pending.participants.contains(&me);
         self.transactions.pending.insert(number, pending);
         self.transactions.undecided.push_back(number);
-        if takes_part {
-            self.do_part(now, me, number, &transaction, is_journaled, again);
+        if !takes_part {
+            if let Some(dead) = dead {
+                dead.free(&mut self.store, now);
+            }
+            return;
         }
+        match dead {
+            None => self.do_part(now, me, number, &transaction, is_journaled, again),
+            Some(dead) => self.do_move(now, number, &transaction, is_journaled, dead),
+        }
+    }
+
+    /// This shard's part of a move that begins here.
+    fn do_move(
+        &mut self,
+        now: Now,
+        number: u64,
+        transaction: &Transaction,
+        is_journaled: bool,
+        dead: &DeadMessage,
+    ) {
+        let me = self.config.shard;
+        for (message, targets) in transaction.publishes() {
+            let mine = targets.iter().filter(|target| target.shard == me);
+            let queues: Vec<QueueId> = mine.map(|target| target.queue).collect();
+            if is_journaled {
+                let mark = Some(mark_of(me, number, 0)).filter(|_| !queues.is_empty());
+                if mark.is_some() {
+                    self.take_message(now, &message, &queues, None, mark);
+                }
+                dead.free(&mut self.store, now);
+            } else {
+                self.take_message(now, &message, &queues, Some(dead), None);
+            }
+        }
+        self.transactions.parts.add(Part { coordinator: me, number, refused: false }, None);
     }
 
     /// This shard's part of another one's transaction.
@@ -288,9 +393,10 @@ impl<M: Memory> Shard<M> {
                 self.settle(now, settle.queue, settle.seq, settle.consumer, settle.outcome);
             }
         }
-        let letters = self.dead_letters.taken();
-        let part = Part { coordinator, number, refused, letters, crossings: None, end: None };
-        self.transactions.parts.push_back(part);
+        let mut settles = transaction.settles().iter().filter(|settle| settle.shard == me);
+        let buries = settles.any(|settle| settle.outcome != Outcome::Ack);
+        let letters = buries.then(|| self.dead_letters.taken());
+        self.transactions.parts.add(Part { coordinator, number, refused }, letters);
     }
 
     /// After a restart every message is ready again, so one that was settled before is taken out
@@ -319,16 +425,11 @@ impl<M: Memory> Shard<M> {
     }
 
     /// Marks are needed no more: the journal record is settled for good.
-    pub(super) fn forget_transactions(&mut self, now: Now, from: ShardId, number: Option<u64>) {
+    pub(super) fn forget_transaction(&mut self, now: Now, from: ShardId, number: u64) {
         let queue = QueueId::carried_out_for(from);
-        let seqs = match number {
-            Some(number) => {
-                let first = number << INDEX_BITS;
-                Seq(first)..=Seq(first | (TRANSACTION_PUBLISHES_MAX as u64 - 1))
-            }
-            None => Seq(0)..=Seq(u64::MAX),
-        };
-        let names = (queue, *seqs.start())..=(queue, *seqs.end());
+        let first = number << INDEX_BITS;
+        let last = first | (TRANSACTION_PUBLISHES_MAX as u64 - 1);
+        let names = (queue, Seq(first))..=(queue, Seq(last));
         let names: Vec<_> = self.transactions.held.range(names).map(|(name, _)| *name).collect();
         for name in names {
             self.let_go(now, name);
@@ -360,8 +461,13 @@ impl<M: Memory> Shard<M> {
             && transactions.ended.is_empty()
         {
             transactions.is_resolved = true;
-            let all: Vec<ShardId> = (0..self.config.shards).map(ShardId).collect();
-            self.forget_everywhere(now, None, &all);
+            for to in (0..self.config.shards).map(ShardId) {
+                if to == self.config.shard {
+                    self.note_resolved();
+                } else {
+                    self.effects.push_back(Effect::Peer { to, mail: PeerMail::Resolved });
+                }
+            }
         }
     }
 
@@ -395,7 +501,8 @@ impl<M: Memory> Shard<M> {
                 Err(error) => panic!("transaction {number} cannot be carried out: {error}"),
             };
             self.transactions.unread.pop_front();
-            self.begin(now, number, None, transaction, true, Position::default());
+            let decided = Some(Position::default());
+            self.begin(now, number, Origin::Journal, transaction, decided, None);
         }
     }
 
@@ -416,7 +523,7 @@ impl<M: Memory> Shard<M> {
             if pending.owed == 0 {
                 self.transactions.finished.push(number);
             }
-            let (journaled, again) = (pending.is_journaled, pending.channel.is_none());
+            let (journaled, again) = (pending.is_journaled, pending.origin == Origin::Journal);
             for &to in pending.participants.iter().filter(|shard| **shard != from) {
                 let transaction = Arc::clone(&pending.transaction);
                 let mail = PeerMail::CarryOut { from, number, transaction, journaled, again };
@@ -425,26 +532,18 @@ impl<M: Memory> Shard<M> {
         }
     }
 
-    /// Tells coordinators of parts that are durable: dead letters that they made included.
+    /// Tells coordinators of parts that are durable.
     fn report_parts(&mut self) {
-        while let Some(part) = self.transactions.parts.front_mut() {
-            if self.dead_letters.begun() < part.letters {
-                return;
-            }
-            let crossings = *part.crossings.get_or_insert(self.dead_letters.next_ticket());
-            if self.dead_letters.crossed_below() < crossings {
-                return;
-            }
+        loop {
+            let begun = self.dead_letters.begun();
             let log = &mut self.store.log;
-            let end = *part.end.get_or_insert_with(|| {
+            let durable = log.durable();
+            let end = || {
                 log.flush();
                 log.end()
-            });
-            if end > self.store.log.durable() {
-                return;
-            }
-            let Part { coordinator, number, refused, .. } = *part;
-            self.transactions.parts.pop_front();
+            };
+            let Some(part) = self.transactions.parts.next_done(begun, durable, end) else { return };
+            let Part { coordinator, number, refused } = part;
             if coordinator == self.config.shard {
                 self.transactions.part_done(number, refused);
             } else {
@@ -458,7 +557,7 @@ impl<M: Memory> Shard<M> {
     fn end_transactions(&mut self, now: Now) {
         for number in std::mem::take(&mut self.transactions.finished) {
             let Some(pending) = self.transactions.pending.remove(&number) else { continue };
-            let Pending { channel, participants, is_journaled, refused, .. } = pending;
+            let Pending { origin, participants, is_journaled, refused, .. } = pending;
             if is_journaled {
                 let settled = self.let_go(now, (QueueId::TRANSACTIONS, Seq(number)));
                 if !self.transactions.is_resolved {
@@ -467,8 +566,10 @@ impl<M: Memory> Shard<M> {
                 }
                 self.transactions.ended.push_back(Ended { settled, number, participants });
             }
-            if let Some(channel) = channel {
-                self.notice(Notice::Committed { channel, refused });
+            match origin {
+                Origin::Commit(channel) => self.notice(Notice::Committed { channel, refused }),
+                Origin::Move(octets) => self.dead_letters.arrive(octets),
+                Origin::Journal => {}
             }
         }
     }
@@ -479,15 +580,15 @@ impl<M: Memory> Shard<M> {
         while self.transactions.ended.front().is_some_and(|ended| ended.settled <= durable) {
             let Some(ended) = self.transactions.ended.pop_front() else { return };
             let Ended { number, participants, .. } = ended;
-            self.forget_everywhere(now, Some(number), &participants);
+            self.forget_everywhere(now, number, &participants);
         }
     }
 
-    fn forget_everywhere(&mut self, now: Now, number: Option<u64>, shards: &[ShardId]) {
+    fn forget_everywhere(&mut self, now: Now, number: u64, shards: &[ShardId]) {
         let from = self.config.shard;
         for &to in shards {
             if to == from {
-                self.forget_transactions(now, from, number);
+                self.forget_transaction(now, from, number);
             } else {
                 let mail = PeerMail::Forget { from, number };
                 self.effects.push_back(Effect::Peer { to, mail });

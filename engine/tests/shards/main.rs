@@ -18,4 +18,5 @@ mod schedules;
 mod space;
 mod spilling;
 mod transactions;
+mod trimming;
 mod world;

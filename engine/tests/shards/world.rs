@@ -168,6 +168,13 @@ impl World {
         self.shards.iter().all(Shard::is_resolved)
     }
 
+    /// What was decided before the last start is carried out: before that no client is served.
+    pub(crate) fn resolve(&mut self) {
+        while !self.is_resolved() {
+            self.step();
+        }
+    }
+
     /// Takes what a shard wants done.
     pub(crate) fn poll(&mut self, shard: usize) -> bool {
         let mut any = false;
