@@ -149,11 +149,10 @@ pub const MUTANTS: &[Mutant] = &[
         "ttl.map(|ttl| now_unix_ms.saturating_add(ttl + 20))",
     ),
     mutant(
-        "dead letter settled before it has arrived",
-        "shard/moving.rs",
-        "self.dead_letters.receive(end.max(self.store.log.durable()), from, ticket);",
-        "let _ = end;
-        self.dead_letters.receive(self.store.log.durable(), from, ticket);",
+        "part of a transaction reported before it is durable",
+        "shard/parts.rs",
+        "if *waiting.end.get_or_insert_with(&mut end) <= durable {",
+        "if *waiting.end.get_or_insert_with(&mut end) <= durable.max(end()) {",
     ),
 ];
 
