@@ -19,19 +19,19 @@
 //!
 //! Section "Transactions" of docs/log-format.md.
 
+mod journal;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::dead_letters::{DeadMessage, Testament};
+use super::dead_letters::DeadMessage;
 use super::parts::{Part, Parts};
 use super::{Effect, Shard};
-use crate::dead_letter::{Cause, Letter};
+use crate::dead_letter::Letter;
 use crate::ids::{ChannelKey, QueueId, Seq, ShardId, Target};
-use crate::log::{Address, Fetch, Memory, Position, Settling};
+use crate::log::{Address, Memory, Position, Settling};
 use crate::mail::{Notice, Outcome, PeerMail};
-use crate::message::MessageRef;
 use crate::now::Now;
-use crate::queue::{Place, Slot};
 use crate::transaction::{Transaction, TransactionSettle, TRANSACTION_PUBLISHES_MAX};
 
 /// Bits of a mark's sequence number that say which publish of the transaction it is.
@@ -172,37 +172,6 @@ impl<M: Memory> Shard<M> {
         self.transactions.resolved_shards >= self.config.shards
     }
 
-    /// The first thing after recovery: no shard needs marks but those for these journal records.
-    pub(super) fn take_up_transactions(&mut self, now: Now) {
-        let (from, journals) = (self.config.shard, self.transactions.unread.iter().copied());
-        let journals: Arc<[u64]> = journals.collect();
-        for to in (0..self.config.shards).map(ShardId) {
-            if to == from {
-                self.drop_outlived(now, from, &journals);
-            } else {
-                let mail = PeerMail::Outlived { from, journals: Arc::clone(&journals) };
-                self.effects.push_back(Effect::Peer { to, mail });
-            }
-        }
-        self.drive_transactions(now);
-    }
-
-    /// Marks for other journal records of `from` than these are needed no more.
-    pub(super) fn drop_outlived(&mut self, now: Now, from: ShardId, journals: &[u64]) {
-        let queue = QueueId::carried_out_for(from);
-        let marks = self.transactions.held.range((queue, Seq(0))..=(queue, Seq(u64::MAX)));
-        let names = marks.map(|(name, _)| *name);
-        let outlived = names.filter(|(_, seq)| !journals.contains(&(seq.0 >> INDEX_BITS)));
-        for name in outlived.collect::<Vec<_>>() {
-            self.let_go(now, name);
-        }
-    }
-
-    /// A shard has carried out what it had decided before this run.
-    pub(super) fn note_resolved(&mut self) {
-        self.transactions.resolved_shards += 1;
-    }
-
     /// Carries out a transaction of a connection of this shard.
     pub(super) fn commit(&mut self, now: Now, channel: ChannelKey, transaction: Arc<Transaction>) {
         let number = self.transactions.next;
@@ -240,26 +209,6 @@ impl<M: Memory> Shard<M> {
         let origin = Origin::Move(letter.octets());
         self.dead_letters.leave(letter.octets());
         self.begin(now, number, origin, transaction.into(), decided, Some(dead));
-    }
-
-    /// Gives the position at which the transaction is decided.
-    fn write_journal(&mut self, now: Now, number: u64, transaction: &Transaction) -> Position {
-        let mut body = Vec::new();
-        transaction.encode(&mut body);
-        let message = MessageRef {
-            exchange: &[],
-            routing_key: &[],
-            properties: &[],
-            body: &body,
-            persistent: true,
-            priority: 0,
-            expiration_ms: None,
-        };
-        let name = (QueueId::TRANSACTIONS, Seq(number));
-        let placed = self.store.log.append_message(now, &message, None, &[name]);
-        let (address, length, reference) = (placed.address, placed.length, placed.reference);
-        self.transactions.mark(name, Held { address, length, reference });
-        placed.end
     }
 
     /// Whether persistent messages of that queue survive a restart.
@@ -399,49 +348,10 @@ impl<M: Memory> Shard<M> {
         self.transactions.parts.add(Part { coordinator, number, refused }, letters);
     }
 
-    /// After a restart every message is ready again, so one that was settled before is taken out
-    /// from among those; one that has gone already was settled the first time.
-    fn settle_again(&mut self, now: Now, id: QueueId, seq: Seq, outcome: Outcome) {
-        let Some((_, hosted, pool)) = self.queues.open(id) else { return };
-        let queue = &mut hosted.queue;
-        if outcome == Outcome::Requeue {
-            return;
-        }
-        let Some(gone) = queue.withdraw(pool, seq) else { return };
-        let survives_restart = queue.settings().survives_restart;
-        let (store, testament) = (&mut self.store, Testament::of(queue));
-        match outcome {
-            Outcome::Reject => {
-                self.dead_letters.take(store, now, &testament, &gone, Cause::Rejected);
-            }
-            _ => store.free(now, id, survives_restart, seq, &gone.slot),
-        }
-    }
-
     /// Another shard has carried out its part of a transaction of this one.
     pub(super) fn carried_out(&mut self, now: Now, number: u64, refused: bool) {
         self.transactions.part_done(number, refused);
         self.drive_transactions(now);
-    }
-
-    /// Marks are needed no more: the journal record is settled for good.
-    pub(super) fn forget_transaction(&mut self, now: Now, from: ShardId, number: u64) {
-        let queue = QueueId::carried_out_for(from);
-        let first = number << INDEX_BITS;
-        let last = first | (TRANSACTION_PUBLISHES_MAX as u64 - 1);
-        let names = (queue, Seq(first))..=(queue, Seq(last));
-        let names: Vec<_> = self.transactions.held.range(names).map(|(name, _)| *name).collect();
-        for name in names {
-            self.let_go(now, name);
-        }
-    }
-
-    /// Settles a journal record or a mark. Returns the position at which that is durable.
-    fn let_go(&mut self, now: Now, name: (QueueId, Seq)) -> Position {
-        let Some(held) = self.transactions.held.remove(&name) else { return Position::default() };
-        let (queue, seq) = name;
-        let Held { address, length, reference } = held;
-        self.store.log.append_settle(now, Settling { queue, seq, address, length, reference })
     }
 
     /// Takes every transaction as far as it can go by now.
@@ -468,41 +378,6 @@ impl<M: Memory> Shard<M> {
                     self.effects.push_back(Effect::Peer { to, mail: PeerMail::Resolved });
                 }
             }
-        }
-    }
-
-    /// Reads the journal records of an earlier run, in order, and begins anew.
-    ///
-    /// # Panics
-    /// If one cannot be understood. Its checksum was right: a newer broker has written it, and
-    /// going on without it would tear it apart.
-    fn read_journal(&mut self, now: Now) {
-        while let Some(&number) = self.transactions.unread.front() {
-            if self.transactions.is_reading {
-                return;
-            }
-            let Some(held) =
-                self.transactions.held.get(&(QueueId::TRANSACTIONS, Seq(number))).copied()
-            else {
-                self.transactions.unread.pop_front();
-                continue;
-            };
-            let Held { address, length, reference } = held;
-            let place = Place::Log { address: address.0, length, reference };
-            let transaction = match self.store.fetch(&Slot::ready(place, 0, false)) {
-                Fetch::Ready(stored) => Transaction::decode(stored.message.body),
-                Fetch::Pending => {
-                    self.transactions.is_reading = true;
-                    return;
-                }
-            };
-            let transaction = match transaction {
-                Ok(transaction) => Arc::new(transaction),
-                Err(error) => panic!("transaction {number} cannot be carried out: {error}"),
-            };
-            self.transactions.unread.pop_front();
-            let decided = Some(Position::default());
-            self.begin(now, number, Origin::Journal, transaction, decided, None);
         }
     }
 
@@ -570,28 +445,6 @@ impl<M: Memory> Shard<M> {
                 Origin::Commit(channel) => self.notice(Notice::Committed { channel, refused }),
                 Origin::Move(octets) => self.dead_letters.arrive(octets),
                 Origin::Journal => {}
-            }
-        }
-    }
-
-    /// Has the marks of those dropped whose end is durable.
-    fn forget_ended(&mut self, now: Now) {
-        let durable = self.store.log.durable();
-        while self.transactions.ended.front().is_some_and(|ended| ended.settled <= durable) {
-            let Some(ended) = self.transactions.ended.pop_front() else { return };
-            let Ended { number, participants, .. } = ended;
-            self.forget_everywhere(now, number, &participants);
-        }
-    }
-
-    fn forget_everywhere(&mut self, now: Now, number: u64, shards: &[ShardId]) {
-        let from = self.config.shard;
-        for &to in shards {
-            if to == from {
-                self.forget_transaction(now, from, number);
-            } else {
-                let mail = PeerMail::Forget { from, number };
-                self.effects.push_back(Effect::Peer { to, mail });
             }
         }
     }

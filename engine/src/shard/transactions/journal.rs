@@ -1,0 +1,170 @@
+//! The journal records and marks of transactions in the log: written, dropped when nothing needs
+//! them any more, and after a restart read back, so that what was decided is carried out.
+
+use std::sync::Arc;
+
+use super::{Ended, Held, Origin, INDEX_BITS};
+use crate::dead_letter::Cause;
+use crate::ids::{QueueId, Seq, ShardId};
+use crate::log::{Fetch, Memory, Position, Settling};
+use crate::mail::{Outcome, PeerMail};
+use crate::message::MessageRef;
+use crate::now::Now;
+use crate::queue::{Place, Slot};
+use crate::shard::dead_letters::Testament;
+use crate::shard::{Effect, Shard};
+use crate::transaction::{Transaction, TRANSACTION_PUBLISHES_MAX};
+
+impl<M: Memory> Shard<M> {
+    /// Gives the position at which the transaction is decided.
+    pub(super) fn write_journal(
+        &mut self,
+        now: Now,
+        number: u64,
+        transaction: &Transaction,
+    ) -> Position {
+        let mut body = Vec::new();
+        transaction.encode(&mut body);
+        let message = MessageRef {
+            exchange: &[],
+            routing_key: &[],
+            properties: &[],
+            body: &body,
+            persistent: true,
+            priority: 0,
+            expiration_ms: None,
+        };
+        let name = (QueueId::TRANSACTIONS, Seq(number));
+        let placed = self.store.log.append_message(now, &message, None, &[name]);
+        let (address, length, reference) = (placed.address, placed.length, placed.reference);
+        self.transactions.mark(name, Held { address, length, reference });
+        placed.end
+    }
+
+    /// The first thing after recovery: no shard needs marks but those for these journal records.
+    pub(in crate::shard) fn take_up_transactions(&mut self, now: Now) {
+        let (from, journals) = (self.config.shard, self.transactions.unread.iter().copied());
+        let journals: Arc<[u64]> = journals.collect();
+        for to in (0..self.config.shards).map(ShardId) {
+            if to == from {
+                self.drop_outlived(now, from, &journals);
+            } else {
+                let mail = PeerMail::Outlived { from, journals: Arc::clone(&journals) };
+                self.effects.push_back(Effect::Peer { to, mail });
+            }
+        }
+        self.drive_transactions(now);
+    }
+
+    /// Marks for other journal records of `from` than these are needed no more.
+    pub(in crate::shard) fn drop_outlived(&mut self, now: Now, from: ShardId, journals: &[u64]) {
+        let queue = QueueId::carried_out_for(from);
+        let marks = self.transactions.held.range((queue, Seq(0))..=(queue, Seq(u64::MAX)));
+        let names = marks.map(|(name, _)| *name);
+        let outlived = names.filter(|(_, seq)| !journals.contains(&(seq.0 >> INDEX_BITS)));
+        for name in outlived.collect::<Vec<_>>() {
+            self.let_go(now, name);
+        }
+    }
+
+    /// A shard has carried out what it had decided before this run.
+    pub(in crate::shard) fn note_resolved(&mut self) {
+        self.transactions.resolved_shards += 1;
+    }
+
+    /// Reads the journal records of an earlier run, in order, and begins anew.
+    ///
+    /// # Panics
+    /// If one cannot be understood. Its checksum was right: a newer broker has written it, and
+    /// going on without it would tear it apart.
+    pub(super) fn read_journal(&mut self, now: Now) {
+        while let Some(&number) = self.transactions.unread.front() {
+            if self.transactions.is_reading {
+                return;
+            }
+            let Some(held) =
+                self.transactions.held.get(&(QueueId::TRANSACTIONS, Seq(number))).copied()
+            else {
+                self.transactions.unread.pop_front();
+                continue;
+            };
+            let Held { address, length, reference } = held;
+            let place = Place::Log { address: address.0, length, reference };
+            let transaction = match self.store.fetch(&Slot::ready(place, 0, false)) {
+                Fetch::Ready(stored) => Transaction::decode(stored.message.body),
+                Fetch::Pending => {
+                    self.transactions.is_reading = true;
+                    return;
+                }
+            };
+            let transaction = match transaction {
+                Ok(transaction) => Arc::new(transaction),
+                Err(error) => panic!("transaction {number} cannot be carried out: {error}"),
+            };
+            self.transactions.unread.pop_front();
+            let decided = Some(Position::default());
+            self.begin(now, number, Origin::Journal, transaction, decided, None);
+        }
+    }
+
+    /// After a restart every message is ready again, so one that was settled before is taken out
+    /// from among those; one that has gone already was settled the first time.
+    pub(super) fn settle_again(&mut self, now: Now, id: QueueId, seq: Seq, outcome: Outcome) {
+        let Some((_, hosted, pool)) = self.queues.open(id) else { return };
+        let queue = &mut hosted.queue;
+        if outcome == Outcome::Requeue {
+            return;
+        }
+        let Some(gone) = queue.withdraw(pool, seq) else { return };
+        let survives_restart = queue.settings().survives_restart;
+        let (store, testament) = (&mut self.store, Testament::of(queue));
+        match outcome {
+            Outcome::Reject => {
+                self.dead_letters.take(store, now, &testament, &gone, Cause::Rejected);
+            }
+            _ => store.free(now, id, survives_restart, seq, &gone.slot),
+        }
+    }
+
+    /// Marks are needed no more: the journal record is settled for good.
+    pub(in crate::shard) fn forget_transaction(&mut self, now: Now, from: ShardId, number: u64) {
+        let queue = QueueId::carried_out_for(from);
+        let first = number << INDEX_BITS;
+        let last = first | (TRANSACTION_PUBLISHES_MAX as u64 - 1);
+        let names = (queue, Seq(first))..=(queue, Seq(last));
+        let names: Vec<_> = self.transactions.held.range(names).map(|(name, _)| *name).collect();
+        for name in names {
+            self.let_go(now, name);
+        }
+    }
+
+    /// Has the marks of those dropped whose end is durable.
+    pub(super) fn forget_ended(&mut self, now: Now) {
+        let durable = self.store.log.durable();
+        while self.transactions.ended.front().is_some_and(|ended| ended.settled <= durable) {
+            let Some(ended) = self.transactions.ended.pop_front() else { return };
+            let Ended { number, participants, .. } = ended;
+            self.forget_everywhere(now, number, &participants);
+        }
+    }
+
+    pub(super) fn forget_everywhere(&mut self, now: Now, number: u64, shards: &[ShardId]) {
+        let from = self.config.shard;
+        for &to in shards {
+            if to == from {
+                self.forget_transaction(now, from, number);
+            } else {
+                let mail = PeerMail::Forget { from, number };
+                self.effects.push_back(Effect::Peer { to, mail });
+            }
+        }
+    }
+
+    /// Settles a journal record or a mark. Returns the position at which that is durable.
+    pub(super) fn let_go(&mut self, now: Now, name: (QueueId, Seq)) -> Position {
+        let Some(held) = self.transactions.held.remove(&name) else { return Position::default() };
+        let (queue, seq) = name;
+        let Held { address, length, reference } = held;
+        self.store.log.append_settle(now, Settling { queue, seq, address, length, reference })
+    }
+}
