@@ -393,9 +393,11 @@ impl Simulation {
 
 /// The beginning of what a debugger would print.
 fn short(mail: &PeerMail) -> String {
-    if let PeerMail::DeadLetter { from, ticket, queues, letter } = mail {
-        let number = number_of(letter.message().body);
-        return format!("DeadLetter {ticket} of {from:?} to {queues:?}: {number:?}");
+    if let PeerMail::CarryOut { from, number, transaction, again, .. } = mail {
+        let publishes = transaction.publishes();
+        let all: Vec<_> = publishes.map(|(one, to)| (number_of(one.body), to)).collect();
+        let again = if *again { " again" } else { "" };
+        return format!("CarryOut{again} {number} of {from:?}: {all:?}");
     }
     format!("{mail:?}").chars().take(160).collect()
 }
