@@ -246,6 +246,10 @@ pub struct ShardReport {
     pub queues: u64,
     /// Octets of segment files.
     pub disk_bytes: u64,
+    /// Octets of records in them that are wanted.
+    pub live_bytes: u64,
+    /// Octets of records copied out of sparse segments since the start.
+    pub copied_bytes: u64,
     /// Octets of messages kept in memory.
     pub memory_bytes: u64,
     /// Why publishers are being held back, as connection.blocked says it. `None`: they are not.

@@ -220,6 +220,22 @@ impl Broker {
         Ctl::new(self.management, self.data_directory())
     }
 
+    /// The body of a management answer to GET, asked for as guest.
+    pub fn ask(&self, path: &str) -> serde_json::Value {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(self.management).expect("it listens");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\
+             Connection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("octets are taken");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer comes");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
+        assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
+        serde_json::from_str(body).expect("the body is JSON")
+    }
+
     /// What it has printed since it was started last.
     pub fn output(&self) -> &Output {
         &self.process().output

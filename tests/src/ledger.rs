@@ -10,7 +10,8 @@
 //! - out of order: in one life of one consumer, a first delivery before an older one of the same publisher and queue
 //!
 //! A message delivered again although its acknowledgement was sent before a crash is counted (`returned`), not
-//! blamed: acknowledgements are not confirmed to consumers.
+//! blamed: acknowledgements are not confirmed to consumers. But one that a later confirm of the same shard has covered must
+//! never be undone: what comes back all the same is a zombie.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -57,6 +58,8 @@ struct Entry {
     deliveries: u32,
     drained: bool,
     acknowledged: bool,
+    /// Its acknowledgement was followed by a confirm of the same shard.
+    settled: bool,
 }
 
 /// Which delivery it was: a consumer of one life of the broker.
@@ -69,6 +72,7 @@ enum Event {
     Confirmed(MessageId),
     Delivered(MessageId),
     Acknowledged(MessageId),
+    Settled(MessageId),
 }
 
 /// When everything was.
@@ -118,6 +122,8 @@ pub struct Verdict {
     pub flagged_duplicates: u64,
     /// Messages that came back although their acknowledgement had been sent.
     pub returned: u64,
+    /// Those of them whose acknowledgement was followed by a confirm of the same shard.
+    pub zombies: Vec<MessageId>,
 }
 
 impl Ledger {
@@ -152,6 +158,7 @@ impl Ledger {
                 }
                 // Its effect on the disk can only have come later.
                 Event::Acknowledged(id) if *at < time => then.acknowledged(*id),
+                Event::Settled(id) if *at <= time => then.settled(*id),
                 _ => {}
             }
         }
@@ -220,6 +227,9 @@ impl Ledger {
         if entry.acknowledged {
             self.verdict.returned += 1;
         }
+        if entry.settled {
+            self.verdict.zombies.push(id);
+        }
         entry.deliveries += 1;
         entry.drained |= self.draining;
         Some(id)
@@ -229,6 +239,13 @@ impl Ledger {
     pub fn acknowledged(&mut self, id: MessageId) {
         self.note(Event::Acknowledged(id));
         self.entries.entry(id).or_default().acknowledged = true;
+    }
+
+    /// The broker has confirmed a message that was published, to the shard of this one's queue, after its
+    /// acknowledgement had been sent on the same channel: it must never come again.
+    pub fn settled(&mut self, id: MessageId) {
+        self.note(Event::Settled(id));
+        self.entries.entry(id).or_default().settled = true;
     }
 
     /// The comparison; to be asked for when every queue is empty.
@@ -252,11 +269,13 @@ impl Verdict {
             && self.phantoms.is_empty()
             && self.corrupt == 0
             && self.unflagged_duplicates.is_empty()
-            && self.out_of_order.is_empty();
+            && self.out_of_order.is_empty()
+            && self.zombies.is_empty();
         assert!(
             flawless,
-            "{self}\nlost: {}\nphantoms: {}\nunflagged duplicates: {}\nout of order: {}",
+            "{self}\nlost: {}\nzombies: {}\nphantoms: {}\nunflagged duplicates: {}\nout of order: {}",
             first(&self.lost),
+            first(&self.zombies),
             first(&self.phantoms),
             first(&self.unflagged_duplicates),
             first(&self.out_of_order),
@@ -269,7 +288,7 @@ impl fmt::Display for Verdict {
         write!(
             f,
             "{} published, {} confirmed, {} delivered: {} lost, {} phantoms, {} corrupt, \
-             {} unflagged duplicates, {} out of order ({} flagged duplicates, {} returned after their ack)",
+             {} unflagged duplicates, {} out of order, {} zombies ({} flagged duplicates, {} returned after their ack)",
             self.published,
             self.confirmed,
             self.delivered,
@@ -278,6 +297,7 @@ impl fmt::Display for Verdict {
             self.corrupt,
             self.unflagged_duplicates.len(),
             self.out_of_order.len(),
+            self.zombies.len(),
             self.flagged_duplicates,
             self.returned
         )
@@ -346,6 +366,21 @@ mod tests {
         deliver(&mut ledger, 1, true);
         ledger.verdict().assert_flawless();
         assert_eq!(ledger.verdict().returned, 1);
+    }
+
+    #[test]
+    fn a_message_that_comes_back_though_its_ack_is_safe_is_a_zombie() {
+        let mut ledger = Ledger::new();
+        ledger.published(id(1));
+        ledger.confirmed(id(1));
+        deliver(&mut ledger, 1, false);
+        ledger.acknowledged(id(1));
+        ledger.settled(id(1));
+        ledger.broker_restarted();
+        ledger.drain_begins();
+        ledger.verdict().assert_flawless();
+        deliver(&mut ledger, 1, true);
+        assert_eq!(ledger.verdict().zombies, [id(1)]);
     }
 
     #[test]

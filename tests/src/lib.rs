@@ -13,6 +13,8 @@
 //! - [`wire`] a small AMQP 0-9-1 client that can also say what no client should
 //! - [`ledger`] the oracle: what was published, confirmed, delivered and acknowledged
 //! - [`traffic`] publishers and consumers that fill a ledger
+//! - [`worker`] a consumer that learns which of its acknowledgements are safe
+//! - [`tokens`] transactions that must keep what they move
 //! - [`disk`] disks of a test: recorded block for block, cut off, failing, full
 //! - [`requirement`] what a test needs beyond the ordinary, and is skipped without
 //! - [`random`] numbers that can be had again
@@ -36,8 +38,10 @@ pub mod python;
 pub mod random;
 pub mod requirement;
 pub mod source_tree;
+pub mod tokens;
 pub mod traffic;
 pub mod wire;
+pub mod worker;
 
 use std::time::{Duration, Instant};
 

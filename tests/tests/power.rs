@@ -11,9 +11,11 @@ use haremq_tests::disk::recording::{Recording, Tear};
 use haremq_tests::ledger::{Ledger, Verdict};
 use haremq_tests::random::Random;
 use haremq_tests::requirement::skipped;
+use haremq_tests::tokens;
 use haremq_tests::traffic::{declare, queue_name, Consumer, Publisher, SharedLedger};
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::{method, Arguments, Client, Received};
+use haremq_tests::worker::Worker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -69,6 +71,10 @@ struct Work {
     recording: Recording,
     ledger: SharedLedger,
     declared: Vec<Declared>,
+    /// How many were answered.
+    transactions: u64,
+    /// Octets copied out of sparse segments.
+    copied: u64,
     /// When all queues had been declared.
     from: usize,
 }
@@ -83,32 +89,39 @@ fn work() -> Work {
     let address = broker.amqp();
     declare(address, EXPIRING);
     declare_expiring(address);
+    tokens::issue(address);
     let from = disk.recorded();
     let clock = disk.clone();
     let ledger = SharedLedger::with_clock(move || clock.recorded());
     let mut publishers = [Publisher::new(0, QUEUES, 30), Publisher::new(1, QUEUES, 1)];
     publishers[0].large = Some((97, 60_000));
-    let declared = std::thread::scope(|scope| {
+    let mut worker = Worker { number: 2, queue: 0, sent: 0 };
+    let (declared, transactions) = std::thread::scope(|scope| {
+        let _end = ledger.stop_when_dropped();
         for publisher in &mut publishers {
             let (client, ledger) = (Publisher::connect(address), &ledger);
             scope.spawn(move || publisher.run(client, ledger));
         }
-        for consumer in [
-            Consumer { number: 0, queue: 0, keep: 0, prefetch: 50 },
-            Consumer { number: 1, queue: 1, keep: 10, prefetch: 0 },
-        ] {
-            let (client, ledger) = (consumer.connect(address), &ledger);
-            scope.spawn(move || consumer.run(client, ledger));
-        }
+        let client = worker.connect(address);
+        scope.spawn(|| worker.run(client, &ledger));
+        // Leaves some in every segment, so that these are copied forward.
+        let consumer = Consumer { number: 1, queue: 1, keep: 10, prefetch: 0 };
+        let (client, shared) = (consumer.connect(address), &ledger);
+        scope.spawn(move || consumer.run(client, shared));
+        let passing_on = scope.spawn(|| tokens::pass_on(address, &ledger));
         let declaring = scope.spawn(|| declare_and_delete(address, &disk, &ledger));
         std::thread::sleep(WORK);
         ledger.stop();
-        declaring.join().expect("declaring goes well")
+        (
+            declaring.join().expect("declaring goes well"),
+            passing_on.join().expect("transactions go well"),
+        )
     });
+    let copied = broker.ask("/api/haremq/status")["disk_copied"].as_u64().expect("a number");
     broker.kill9();
     let recording = disk.take_recording();
     drop(mounted);
-    Work { recording, ledger, declared, from }
+    Work { recording, ledger, declared, transactions, copied, from }
 }
 
 /// Takes all messages there are; waits for missing ones as long as `patience`.
@@ -151,6 +164,8 @@ struct Outcome {
     verdict: Result<Verdict, String>,
     /// Queues that should be there and are not, or the other way round.
     definitions: Vec<String>,
+    /// Tokens that a transaction has lost or doubled.
+    tokens: Vec<String>,
 }
 
 impl Outcome {
@@ -161,15 +176,18 @@ impl Outcome {
                 && verdict.phantoms.is_empty()
                 && verdict.corrupt == 0
                 && verdict.out_of_order.is_empty()
+                && verdict.zombies.is_empty()
                 && verdict.unflagged_duplicates.iter().all(|id| id.queue == EXPIRING)
         });
-        messages && self.definitions.is_empty()
+        messages && self.definitions.is_empty() && self.tokens.is_empty()
     }
 }
 
 /// Starts a broker on `image` and holds it against what was certain at `time`.
 fn judge(work: &Work, image: Blocks, time: usize, patience: Duration) -> Outcome {
-    let refused = |text: String| Outcome { verdict: Err(text), definitions: Vec::new() };
+    let none = Vec::new;
+    let refused =
+        |text: String| Outcome { verdict: Err(text), definitions: none(), tokens: none() };
     let disk = Disk::new(image);
     let mounted = match Mounted::new(&disk) {
         Ok(mounted) => mounted,
@@ -199,11 +217,12 @@ fn judge(work: &Work, image: Blocks, time: usize, patience: Duration) -> Outcome
     }
     if definitions.iter().any(|name| name.starts_with("traffic") || name.starts_with(DEAD)) {
         // Their messages are gone with them.
-        return Outcome { verdict: Ok(ledger.verdict()), definitions };
+        return Outcome { verdict: Ok(ledger.verdict()), definitions, tokens: none() };
     }
+    let tokens = tokens::count(broker.amqp());
     drain(broker.amqp(), &mut ledger, patience);
     broker.kill9();
-    Outcome { verdict: Ok(ledger.verdict()), definitions }
+    Outcome { verdict: Ok(ledger.verdict()), definitions, tokens }
 }
 
 fn cuts() -> u32 {
@@ -219,10 +238,13 @@ fn confirmed_messages_survive_a_power_cut_at_any_moment() {
     let work = work();
     let length = work.recording.length();
     println!(
-        "{length} requests recorded, {} of them flushes, {} queues declared",
+        "{length} requests recorded, {} of them flushes, {} queues declared, {} transactions, {} octets copied",
         work.recording.flushes(),
-        work.declared.len()
+        work.declared.len(),
+        work.transactions,
+        work.copied
     );
+    assert!(work.transactions > 10 && work.copied > 0, "too little happened");
     println!("{}", work.ledger.lock().verdict());
     let (mut flawed, mut returned, mut confirmed) = (Vec::new(), 0, 0);
     let start = Instant::now();

@@ -44,6 +44,8 @@ async fn status(identity: Identity, State(app): State<Shared>) -> Result<Json<Va
         },
         "disk_free": process.disk_free_bytes,
         "disk_used": sum(|shard| shard.disk_bytes),
+        "disk_live": sum(|shard| shard.live_bytes),
+        "disk_copied": sum(|shard| shard.copied_bytes),
         "totals": {
             "connection_count": sum(|shard| shard.connections),
             "queue_count": sum(|shard| shard.queues),

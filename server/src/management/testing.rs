@@ -368,6 +368,8 @@ impl ControlPort for FakeShard {
                     arrivals: 3,
                     queues: listed(owns, &world.queues).len() as u64,
                     disk_bytes: 50_000_000,
+                    live_bytes: 20_000_000,
+                    copied_bytes: 4_000_000,
                     memory_bytes: 1_000,
                     blocked: world.blocked,
                 });

@@ -97,7 +97,10 @@ fn each<T>(runtime: &Rc<ShardRuntime>, report: impl Fn(&Connection) -> Vec<T>) -
 fn status(runtime: &Rc<ShardRuntime>) -> ShardReport {
     let mut host = runtime.host.borrow_mut();
     let blocked = host.view().publishers_blocked();
+    let space = host.shard.log_space();
     ShardReport {
+        live_bytes: space.live_octets,
+        copied_bytes: space.copied_octets,
         connections: host.world.connections.len() as u64,
         arrivals: runtime.arrivals.get(),
         queues: host.shard.queue_count() as u64,

@@ -317,6 +317,10 @@ fn the_overview_counts_what_there_is() {
     let status = guest(&broker, "GET", "/api/haremq/status", None);
     assert_eq!(status.body["alarms"], json!([]));
     assert_eq!(status.body["disk_used"], 100_000_000);
+    assert_eq!(
+        (&status.body["disk_live"], &status.body["disk_copied"]),
+        (&json!(40_000_000), &json!(8_000_000))
+    );
     broker.world().blocked = Some("low on disk");
     let status = guest(&broker, "GET", "/api/haremq/status", None);
     assert_eq!(status.body["alarms"], json!(["low on disk"]));
