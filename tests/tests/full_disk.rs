@@ -118,9 +118,9 @@ fn consume_all(broker: &Broker, first: u64, at_least: u64) -> u64 {
     next
 }
 
-fn disk(octets: u64) -> (Disk, Mounted) {
+fn disk(octets: u64, format_options: &[&str]) -> (Disk, Mounted) {
     let disk = Disk::new(Blocks::new(octets));
-    format(&disk, &[]).expect("the disk can be formatted");
+    format(&disk, format_options).expect("the disk can be formatted");
     let mounted = Mounted::new(&disk).expect("the disk can be mounted");
     (disk, mounted)
 }
@@ -130,7 +130,7 @@ fn publishers_wait_before_the_disk_is_full_and_go_on_when_there_is_room() {
     if skipped("publishers_wait_before_the_disk_is_full_and_go_on_when_there_is_room", possible()) {
         return;
     }
-    let (_disk, mounted) = disk(112 << 20);
+    let (_disk, mounted) = disk(112 << 20, &[]);
     let broker = Broker::start_with(setup(&mounted, "50000000"));
     let mut definitions = Client::login_with_channel(broker.amqp());
     definitions.declare_queue(1, &queue_name(0), 2);
@@ -150,10 +150,23 @@ fn publishers_wait_before_the_disk_is_full_and_go_on_when_there_is_room() {
 
 #[test]
 fn a_disk_that_somebody_else_fills_stops_publishers_and_nothing_else() {
-    if skipped("a_disk_that_somebody_else_fills_stops_publishers_and_nothing_else", possible()) {
-        return;
+    let test = "a_disk_that_somebody_else_fills_stops_publishers_and_nothing_else";
+    if !skipped(test, possible()) {
+        somebody_else_takes_what_there_is(&[], take_blocks);
     }
-    let (_disk, mounted) = disk(112 << 20);
+}
+
+#[test]
+fn a_disk_that_takes_no_more_files_stops_publishers_and_nothing_else() {
+    let test = "a_disk_that_takes_no_more_files_stops_publishers_and_nothing_else";
+    if !skipped(test, possible()) {
+        somebody_else_takes_what_there_is(&["-N", "64"], take_inodes);
+    }
+}
+
+/// `format_options` go to mkfs.ext4, `take` fills the disk with what lies in a directory then.
+fn somebody_else_takes_what_there_is(format_options: &[&str], take: fn(&Path)) {
+    let (_disk, mounted) = disk(112 << 20, format_options);
     // No warning in time: the limit is below what a segment takes.
     let mut broker = Broker::start_with(setup(&mounted, "1"));
     let mut definitions = Client::login_with_channel(broker.amqp());
@@ -162,7 +175,8 @@ fn a_disk_that_somebody_else_fills_stops_publishers_and_nothing_else() {
     publisher.publish();
     publisher.await_all();
     let filler = mounted.path().join("filler");
-    fill(&filler);
+    std::fs::create_dir(&filler).expect("there is room still");
+    take(&filler);
     publisher.publish_until_blocked(8000);
     println!("{} octets free, {} confirmed", free_octets(mounted.path()), publisher.confirmed);
     definitions.declare_queue(1, "while.full", 2);
@@ -173,7 +187,7 @@ fn a_disk_that_somebody_else_fills_stops_publishers_and_nothing_else() {
     let mut definitions = Client::login_with_channel(broker.amqp());
     definitions.declare_queue(1, "while.full", 2 | 1);
     let next = consume_all(&broker, 1, confirmed);
-    std::fs::remove_file(&filler).expect("the filler can be removed");
+    std::fs::remove_dir_all(&filler).expect("the filler can be removed");
     // By itself, within the time in which the disk is looked at again.
     publisher.published = next - 1;
     let sent = publisher.published + 1;
@@ -187,8 +201,8 @@ fn a_disk_that_somebody_else_fills_stops_publishers_and_nothing_else() {
 }
 
 /// Fills the disk to the last block.
-fn fill(path: &Path) {
-    let mut file = File::create(path).expect("the filler can be made");
+fn take_blocks(directory: &Path) {
+    let mut file = File::create(directory.join("filler")).expect("the filler can be made");
     let mut part = vec![b'f'; 1 << 20];
     while !part.is_empty() {
         if file.write_all(&part).and_then(|()| file.sync_data()).is_err() {
@@ -196,4 +210,14 @@ fn fill(path: &Path) {
             part.truncate(half);
         }
     }
+}
+
+/// Makes files until there can be no more.
+fn take_inodes(directory: &Path) {
+    for number in 0..10_000 {
+        if File::create(directory.join(number.to_string())).is_err() {
+            return;
+        }
+    }
+    panic!("there is no end to files");
 }
