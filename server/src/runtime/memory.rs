@@ -5,7 +5,7 @@ use haremq_engine::log::Memory;
 
 /// Gives the log page-aligned buffers from the ordinary allocator of this core.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct DmaMemory;
+pub struct DmaMemory;
 
 impl Memory for DmaMemory {
     type Buffer = DmaBuffer;

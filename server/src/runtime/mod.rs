@@ -6,6 +6,9 @@
 //! ([`start`]) and otherwise sleeps. Each shard's thread runs one executor ([`boot`]) whose tasks
 //! share one [`shard::ShardRuntime`] and take turns with the one [`host::Host`] in it.
 //!
+//! [`Segments`], [`ReadAhead`] and [`DmaMemory`] are public for benches: a shard of the engine on its
+//! real files, without the rest.
+//!
 //! Invariants: nothing of a shard is touched by another thread except its mailbox and its rings;
 //! no borrow of a host lives across an await; an error of the log ends the process before
 //! anything else is confirmed.
@@ -45,4 +48,7 @@ mod world;
 
 pub use damage::check;
 pub use error::StartError;
+pub use memory::DmaMemory;
+pub use read_ahead::ReadAhead;
+pub use segments::Segments;
 pub use start::run;

@@ -45,7 +45,7 @@ impl Span {
 }
 
 /// See the module.
-pub(super) struct ReadAhead {
+pub struct ReadAhead {
     segments: Rc<Segments>,
     spans: VecDeque<Span>,
     /// A read that no single span has.
@@ -53,7 +53,8 @@ pub(super) struct ReadAhead {
 }
 
 impl ReadAhead {
-    pub(super) fn new(segments: Rc<Segments>) -> Self {
+    /// Nothing is under way.
+    pub fn new(segments: Rc<Segments>) -> Self {
         ReadAhead { segments, spans: VecDeque::new(), joined: Vec::new() }
     }
 
@@ -66,7 +67,10 @@ impl ReadAhead {
 
     /// The octets of `read`, fewer only at the end of the file; `later` are the reads that are
     /// expected behind it.
-    pub(super) async fn read(
+    ///
+    /// # Errors
+    /// What the operating system said of a failed read.
+    pub async fn read(
         &mut self,
         read: RecoveryRead,
         later: Vec<RecoveryRead>,

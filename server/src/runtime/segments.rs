@@ -24,7 +24,7 @@ const UNFINISHED_SUFFIX: &str = ".segment.new";
 const FILL_BYTES: usize = 1 << 20;
 
 /// The open files. One per shard, shared by the tasks that carry out its log effects.
-pub(super) struct Segments {
+pub struct Segments {
     dir: PathBuf,
     files: RefCell<FxHashMap<FileId, Rc<DmaFile>>>,
     /// Octets of all files.
@@ -36,7 +36,10 @@ pub(super) struct Segments {
 impl Segments {
     /// Opens every segment file of the directory. `batch_bytes` is
     /// [`haremq_engine::log::LogConfig::buffer_bytes`].
-    pub(super) async fn open(
+    ///
+    /// # Errors
+    /// The directory or a file in it cannot be used.
+    pub async fn open(
         dir: PathBuf,
         batch_bytes: usize,
     ) -> Result<(Segments, Vec<SegmentFile>), StartError> {
@@ -63,12 +66,12 @@ impl Segments {
     }
 
     /// Octets of all files.
-    pub(super) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.bytes.get()
     }
 
     /// Carries out one effect of the log.
-    pub(super) async fn perform(&self, effect: LogEffect<DmaBuffer>) -> LogCompletion<DmaBuffer> {
+    pub async fn perform(&self, effect: LogEffect<DmaBuffer>) -> LogCompletion<DmaBuffer> {
         let (ticket, result) = match effect {
             LogEffect::Write { ticket, file, offset, buffer, length } => {
                 let written = self.write(file, offset, buffer, length).await;

@@ -1,0 +1,99 @@
+//! What the device can do by itself: writes with O_DIRECT and fdatasync to a file that has been written before, and
+//! reads with O_DIRECT, from one thread, one after the other.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const PAGE: usize = 4096;
+/// One write or read of many; what a batch of the log has at most.
+const PIECE: usize = 1 << 20;
+
+/// Memory from which a device can write.
+struct Aligned {
+    octets: Vec<u8>,
+    skip: usize,
+}
+
+impl Aligned {
+    fn new(length: usize) -> Aligned {
+        let octets = vec![b'f'; length + PAGE];
+        let skip = octets.as_ptr().align_offset(PAGE);
+        Aligned { octets, skip }
+    }
+    fn get(&mut self, length: usize) -> &mut [u8] {
+        &mut self.octets[self.skip..self.skip + length]
+    }
+}
+
+fn open(path: &Path) -> File {
+    let direct = rustix::fs::OFlags::DIRECT.bits() as i32;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options.custom_flags(direct).open(path).expect("a file system with O_DIRECT")
+}
+
+/// A file that has been written out once.
+pub(crate) struct Floor {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    at: u64,
+    memory: Aligned,
+}
+
+impl Floor {
+    pub(crate) fn new(directory: &Path, bytes: u64) -> Floor {
+        let path = directory.join("floor");
+        let file = open(&path);
+        let mut floor = Floor { path, file, bytes, at: 0, memory: Aligned::new(PIECE) };
+        floor.write(bytes, PIECE);
+        floor
+    }
+
+    /// Writes so many octets in pieces of `piece`, each synced.
+    pub(crate) fn write(&mut self, octets: u64, piece: usize) -> Duration {
+        let began = Instant::now();
+        let mut left = octets;
+        while left > 0 {
+            let length = left.min(piece as u64) as usize / PAGE * PAGE;
+            if self.at + length as u64 > self.bytes {
+                self.at = 0;
+            }
+            self.file.write_all_at(self.memory.get(length), self.at).expect("a write");
+            self.file.sync_data().expect("a sync");
+            self.at += length as u64;
+            left = left.saturating_sub(length.max(PAGE) as u64);
+        }
+        began.elapsed()
+    }
+}
+
+impl Drop for Floor {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Reads all files of the directory from their first octet to their last; gives the octets and the time.
+pub(crate) fn read_all(directory: &Path) -> (u64, Duration) {
+    let mut memory = Aligned::new(PIECE);
+    let (mut octets, began) = (0, Instant::now());
+    for entry in fs::read_dir(directory).expect("the directory is there").flatten() {
+        if entry.path().extension().is_none_or(|extension| extension != "segment") {
+            continue;
+        }
+        let file = open(&entry.path());
+        let mut at = 0;
+        loop {
+            let read = file.read_at(memory.get(PIECE), at).expect("a read");
+            if read == 0 {
+                break;
+            }
+            at += read as u64;
+        }
+        octets += at;
+    }
+    (octets, began.elapsed())
+}

@@ -1,0 +1,327 @@
+//! A shard of the engine on its real files, and nothing else: no rings, sockets or clients.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{future::LocalBoxFuture, StreamExt};
+use glommio::io::DmaBuffer;
+use haremq::runtime::{DmaMemory, ReadAhead, Segments};
+use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
+use haremq_engine::log::{LogCompletion, LogConfig, LogEffect};
+use haremq_engine::mail::{Command, Consume, Credit, Delivery, Notice, Outcome};
+use haremq_engine::mail::{PeerMail, Publish, Requester};
+use haremq_engine::message::MessageRef;
+use haremq_engine::now::Now;
+use haremq_engine::shard::{Effect, Outlet, Shard, ShardBoot, ShardConfig};
+use haremq_engine::table::Table;
+use haremq_engine::topology::TopologyRequest;
+
+/// As the broker has them by default.
+const SEGMENT_BYTES: u64 = 32 << 20;
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Takes deliveries and remembers what is to be settled.
+#[derive(Default)]
+struct Taker {
+    held: Vec<(QueueId, Seq)>,
+    taken: u64,
+    no_ack: bool,
+}
+
+impl Outlet for Taker {
+    fn deliver(&mut self, delivery: Delivery<'_>) {
+        std::hint::black_box(delivery.message.body);
+        self.taken += 1;
+        if !self.no_ack {
+            self.held.push((delivery.queue, delivery.seq));
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct Rig {
+    shard: Shard<DmaMemory>,
+    segments: Rc<Segments>,
+    in_flight: FuturesUnordered<LocalBoxFuture<'static, LogCompletion<DmaBuffer>>>,
+    pub(crate) queues: Vec<QueueId>,
+    taker: Taker,
+    channel: ChannelKey,
+    began: Instant,
+    published: u64,
+    pub(crate) confirmed: u64,
+    /// Octets of the log's writes.
+    pub(crate) written: Rc<Cell<u64>>,
+    /// Octets that recovery read, and how long it took.
+    pub(crate) recovery: (u64, Duration),
+}
+
+impl Rig {
+    /// Opens what is in the directory; `queues` are declared if they are not there.
+    pub(crate) async fn open(directory: &Path, queues: usize) -> Rig {
+        let began = Instant::now();
+        let log = LogConfig {
+            shard: ShardId(0),
+            segment_bytes: SEGMENT_BYTES,
+            buffer_bytes: BUFFER_BYTES,
+            writes_in_flight_max: 4,
+            cache_bytes: 16 << 20,
+            settle_delay_us: 10_000,
+        };
+        let config = ShardConfig {
+            shard: ShardId(0),
+            shards: 1,
+            log,
+            memory_max_bytes: 4 << 30,
+            window_bytes: 1 << 40,
+            dispatch_batch: 256,
+            guest_password_hash: Arc::from([0_u8; 36]),
+        };
+        let (segments, files) =
+            Segments::open(directory.to_owned(), BUFFER_BYTES).await.expect("a directory");
+        let segments = Rc::new(segments);
+        let mut boot = ShardBoot::new(config, DmaMemory, files);
+        let mut reads = ReadAhead::new(segments.clone());
+        let mut octets_read = 0;
+        while let Some(read) = boot.next_read() {
+            let octets = reads.read(read, boot.read_ahead()).await.expect("a read");
+            octets_read += octets.len() as u64;
+            boot.supply(octets).expect("a log without damage");
+        }
+        drop(reads);
+        let definitions = boot.definitions().expect("definitions");
+        let shard = boot.finish(now(began), &definitions).expect("a log without damage");
+        let recovery = (octets_read, began.elapsed());
+        let connection = ConnectionId::new(ShardId(0), 1);
+        let mut rig = Rig {
+            shard,
+            segments,
+            in_flight: FuturesUnordered::new(),
+            queues: Vec::new(),
+            taker: Taker::default(),
+            channel: ChannelKey { connection, channel: 1, incarnation: 1 },
+            began,
+            published: 0,
+            confirmed: 0,
+            written: Rc::default(),
+            recovery,
+        };
+        rig.declare(queues).await;
+        rig
+    }
+
+    async fn declare(&mut self, queues: usize) {
+        for number in 0..queues {
+            let name = format!("q{number}");
+            if self.shard.topology().queue("/", &name).is_none() {
+                let request = TopologyRequest::DeclareQueue {
+                    vhost: "/".into(),
+                    name: name.as_str().into(),
+                    durable: true,
+                    auto_delete: false,
+                    exclusive_to: None,
+                    connection: None,
+                    arguments: Arc::default(),
+                };
+                let mail = PeerMail::Request { from: Requester::Nobody, request };
+                self.shard.peer(self.now(), mail);
+                self.effects();
+            }
+        }
+        self.rest().await;
+        let topology = self.shard.topology();
+        let id = |number| topology.queue("/", &format!("q{number}")).expect("declared").id;
+        self.queues = (0..queues).map(id).collect();
+    }
+
+    fn now(&self) -> Now {
+        now(self.began)
+    }
+
+    /// Begins what the shard wants done.
+    fn effects(&mut self) {
+        while let Some(effect) = self.shard.poll_effect(self.now()) {
+            match effect {
+                Effect::Log(effect) => {
+                    let (segments, written) = (self.segments.clone(), self.written.clone());
+                    self.in_flight.push(Box::pin(async move {
+                        if let LogEffect::Write { length, .. } = &effect {
+                            written.set(written.get() + *length as u64);
+                        }
+                        segments.perform(effect).await
+                    }));
+                }
+                Effect::Notice(Notice::Confirmed { first, last, .. }) => {
+                    self.confirmed += last - first + 1;
+                }
+                Effect::Peer { mail, .. } => self.shard.peer(self.now(), mail),
+                _ => {}
+            }
+        }
+    }
+
+    fn complete(&mut self, completion: LogCompletion<DmaBuffer>) {
+        let now = self.now();
+        self.shard.complete(now, completion).expect("a device without faults");
+        self.effects();
+    }
+
+    /// What has been carried out by now; waits for something if `must_wait`, and at most until the shard is due.
+    async fn turn(&mut self, must_wait: bool) {
+        self.effects();
+        if must_wait && !self.in_flight.is_empty() {
+            if let Some(completion) = self.in_flight.next().await {
+                self.complete(completion);
+            }
+        } else if must_wait {
+            glommio::timer::sleep(Duration::from_millis(1)).await;
+        }
+        loop {
+            let ready = poll_fn(|cx| Poll::Ready(self.in_flight.poll_next_unpin(cx))).await;
+            let Poll::Ready(Some(completion)) = ready else { break };
+            self.complete(completion);
+        }
+        let now = self.now();
+        if self.shard.deadline_us().is_some_and(|due| due <= now.monotonic_us) {
+            self.shard.tick(now);
+            self.effects();
+        }
+    }
+
+    /// Publishes one message, with a confirm; waits where the log has no room.
+    pub(crate) async fn publish(&mut self, queue: QueueId, body: &[u8]) {
+        while !self.shard.has_room() {
+            self.turn(true).await;
+        }
+        self.published += 1;
+        let message = MessageRef {
+            exchange: b"",
+            routing_key: b"q",
+            properties: &[0x10, 0, 2],
+            body,
+            persistent: true,
+            priority: 0,
+            expiration_ms: None,
+        };
+        let confirm = Some((self.channel, self.published));
+        self.shard.publish(self.now(), &Publish { message, queues: &[queue], confirm });
+        // A turn of the broker.
+        if self.published % 64 == 0 {
+            self.turn(false).await;
+        }
+    }
+
+    /// Until everything published is confirmed.
+    pub(crate) async fn await_confirms(&mut self) {
+        while self.confirmed < self.published {
+            self.turn(true).await;
+        }
+    }
+
+    /// Until nothing is under way.
+    pub(crate) async fn rest(&mut self) {
+        loop {
+            self.effects();
+            let more = self.shard.dispatch(self.now(), &mut self.taker);
+            self.effects();
+            if self.in_flight.is_empty() && !more {
+                return;
+            }
+            self.turn(!more).await;
+        }
+    }
+
+    pub(crate) async fn purge(&mut self) {
+        for queue in self.queues.clone() {
+            let command = Command::Purge { queue, channel: self.channel };
+            self.shard.command(self.now(), command);
+        }
+        self.rest().await;
+    }
+
+    /// A consumer of every queue.
+    pub(crate) fn consume(&mut self, no_ack: bool) {
+        self.taker.no_ack = no_ack;
+        for (serial, queue) in self.queues.clone().into_iter().enumerate() {
+            let consume = Consume {
+                queue,
+                consumer: self.consumer(serial),
+                channel: self.channel,
+                tag: "tag".into(),
+                user: "guest".into(),
+                no_ack,
+                exclusive: false,
+                priority: 0,
+                credit: Credit::Unlimited,
+                prefetch: 0,
+                arguments: Table::default(),
+            };
+            let now = self.now();
+            self.shard.command(now, Command::Consume(Box::new(consume)));
+        }
+    }
+
+    fn consumer(&self, serial: usize) -> ConsumerKey {
+        ConsumerKey { connection: self.channel.connection, channel: 1, serial: serial as u32 }
+    }
+
+    /// Delivers what can be, and settles all but every `keep`-th; 0 settles all.
+    pub(crate) async fn deliver(&mut self, keep: u64) {
+        let more = self.shard.dispatch(self.now(), &mut self.taker);
+        for (queue, seq) in std::mem::take(&mut self.taker.held) {
+            if keep == 0 || seq.0 % keep != 0 {
+                let consumer = Some(self.consumer(0));
+                let outcome = Outcome::Ack;
+                let now = self.now();
+                self.shard.command(now, Command::Settle { queue, seq, consumer, outcome });
+            }
+        }
+        self.turn(!more).await;
+    }
+
+    /// As `deliver`, without waiting for anything.
+    pub(crate) fn deliver_now(&mut self, keep: u64) {
+        self.shard.dispatch(self.now(), &mut self.taker);
+        for (queue, seq) in std::mem::take(&mut self.taker.held) {
+            if keep == 0 || seq.0 % keep != 0 {
+                let (consumer, outcome) = (Some(self.consumer(0)), Outcome::Ack);
+                let now = self.now();
+                self.shard.command(now, Command::Settle { queue, seq, consumer, outcome });
+            }
+        }
+        self.effects();
+    }
+
+    pub(crate) fn delivered(&self) -> u64 {
+        self.taker.taken
+    }
+
+    pub(crate) fn copied_octets(&self) -> u64 {
+        self.shard.log_space().copied_octets
+    }
+
+    /// A clean stop.
+    pub(crate) async fn stop(mut self) {
+        let now = self.now();
+        self.shard.stop(now);
+        while !self.shard.is_quiet() {
+            self.turn(true).await;
+        }
+        self.rest().await;
+    }
+
+    /// An end without warning: what is under way is waited for, nothing else is done.
+    pub(crate) async fn abandon(mut self) {
+        while self.in_flight.next().await.is_some() {}
+    }
+}
+
+fn now(began: Instant) -> Now {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set");
+    Now { unix_ms: unix.as_millis() as u64, monotonic_us: began.elapsed().as_micros() as u64 + 1 }
+}
