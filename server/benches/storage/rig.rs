@@ -211,7 +211,7 @@ impl Rig {
         let confirm = Some((self.channel, self.published));
         self.shard.publish(self.now(), &Publish { message, queues: &[queue], confirm });
         // A turn of the broker.
-        if self.published % 64 == 0 {
+        if self.published.is_multiple_of(64) {
             self.turn(false).await;
         }
     }
