@@ -32,18 +32,15 @@ impl Limits {
     pub fn draw(shards: u16, random: &mut Random) -> Self {
         let segment_bytes = 65_536 * random.pick(&[1, 1, 1, 2, 4]);
         let body_bytes_max = random.pick(&[2_000, 20_000, 3 * segment_bytes as usize]);
-        // Several messages in parts that are read back at a time must fit half of it: below that
-        // they push each other out for ever.
-        let cache_bytes_min = if body_bytes_max > 20_000 { 32 * body_bytes_max } else { 0 };
         Limits {
             shards,
             segment_bytes,
             buffer_bytes: 16_384 * random.pick(&[1, 1, 2, 4]),
             writes_in_flight_max: 1 + random.below(4),
-            cache_bytes: cache_bytes_min.max(32_768 * random.pick(&[1, 2, 4, 16])),
+            cache_bytes: 32_768 * random.pick(&[1, 2, 4, 16]),
             settle_delay_us: random.pick(&[0, 200, 500, 3_000]),
             window_bytes: random.pick(&[2_000, 20_000, 1 << 30]),
-            dispatch_batch: random.pick(&[16, 64, 256]),
+            dispatch_batch: random.pick(&[1, 16, 64, 256]),
             memory_max_bytes: random.pick(&[0, 2_000, 1 << 30]),
             ring_capacity: random.pick(&[1, 4, 64]),
             body_bytes_max,

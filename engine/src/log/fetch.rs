@@ -42,7 +42,7 @@ impl<M: Memory> Log<M> {
         let page = address.page();
         if page < self.batch.start() / PAGE_BYTES as u64 && !self.cache.contains(page) {
             let needed = whole_pages(address.offset() + length as usize).max(PAGE_BYTES);
-            self.ask_for(address.block().0, SCATTERED_BYTES.max(needed as u64), true);
+            self.ask_for(address.block().0, SCATTERED_BYTES.max(needed as u64), true, false);
         }
     }
 
@@ -113,10 +113,16 @@ impl<M: Memory> Log<M> {
     /// record of `length` octets at least.
     fn ask(&mut self, address: Address, length: u32) {
         let needed = whole_pages(address.offset() + length as usize).max(PAGE_BYTES);
-        self.ask_for(address.block().0, WINDOW_BYTES.max(needed as u64), false);
+        self.ask_for(address.block().0, WINDOW_BYTES.max(needed as u64), false, false);
     }
 
-    fn ask_for(&mut self, start: u64, wanted: u64, scattered: bool) {
+    /// As `ask`, however many octets are on their way.
+    fn insist(&mut self, address: Address, length: u32) {
+        let needed = whole_pages(address.offset() + length as usize).max(PAGE_BYTES);
+        self.ask_for(address.block().0, WINDOW_BYTES.max(needed as u64), false, true);
+    }
+
+    fn ask_for(&mut self, start: u64, wanted: u64, scattered: bool, insists: bool) {
         if self.readback.covers(start / PAGE_BYTES as u64) {
             return;
         }
@@ -126,7 +132,7 @@ impl<M: Memory> Log<M> {
         let limit = segment.sealed_end.map_or(durable, |end| end.min(durable));
         let Some(there) = limit.checked_sub(start).filter(|octets| *octets > 0) else { return };
         let length = there.min(wanted) as usize;
-        if !self.readback.has_room(length) {
+        if !insists && !self.readback.has_room(length) {
             return;
         }
         self.ticket += 1;
@@ -142,6 +148,7 @@ impl<M: Memory> Log<M> {
             return self.copy_read_done(&read, buffer);
         }
         let Some(read) = self.readback.take(ticket) else { return Ok(()) };
+        self.assemblies.read_done();
         // Recycled meanwhile: nobody wants it, and the file may hold something else by now.
         let Some(segment) = self.segments.get(read.segment) else { return Ok(()) };
         let end = match self.whole_blocks(segment.file, &read, buffer.as_ref())? {
@@ -151,7 +158,7 @@ impl<M: Memory> Log<M> {
                     true => SCATTERED_BYTES,
                     false => WINDOW_BYTES,
                 };
-                self.ask_for(read.start, wanted.max(needed as u64), read.scattered);
+                self.ask_for(read.start, wanted.max(needed as u64), read.scattered, false);
                 return Ok(());
             }
         };
@@ -213,10 +220,22 @@ impl<M: Memory> Log<M> {
     fn fetch_parts(&mut self, address: Address) -> Fetch<'_> {
         let mut assembly = match self.assemblies.take(address) {
             Some(assembly) => assembly,
-            None => self.begin_assembly(address),
+            None => {
+                let content_bytes = self.message_at(address).content_bytes().unwrap_or(0);
+                if !self.assemblies.has_room(content_bytes) && !self.readback.is_empty() {
+                    // It would be pushed out before it is whole: others are finished first.
+                    return Fetch::Pending;
+                }
+                self.begin_assembly(address)
+            }
         };
+        let comes_first = self.assemblies.comes_first(&assembly);
         while let Some((part, length)) = assembly.next() {
             if !self.locate(part, length) {
+                if comes_first {
+                    // Nor must those that wait for its room keep it from being read.
+                    self.insist(part, length);
+                }
                 break;
             }
             match no_message(part, self.record_at(part)) {

@@ -82,6 +82,8 @@ pub(super) struct Assembly {
     address: Address,
     /// Which one it is of those that were begun; 0: not known yet.
     begun: u64,
+    /// Reads that had come back when it was wanted last.
+    wanted_at: u64,
     /// The Message record.
     record: Vec<u8>,
     /// Address and record length of the parts that are still to come, last one first.
@@ -103,6 +105,7 @@ impl Assembly {
         Assembly {
             address,
             begun: 0,
+            wanted_at: 0,
             record: record.to_vec(),
             missing: parts,
             content: Vec::with_capacity(reserved),
@@ -130,6 +133,10 @@ impl Assembly {
     }
 }
 
+/// Reads that come back while nobody asks for a message that was begun, before it need not be
+/// finished: whoever wanted it may have gone. Those who wait ask again after each read, or a few.
+const READS_UNWANTED_MAX: u64 = 256;
+
 /// Messages in parts that are being delivered. Kept while wanted, within a budget that only the
 /// one wanted last may exceed.
 #[derive(Debug)]
@@ -139,15 +146,37 @@ pub(super) struct Assemblies {
     bytes_max: usize,
     /// How many have been begun.
     begun: u64,
+    /// Reads that have come back.
+    reads: u64,
 }
 
 impl Assemblies {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Assemblies { recent: Vec::new(), bytes_max, begun: 0 }
+        Assemblies { recent: Vec::new(), bytes_max, begun: 0, reads: 0 }
+    }
+
+    /// A read has come back.
+    pub(super) fn read_done(&mut self) {
+        self.reads += 1;
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.recent.is_empty()
+    }
+
+    /// Of those that are not whole, this one was begun first: its reads go before all others.
+    pub(super) fn comes_first(&self, assembly: &Assembly) -> bool {
+        let is_later = |held: &Assembly| {
+            held.next().is_none() || (assembly.begun != 0 && assembly.begun < held.begun)
+        };
+        self.recent.iter().all(is_later)
+    }
+
+    /// A message of so many octets could be begun and kept until it is whole, as it seems.
+    pub(super) fn has_room(&self, content_bytes: u64) -> bool {
+        let unfinished = self.recent.iter().filter(|held| held.next().is_some());
+        let bytes: usize = unfinished.map(|held| held.content.capacity()).sum();
+        bytes == 0 || bytes as u64 + content_bytes <= self.bytes_max as u64
     }
 
     pub(super) fn get(&self, address: Address) -> Option<&Assembly> {
@@ -161,12 +190,14 @@ impl Assemblies {
     }
 
     /// Puts one back, and drops others beyond the budget: those that are whole first, then those
-    /// begun last. So the one begun first is finished, however many push for room.
+    /// that nobody asks for any more, then those begun last. So the one begun first is finished,
+    /// however many push for room.
     pub(super) fn put(&mut self, mut assembly: Assembly) {
         if assembly.begun == 0 {
             self.begun += 1;
             assembly.begun = self.begun;
         }
+        assembly.wanted_at = self.reads;
         self.recent.push(assembly);
         let mut bytes: usize = self.recent.iter().map(|held| held.content.capacity()).sum();
         while bytes > self.bytes_max && self.recent.len() > 1 {
@@ -179,9 +210,12 @@ impl Assemblies {
         let is_whole = |held: &Assembly| held.missing.is_empty();
         let last = self.recent.len() - 1;
         let whole = self.recent[..last].iter().position(is_whole);
+        let is_left =
+            |held: &Assembly| self.reads.saturating_sub(held.wanted_at) > READS_UNWANTED_MAX;
+        let left = self.recent.iter().position(is_left);
         let unfinished = self.recent.iter().enumerate().filter(|(_, held)| !is_whole(held));
         let youngest = unfinished.max_by_key(|(_, held)| held.begun).map(|(index, _)| index);
-        whole.or(youngest).unwrap_or(0)
+        whole.or(left).or(youngest).unwrap_or(0)
     }
 
     /// Drops a message that nobody wants any more.
@@ -218,5 +252,44 @@ mod tests {
         assemblies.put(begun(3, 1));
         assemblies.put(second);
         assert!(assemblies.get(Address(2)).is_some(), "it is about to be taken");
+    }
+
+    /// A consumer that goes away while its large message is being read must not keep all others
+    /// from theirs.
+    #[test]
+    fn a_message_that_nobody_asks_for_any_more_makes_room() {
+        let mut assemblies = Assemblies::new(100);
+        assemblies.put(begun(1, 3));
+        for _ in 0..=READS_UNWANTED_MAX {
+            assemblies.put(begun(2, 3));
+            assert!(assemblies.get(Address(1)).is_some(), "somebody may be about to ask");
+            assemblies.read_done();
+        }
+        assemblies.put(begun(2, 3));
+        assert!(assemblies.get(Address(1)).is_none() && assemblies.get(Address(2)).is_some());
+    }
+
+    /// Those that wait for its room had their parts read again and again, and left no room for the
+    /// reads of the one that was kept: none was ever whole.
+    #[test]
+    fn the_reads_of_the_message_begun_first_go_before_all_others() {
+        let mut assemblies = Assemblies::new(100);
+        let first = begun(1, 3);
+        assert!(assemblies.comes_first(&first) && assemblies.has_room(1_000));
+        assemblies.put(first);
+        assert!(
+            assemblies.has_room(20) && !assemblies.has_room(21),
+            "others wait and ask for less"
+        );
+        let second = begun(2, 3);
+        assert!(!assemblies.comes_first(&second));
+        let mut first = assemblies.take(Address(1)).expect("it is kept");
+        assemblies.put(second);
+        assert!(assemblies.comes_first(&first));
+        for _ in 0..3 {
+            first.add(&[]);
+        }
+        assemblies.put(first);
+        assert!(assemblies.comes_first(&begun(2, 3)), "one that is whole reads no more");
     }
 }

@@ -48,6 +48,9 @@ impl Readback {
     pub(super) fn has_room(&self, length: usize) -> bool {
         self.pending.is_empty() || self.bytes + length <= self.bytes_max
     }
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
     pub(super) fn push(&mut self, read: Pending) {
         self.bytes += read.length;
         self.pending.push(read);

@@ -219,12 +219,16 @@ impl Queues {
         }
     }
 
-    /// A read has come back: it may have been any queue's.
+    /// A read has come back: it may have been any queue's. Those that wait for one have their turn
+    /// before others, which might have other octets read in the meantime, and these pushed out.
     pub(super) fn read_done(&mut self) {
-        for at in std::mem::take(&mut self.reading) {
+        for at in std::mem::take(&mut self.reading).into_iter().rev() {
             if let Some(hosted) = self.all[at as usize].as_deref_mut() {
                 hosted.reading = false;
-                self.note_work(at);
+                if !hosted.dirty && hosted.queue.has_work() {
+                    hosted.dirty = true;
+                    self.dirty.push_front(at);
+                }
             }
         }
     }

@@ -6,6 +6,8 @@ use crate::random::Random;
 /// Where the segment number lies in a file's header (docs/log-format.md, "File").
 const SEGMENT_OFFSET: usize = 40;
 
+const CLEARED_PAGE: &str = "a cleared page";
+
 /// Which files may be damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -60,8 +62,10 @@ impl Disk {
         let file = random.pick(&files);
         let octets = &mut self.files.get_mut(&file)?.octets;
         let pages = octets.len() / PAGE_BYTES;
-        let page = random.below(pages) * PAGE_BYTES;
-        let (what, offset, length) = match random.below(4) {
+        // Often the header, without which nothing in the file is found.
+        let page = if random.one_in(6) { 0 } else { random.below(pages) * PAGE_BYTES };
+        let (what, offset, length) = match random.below(5) {
+            4 => (CLEARED_PAGE, page, PAGE_BYTES),
             0 | 1 => ("a flipped bit", page + random.below(PAGE_BYTES), 1),
             2 => ("a cleared sector", page + 512 * random.below(8), 512),
             _ => ("a page from elsewhere", page, PAGE_BYTES),
@@ -70,16 +74,13 @@ impl Disk {
         match length {
             1 => octets[offset] ^= 1 << random.below(8),
             512 => octets[offset..offset + length].fill(0),
+            _ if what == CLEARED_PAGE => octets[offset..offset + length].fill(0),
             _ => {
                 let from = random.below(pages) * PAGE_BYTES;
                 octets.copy_within(from..from + length, offset);
             }
         }
-        let header = &octets[..PAGE_BYTES.min(octets.len())];
-        if before == octets[offset..offset + length] || header.iter().all(|octet| *octet == 0) {
-            // Nothing has changed; or the file now looks like one that was never used, which the
-            // format cannot tell from one that was.
-            octets[offset..offset + length].copy_from_slice(&before);
+        if before == octets[offset..offset + length] {
             return None;
         }
         let what = format!("{what} in file {file} at octet {offset}");

@@ -9,7 +9,6 @@
 //! | files made | nothing | they are there |
 //! | a failed operation (EIO, ENOSPC, a short write) | any sectors of it; from then on other writes of the file may complete and be lost, as a kernel does after a failed sync | nothing is confirmed after it; the next start recovers |
 //! | sealed segments, or all after a clean stop: a flipped bit, a cleared sector or page, a page from elsewhere | anything, in one place | found, or harmless: never silently wrong ([`Disk::rot`]) |
-//! | a segment's header page cleared whole | not done here | looks like a file that was never used |
 //! | the newest segment after a crash, beyond its last durable mark | not damaged here | cannot be told from a torn end |
 //! | the device itself ([`Lie`]) | says "synced" when it is not | nothing can be promised: the oracle must see it |
 //!

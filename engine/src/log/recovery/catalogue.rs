@@ -16,7 +16,7 @@ const HEADERS_AHEAD: usize = 16;
 pub(super) enum Content {
     /// Not read (too short for a header, or its turn has not come).
     Unread,
-    /// Made, and never used.
+    /// Made, and never used; or its header has been cleared, see `evidence`.
     Blank,
     Damaged(&'static str),
     Segment(FileHeader),
@@ -144,6 +144,19 @@ impl Catalogue {
         self.damaged().next().filter(|_| is_bare).map(|(listed, _)| listed.file)
     }
 
+    /// Files without a header that may have been in use, if segments have that size.
+    pub(super) fn blank(&self, segment_bytes: u64) -> impl Iterator<Item = FileId> + '_ {
+        let is_blank = move |listed: &&Listed| {
+            matches!(listed.content, Content::Blank) && listed.bytes >= segment_bytes
+        };
+        self.files.iter().filter(is_blank).map(|listed| listed.file)
+    }
+
+    /// Size of the largest file.
+    pub(super) fn largest(&self) -> u64 {
+        self.files.iter().map(|listed| listed.bytes).max().unwrap_or(0)
+    }
+
     /// The file that holds the segment.
     pub(super) fn holding(&self, segment: u32) -> Option<(FileId, &FileHeader)> {
         self.segments()
@@ -168,6 +181,7 @@ impl Catalogue {
     pub(super) fn what(&self, file: FileId) -> Option<&'static str> {
         match self.get(file)?.content {
             Content::Damaged(what) => Some(what),
+            Content::Blank => Some("its first page has been cleared"),
             _ => None,
         }
     }

@@ -3,6 +3,10 @@
 //! A damaged file that no roster names may be a free one, which is harmless, or the newest
 //! segment, whose loss nothing else would tell. A valid block of this log in it that is newer
 //! than everything known proves the latter.
+//!
+//! A file whose first page is blank was never used, as a rule, and all of it is blank then. It may
+//! also be that of a segment whose first write was torn, which nobody was promised anything of. A
+//! newer block whose durable mark lies in its own segment proves that the header was there.
 
 use super::walk::CHUNK_BYTES;
 use super::RecoveryRead;
@@ -13,27 +17,43 @@ use crate::log::{FileId, LogError};
 
 use zerocopy::FromBytes;
 
-/// A damaged file.
+/// A file without a header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suspect {
-    pub file: FileId,
-    pub what: &'static str,
+    file: FileId,
+    what: &'static str,
+    is_blank: bool,
+}
+
+impl Suspect {
+    /// Its header is damaged.
+    pub(super) fn damaged(file: FileId, what: &'static str) -> Self {
+        Suspect { file, what, is_blank: false }
+    }
+
+    /// Its first page is blank.
+    pub(super) fn blank(file: FileId) -> Self {
+        Suspect { file, what: "its first page has been cleared", is_blank: true }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Evidence {
     geometry: Geometry,
-    log: u64,
-    /// Newest segment known.
-    newest: u32,
+    /// Identity of the log and its newest segment, if any header tells them.
+    known: Option<(u64, u32)>,
     /// Files to look through; the last one is being read.
     suspects: Vec<Suspect>,
     at: u64,
 }
 
 impl Evidence {
-    pub(super) fn new(geometry: Geometry, log: u64, newest: u32, suspects: Vec<Suspect>) -> Self {
-        Evidence { geometry, log, newest, suspects, at: 0 }
+    pub(super) fn new(
+        geometry: Geometry,
+        known: Option<(u64, u32)>,
+        suspects: Vec<Suspect>,
+    ) -> Self {
+        Evidence { geometry, known, suspects, at: 0 }
     }
 
     pub(super) fn next_read(&self) -> Option<RecoveryRead> {
@@ -46,11 +66,16 @@ impl Evidence {
     pub(super) fn supply(&mut self, octets: &[u8]) -> Result<(), LogError> {
         let Some(suspect) = self.suspects.last().copied() else { return Ok(()) };
         let asked = self.next_read().map_or(0, |read| read.length);
+        let Suspect { file, what, is_blank } = suspect;
+        if is_blank && self.at == 0 && octets.iter().all(|octet| *octet == 0) {
+            // Never used: there is no need to read the rest.
+            self.suspects.pop();
+            return Ok(());
+        }
         let mut offset = 0;
         while let Some(rest) = octets.get(offset..).filter(|rest| rest.len() >= PAGE_BYTES) {
-            match self.newer_block(rest, self.at + offset as u64) {
+            match self.newer_block(rest, self.at + offset as u64, is_blank) {
                 Ok(Some(durable)) => {
-                    let Suspect { file, what } = suspect;
                     return Err(LogError::Rot { file: file.0, offset: 0, durable, what });
                 }
                 // The next read begins with it.
@@ -67,14 +92,23 @@ impl Evidence {
     }
 
     /// The durable mark of the block that `octets` begin with, if it is newer than what is known.
-    fn newer_block(&self, octets: &[u8], offset: u64) -> Result<Option<u64>, Defect> {
+    /// `has_begun`: and if its segment had been begun for good when it was written.
+    fn newer_block(
+        &self,
+        octets: &[u8],
+        offset: u64,
+        has_begun: bool,
+    ) -> Result<Option<u64>, Defect> {
         let Ok((header, _)) = BlockHeader::ref_from_prefix(octets) else { return Ok(None) };
-        let position = header.position.get();
+        let (position, durable) = (header.position.get(), header.durable.get());
+        let segment = position / self.geometry.segment_bytes;
         let is_newer = position % self.geometry.segment_bytes == offset
-            && position / self.geometry.segment_bytes > u64::from(self.newest);
+            && self.known.is_none_or(|(_, newest)| segment > u64::from(newest))
+            && (!has_begun || durable > position - offset);
         if !is_newer {
             return Ok(None);
         }
-        Block::open(octets, position, Some(self.log)).map(|block| Some(block.header.durable.get()))
+        let log = self.known.map(|(log, _)| log);
+        Block::open(octets, position, log).map(|block| Some(block.header.durable.get()))
     }
 }

@@ -29,7 +29,7 @@ use std::ops::Range;
 
 use catalogue::{Catalogue, Newest};
 pub use damage::{Damage, Headless, LostMessage};
-use evidence::Evidence;
+use evidence::{Evidence, Suspect};
 use liveness::LivenessReads;
 pub use mending::{mend, MendError, Mended, Octets, Patch};
 use obstacle::Obstacle;
@@ -134,7 +134,8 @@ struct End {
 enum Phase {
     Catalogue,
     Survey(Survey),
-    Evidence(Evidence, Plan),
+    /// `None`: no file has a header.
+    Evidence(Evidence, Option<Plan>),
     Liveness(LivenessReads, Plan),
     Replay(Box<Replay>),
     Done,
@@ -223,7 +224,8 @@ impl<M: Memory> Recovery<M> {
                 Phase::Done => return Ok(()),
                 Phase::Catalogue => self.survey_newest()?,
                 Phase::Survey(survey) => self.after_survey(survey)?,
-                Phase::Evidence(_, mut plan) => {
+                Phase::Evidence(_, None) => Phase::Done,
+                Phase::Evidence(_, Some(mut plan)) => {
                     let mut reads = plan.liveness_reads();
                     reads.damaged = self.passes_by.then(Vec::new);
                     Phase::Liveness(reads, plan)
@@ -256,8 +258,15 @@ impl<M: Memory> Recovery<M> {
             self.obstacle = Some(Obstacle::Header { file, entry: None });
         }
         self.newest = newest?;
-        let Some(newest) = &self.newest else { return Ok(Phase::Done) };
+        let Some(newest) = &self.newest else { return Ok(self.search_for_any()) };
         Ok(Phase::Survey(Survey::of_newest(newest.file, &newest.header, newest.geometry)))
+    }
+
+    /// No file has a header: either the log holds nothing yet, or all that it holds has lost it.
+    fn search_for_any(&self) -> Phase {
+        let Some(geometry) = Geometry::new(self.catalogue.largest()) else { return Phase::Done };
+        let suspects = self.catalogue.blank(geometry.segment_bytes).map(Suspect::blank).collect();
+        Phase::Evidence(Evidence::new(geometry, None, suspects), None)
     }
 
     fn after_survey(&mut self, survey: Survey) -> Result<Phase, LogError> {
@@ -311,11 +320,9 @@ impl<M: Memory> Recovery<M> {
         if self.in_full {
             plan.ignore_indexes();
         }
-        let log = newest.header.log.get();
-        let newest_number = newest.header.segment.get();
-        let evidence =
-            Evidence::new(newest.geometry, log, newest_number, plan.suspects(&self.catalogue));
-        Ok(Phase::Evidence(evidence, plan))
+        let known = (newest.header.log.get(), newest.header.segment.get());
+        let evidence = Evidence::new(newest.geometry, Some(known), plan.suspects(&self.catalogue));
+        Ok(Phase::Evidence(evidence, Some(plan)))
     }
 
     /// All read: the log, positioned to go on. Every reference starts out dead; the shard calls

@@ -79,7 +79,9 @@ impl Plan {
     /// Damaged files that may hold a segment that nobody knows of. One that a live segment should
     /// be in has been found out already.
     pub(super) fn suspects(&self, catalogue: &Catalogue) -> Vec<Suspect> {
-        catalogue.damaged().map(|(listed, what)| Suspect { file: listed.file, what }).collect()
+        let damaged = catalogue.damaged().map(|(listed, what)| Suspect::damaged(listed.file, what));
+        let blank = catalogue.blank(self.geometry.segment_bytes).map(Suspect::blank);
+        damaged.chain(blank).collect()
     }
 
     pub(super) fn liveness_reads(&mut self) -> LivenessReads {
@@ -120,6 +122,10 @@ fn planned(catalogue: &Catalogue, entry: &RosterEntry, shard: u16) -> Result<Pla
             let known = entry.index.map(|piece| KnownIndex { piece, references: entry.references });
             let references = Some(entry.references);
             Ok(Planned { file, header, end, is_sealed: true, index: known, references })
+        }
+        Some(Content::Blank) => {
+            let what = "its first page has been cleared";
+            Err(LogError::Rot { file: file.0, offset: 0, durable: end, what })
         }
         Some(Content::Damaged(what)) => {
             Err(LogError::Rot { file: file.0, offset: 0, durable: end, what })

@@ -1,12 +1,12 @@
 //! Damage: what is detected, what is harmless, what is cut.
 
-use super::disk::Disk;
-use super::world::World;
+use super::disk::{Disk, Vectors};
+use super::world::{read_back, World};
 use super::{roomy, tiny};
 use crate::ids::QueueId;
 use crate::log::block::Block;
 use crate::log::format::{FileHeader, BLOCK_HEADER_BYTES, PAGE_BYTES};
-use crate::log::{FileId, LogEffect, LogError};
+use crate::log::{FileId, LogEffect, LogError, Recovery};
 
 use zerocopy::FromBytes;
 
@@ -333,6 +333,50 @@ fn a_newest_segment_without_header_is_rot() {
         assert!(is_named, "{error:?}");
         world.disk = sound;
     }
+}
+
+/// A first page that was cleared as a whole looks like that of a file that was never used: the
+/// segment was taken for one, and what it held was gone without a word.
+#[test]
+fn a_newest_segment_whose_first_page_is_cleared_is_rot() {
+    for messages in [2, 60] {
+        let mut world = aged(messages);
+        world.log.stop();
+        world.settle_down();
+        let newest = world.log.segments.tail().file;
+        world.disk.files.get_mut(&newest.0).expect("it exists")[..PAGE_BYTES].fill(0);
+        let error = world.recover().expect_err("the newest segment is lost");
+        assert!(matches!(error, LogError::Rot { file, offset: 0, .. } if file == newest.0));
+    }
+}
+
+#[test]
+fn a_log_of_one_segment_whose_first_page_is_cleared_is_not_an_empty_one() {
+    let mut world = World::new(tiny(), 9);
+    write_out(&mut world, 3, 200);
+    assert_eq!(world.log.segments.tail().number, 0);
+    world.disk.files.get_mut(&1).expect("it exists")[..PAGE_BYTES].fill(0);
+    assert!(matches!(world.recover(), Err(LogError::Rot { file: 1, offset: 0, .. })));
+}
+
+/// Blocks of the first write of a segment that landed without the header: torn, and no rot.
+#[test]
+fn a_torn_first_write_whose_header_did_not_land_is_no_rot() {
+    let mut world = World::new(tiny(), 4);
+    let mut before = world.disk.clone();
+    while world.log.segments.tail().number == 0 {
+        before = world.disk.clone();
+        write_out(&mut world, 1, 2000);
+    }
+    let file = world.log.segments.tail().file;
+    let first = world.disk.files[&file.0].clone();
+    assert!(!blocks(&first).is_empty());
+    // The disk as it was before that write, but for the blocks of it.
+    before.files.insert(file.0, first);
+    before.files.get_mut(&file.0).expect("it exists")[..PAGE_BYTES].fill(0);
+    world.disk = before;
+    let mut recovery = Recovery::new(tiny(), Vectors, world.disk.listing());
+    read_back(&mut recovery, &world.disk).expect("nobody was promised anything of it");
 }
 
 /// A crash in the very first write of a segment: the header lands, the roster does not. The file
