@@ -30,6 +30,12 @@ impl Doorbell {
         }
     }
 
+    /// For the owner alone: it does not sleep any more and needs no bell. It is to ask
+    /// [`Doorbell::poll_mail`] before it sleeps again.
+    pub fn stay_awake(&self) {
+        self.asleep.store(false, Ordering::Relaxed);
+    }
+
     /// For the owner alone: ready if `has_mail` finds some after the owner has declared itself
     /// asleep, otherwise pending until the bell rings.
     pub fn poll_mail(&self, cx: &mut Context<'_>, has_mail: impl FnOnce() -> bool) -> Poll<()> {

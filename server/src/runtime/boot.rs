@@ -16,6 +16,7 @@ use haremq_engine::topology::{Change, DefinitionLimits};
 
 use super::clock::Clock;
 use super::host::Host;
+use super::lookout::{self, Lookout};
 use super::mail;
 use super::memory::DmaMemory;
 use super::read_ahead::ReadAhead;
@@ -99,7 +100,6 @@ fn executor(plan: &Plan) -> Result<LocalExecutor, StartError> {
     LocalExecutorBuilder::new(placement)
         .name("shard")
         .preempt_timer(PREEMPT_TIMER)
-        .spin_before_park(plan.spin)
         .io_memory(REGISTERED_BYTES)
         .make()
         .map_err(|error| StartError::Executor { shard: plan.shard.0, what: error.to_string() })
@@ -112,14 +112,24 @@ async fn serve(plan: Plan) -> Result<(), StartError> {
     let stats = shard.all_queue_stats();
     let messages = stats.iter().map(|one| one.messages_ready + one.messages_unacknowledged).sum();
     let host = Host::new(shard, plan.port, plan.clock, &plan.common);
-    let Plan { shard, common, settings, events, .. } = plan;
-    let runtime = Rc::new(ShardRuntime::new(host, segments, common, settings, events));
+    let Plan { shard, common, settings, events, spin, .. } = plan;
+    let lookout = Lookout::new()
+        .map_err(|error| StartError::Executor { shard: shard.0, what: error.to_string() })?;
+    let runtime = ShardRuntime::new(host, segments, lookout.clone(), common, settings, events);
+    let runtime = Rc::new(runtime);
     // What recovery has left to do, such as preparing the first segment.
     runtime.turn(None, |_| ());
-    let ticker = glommio::spawn_local(ticker::run(runtime.clone()));
+    let tasks = [
+        glommio::spawn_local(lookout::run(runtime.clone(), spin)),
+        glommio::spawn_local(lookout::stand_sentry(lookout)),
+        glommio::spawn_local(lookout::keep_a_timer()),
+        glommio::spawn_local(ticker::run(runtime.clone())),
+    ];
     runtime.report(Event::Ready { queues, messages });
     mail::run(runtime).await;
-    ticker.cancel().await;
+    for task in tasks {
+        task.cancel().await;
+    }
     tracing::debug!(shard = shard.0, "ended");
     Ok(())
 }

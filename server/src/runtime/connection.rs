@@ -6,7 +6,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::TcpStream;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -14,7 +13,7 @@ use haremq_engine::ids::{ConnectionId, ShardId};
 use haremq_engine::mail::Command;
 use haremq_engine::topology::TopologyRequest;
 
-use super::budget::Budget;
+use super::acceptor::Accepted;
 use super::cell::ConnectionCell;
 use super::mail::SHUTDOWN_REASON;
 use super::shard::ShardRuntime;
@@ -51,14 +50,13 @@ struct Client {
 }
 
 /// Serves an accepted socket until its end. The shard's load counts it already.
-pub(super) fn serve(runtime: &Rc<ShardRuntime>, stream: TcpStream) {
+pub(super) fn serve(runtime: &Rc<ShardRuntime>, accepted: Accepted) {
+    let Accepted { stream, peer } = accepted;
     let prepared = || -> io::Result<_> {
-        // Nagle's algorithm would hold back the end of every turn.
-        stream.set_nodelay(true)?;
-        let addresses = (stream.peer_addr()?, stream.local_addr()?);
-        Ok((addresses, Socket::new(stream)?))
+        let local = stream.local_addr()?;
+        Ok((local, Socket::new(stream, &runtime.lookout)?))
     };
-    let ((peer, local), socket) = match prepared() {
+    let (local, socket) = match prepared() {
         Ok(prepared) if !runtime.is_stopping() => prepared,
         _ => return runtime.connection_ended(),
     };
@@ -91,7 +89,7 @@ pub(super) fn go_on(runtime: &Rc<ShardRuntime>, transfer: Transfer) {
         host.world.touch(&cell);
         cell
     });
-    match Socket::new(socket) {
+    match Socket::new(socket, &runtime.lookout) {
         Ok(socket) => {
             // What came along is looked at before anything is read.
             let stalled = !carry.is_empty();
@@ -110,7 +108,7 @@ impl Client {
     async fn run(mut self) {
         let end = loop {
             match poll_fn(|cx| self.poll(cx)).await {
-                Step::Pause => Budget::pause().await,
+                Step::Pause => self.runtime.lookout.breathe().await,
                 Step::Leave(shard) => return self.leave(shard),
                 end => break end,
             }
@@ -132,7 +130,7 @@ impl Client {
     /// As much as can be done without waiting.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         self.cell.register(cx);
-        self.runtime.budget.enter();
+        self.runtime.enter();
         loop {
             let wrote = match self.write(cx) {
                 Ok(wrote) => wrote,

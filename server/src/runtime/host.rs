@@ -118,9 +118,6 @@ impl Host {
             histogram.saturating_record(took_us);
         }
         self.world.port.flush();
-        if self.unfinished {
-            self.world.port.bell().ring();
-        }
         self.feed_starved();
     }
 
@@ -134,6 +131,11 @@ impl Host {
                 cell.wake();
             }
         }
+    }
+
+    /// The last turn ended before its work did: another one is to follow soon.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.unfinished
     }
 
     /// Whether there is work for a turn though nothing arrives.

@@ -1,13 +1,11 @@
 //! The mail task of a shard: rings from other shards, letters from other threads.
 
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use glommio::Task;
 
 use super::acceptor::accept;
-use super::budget::Budget;
 use super::connection::{go_on, serve};
 use super::mailbox::Letter;
 use super::requests;
@@ -25,12 +23,10 @@ pub(super) const SHUTDOWN_REASON: &str = "broker forced connection closure with 
 
 /// Runs until the shard is told to end.
 pub(super) async fn run(runtime: Rc<ShardRuntime>) {
-    let bell = runtime.host.borrow().world.port.bell().clone();
     let mut acceptors = Vec::new();
     loop {
-        let has_work = || runtime.mailbox().has_mail() || runtime.host.borrow().has_work();
-        poll_fn(|cx| bell.poll_mail(cx, has_work)).await;
-        runtime.budget.enter();
+        runtime.lookout.mail().await;
+        runtime.enter();
         while let Some(letter) = runtime.mailbox().take() {
             if matches!(letter, Letter::End) {
                 runtime.mailbox().close();
@@ -50,7 +46,7 @@ pub(super) async fn run(runtime: Rc<ShardRuntime>) {
             go_on(&runtime, transfer);
         }
         if runtime.budget.is_spent() {
-            Budget::pause().await;
+            runtime.lookout.breathe().await;
         }
     }
 }
@@ -58,7 +54,7 @@ pub(super) async fn run(runtime: Rc<ShardRuntime>) {
 fn open(runtime: &Rc<ShardRuntime>, letter: Letter, acceptors: &mut Vec<Task<()>>) {
     match letter {
         Letter::Control(request) => requests::answer(runtime, request),
-        Letter::Accepted(socket) => serve(runtime, socket),
+        Letter::Accepted(accepted) => serve(runtime, accepted),
         Letter::Listen(listening) => {
             let accepting = |one| glommio::spawn_local(accept(runtime.clone(), one));
             acceptors.extend(listening.into_iter().map(accepting));
@@ -91,7 +87,7 @@ async fn close_connections(runtime: Rc<ShardRuntime>) {
         if started.elapsed() >= GOODBYE_MAX {
             runtime.cut_off();
         }
-        glommio::timer::sleep(STOP_POLL).await;
+        runtime.lookout.nap(STOP_POLL).await;
     }
     runtime.report(Event::Emptied);
 }
@@ -105,6 +101,6 @@ async fn flush(runtime: Rc<ShardRuntime>) {
             runtime.report(Event::Flushed);
             return;
         }
-        glommio::timer::sleep(STOP_POLL).await;
+        runtime.lookout.nap(STOP_POLL).await;
     }
 }

@@ -3,10 +3,10 @@
 //! at one counter per turn.
 
 use std::collections::VecDeque;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::acceptor::Accepted;
 use super::preflight::Listening;
 use crate::control::{ControlPort, ControlRequest, Stopping};
 use crate::ring::Doorbell;
@@ -15,7 +15,7 @@ use crate::ring::Doorbell;
 pub(super) enum Letter {
     Control(ControlRequest),
     /// A fresh connection, counted in the shard's load already.
-    Accepted(TcpStream),
+    Accepted(Accepted),
     /// To shard 0, when all are ready: take connections from these.
     Listen(Vec<Listening>),
     /// First stage of a clean stop: take no more connections, close those there are.

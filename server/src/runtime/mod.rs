@@ -27,6 +27,7 @@ mod doze;
 mod error;
 mod host;
 mod loads;
+mod lookout;
 mod machine;
 mod mail;
 mod mailbox;

@@ -1,8 +1,8 @@
 //! One shard's runtime: what its tasks share.
 //!
-//! Everything here lives on the shard's thread, behind an `Rc`. The tasks are: the mail task
-//! (rings and mailbox), the ticker, one per connection, one per log effect in flight, and on
-//! shard 0 one per listener.
+//! Everything here lives on the shard's thread, behind an `Rc`. The tasks are: the lookout, which
+//! sleeps for all, and its sentry, the mail task (rings and mailbox), the ticker, one per
+//! connection, one per log effect in flight, and on shard 0 one per listener.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -20,6 +20,7 @@ use super::budget::Budget;
 use super::doze::Doze;
 use super::host::Host;
 use super::loads::Loads;
+use super::lookout::Lookout;
 use super::mailbox::Mailbox;
 use super::segments::Segments;
 use super::stage::Event;
@@ -49,6 +50,7 @@ pub(super) struct ShardRuntime {
     pub(super) common: Arc<Common>,
     pub(super) settings: Arc<ConnectionSettings>,
     pub(super) budget: Budget,
+    pub(super) lookout: Rc<Lookout>,
     events: Sender<(ShardId, Event)>,
     read_buffer: Cell<Option<Box<[u8]>>>,
     /// A clean stop has begun: no new connections.
@@ -71,6 +73,7 @@ impl ShardRuntime {
     pub(super) fn new(
         host: Host,
         segments: Rc<Segments>,
+        lookout: Rc<Lookout>,
         common: Arc<Common>,
         settings: ConnectionSettings,
         events: Sender<(ShardId, Event)>,
@@ -82,6 +85,7 @@ impl ShardRuntime {
             common,
             settings: Arc::new(settings),
             budget: Budget::new(),
+            lookout,
             events,
             read_buffer: Cell::new(None),
             stopping: Cell::new(false),
@@ -101,6 +105,12 @@ impl ShardRuntime {
         self.common.mailboxes.len() as u16
     }
 
+    /// To be called by every task when it begins to run.
+    pub(super) fn enter(&self) {
+        self.lookout.step();
+        self.budget.enter();
+    }
+
     /// Tells the main thread.
     pub(super) fn report(&self, event: Event) {
         // Nobody listens any more only if the process is ending.
@@ -114,17 +124,21 @@ impl ShardRuntime {
         input: impl FnOnce(&mut Host) -> T,
     ) -> T {
         self.turns.set(self.turns.get() + 1);
-        let (outcome, effects) = {
+        self.lookout.step();
+        let (outcome, effects, unfinished) = {
             let mut host = self.host.borrow_mut();
             host.begin();
             let outcome = input(&mut host);
             host.turn();
-            (outcome, host.take_log_effects())
+            (outcome, host.take_log_effects(), host.is_unfinished())
         };
         for effect in effects {
             self.spawn(effect);
         }
         self.host.borrow_mut().rouse(current);
+        if unfinished {
+            self.lookout.call_postman();
+        }
         if !self.resolved.get() && self.host.borrow().is_resolved() {
             self.resolved.set(true);
             self.report(Event::Resolved);
@@ -135,6 +149,7 @@ impl ShardRuntime {
 
     fn spawn(self: &Rc<Self>, effect: LogEffect<DmaBuffer>) {
         let runtime = self.clone();
+        self.lookout.begin();
         glommio::spawn_local(async move {
             let write = matches!(effect, LogEffect::Write { .. }).then(Instant::now);
             let completion = runtime.segments.perform(effect).await;
@@ -148,6 +163,7 @@ impl ShardRuntime {
             if let Err(error) = runtime.turn(None, complete) {
                 runtime.fail(&error);
             }
+            runtime.lookout.end();
         })
         .detach();
     }

@@ -1,5 +1,5 @@
-//! The ticker of a shard: serves deadlines, and is the belt to the braces of every wake-up. When
-//! nothing goes on it dozes, and the next turn rouses it.
+//! The ticker of a shard: serves deadlines. When nothing goes on it dozes, and the next turn rouses
+//! it.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -12,8 +12,7 @@ use haremq_engine::ids::ShardId;
 use super::shard::ShardRuntime;
 use crate::amqp::Broker;
 
-/// While there is traffic. Also bounds what a wake-up that the executor misses can cost: it parks
-/// with runnable tasks if it loses the core at the wrong moment.
+/// While there is traffic.
 const BUSY: Duration = Duration::from_millis(5);
 /// While there is none: an idle broker is to cost next to nothing. A tick is some 90 us.
 const IDLE: Duration = Duration::from_millis(500);
@@ -33,7 +32,7 @@ pub(super) async fn run(runtime: Rc<ShardRuntime>) {
             until_due.map_or(IDLE, |left| left.clamp(BUSY, IDLE))
         };
         doze(&runtime, pause).await;
-        runtime.budget.enter();
+        runtime.enter();
         if runtime.shard == ShardId::TOPOLOGY_WRITER {
             let now_us = runtime.host.borrow().now_us();
             runtime.common.alarms.look_at_disk(now_us);
@@ -69,13 +68,13 @@ fn announce(runtime: &Rc<ShardRuntime>, before: Option<&str>, now: Option<&str>)
 /// expiry, a commit of settles) that is nearer than the end of an idle pause.
 async fn doze(runtime: &ShardRuntime, pause: Duration) {
     if pause <= BUSY {
-        return glommio::timer::sleep(pause).await;
+        return runtime.lookout.tick(pause).await;
     }
     runtime.doze.begin();
     let roused = poll_fn(|cx| match runtime.doze.is_over(cx.waker()) {
         true => Poll::Ready(()),
         false => Poll::Pending,
     });
-    futures_lite::future::or(glommio::timer::sleep(pause), roused).await;
+    futures_lite::future::or(runtime.lookout.tick(pause), roused).await;
     runtime.doze.end();
 }

@@ -81,6 +81,8 @@ impl Bound {
         let (asked, purpose) = (self.asked, self.purpose);
         let listen = || {
             self.socket.listen(BACKLOG)?;
+            // Nagle's algorithm would hold back the end of every turn. Accepted sockets inherit it.
+            self.socket.set_tcp_nodelay(true)?;
             self.socket.set_nonblocking(true)?;
             let listener = TcpListener::from(self.socket);
             let address = listener.local_addr()?;
@@ -141,6 +143,22 @@ mod tests {
         socket.listen(1).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         assert!(Bound::new(address, AMQP).is_err());
+    }
+
+    #[test]
+    fn an_accepted_socket_does_not_hold_back_what_is_written() {
+        let listening = Bound::new(free(), AMQP).unwrap().listen().unwrap();
+        let _client = std::net::TcpStream::connect(listening.address).unwrap();
+        let accepted = loop {
+            match listening.listener.accept() {
+                Ok((accepted, _)) => break accepted,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    std::thread::yield_now();
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert!(accepted.nodelay().unwrap());
     }
 
     #[test]

@@ -1,0 +1,139 @@
+//! What is known of one descriptor: whether reading or writing may be worth a try, and who waits
+//! for that. Of one thread.
+//!
+//! The kernel tells of changes only (edge-triggered): what is known stands until an attempt has
+//! found it untrue.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+use rustix::event::epoll::EventFlags;
+
+use super::Lookout;
+
+/// Both directions of one descriptor.
+#[derive(Debug)]
+pub(super) struct Watch {
+    readable: Cell<bool>,
+    writable: Cell<bool>,
+    /// The other end says no more, or the connection is broken: reading has to wait no more, and
+    /// no further change may be told.
+    ended: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Watch {
+    fn new() -> Watch {
+        Watch {
+            readable: Cell::new(false),
+            writable: Cell::new(true),
+            ended: Cell::new(false),
+            waker: RefCell::new(None),
+        }
+    }
+
+    /// The kernel says that something has changed.
+    pub(super) fn note(&self, flags: EventFlags) {
+        let broken = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+        let ended = broken || flags.intersects(EventFlags::RDHUP);
+        let readable = ended || flags.intersects(EventFlags::IN);
+        if ended {
+            self.ended.set(true);
+        }
+        if readable {
+            self.readable.set(true);
+        }
+        // Told together with every arrival: news only to who has found the buffer full.
+        let writable = broken || flags.intersects(EventFlags::OUT);
+        let has_room_again = writable && !self.writable.replace(true);
+        if readable || has_room_again {
+            if let Some(waker) = self.waker.borrow().as_ref() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn register(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+}
+
+/// A descriptor that its shard's lookout watches.
+pub(in crate::runtime) struct Watched<T: AsFd> {
+    inner: T,
+    registration: Registration,
+}
+
+/// Its place among the watched, which it gives up when dropped.
+struct Registration {
+    lookout: Rc<Lookout>,
+    token: u64,
+    watch: Rc<Watch>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.lookout.forget(self.token);
+    }
+}
+
+impl<T: AsFd> Watched<T> {
+    /// Begins to watch. The descriptor must be non-blocking.
+    pub(in crate::runtime) fn new(inner: T, lookout: &Rc<Lookout>) -> io::Result<Watched<T>> {
+        let watch = Rc::new(Watch::new());
+        let token = lookout.add(inner.as_fd(), watch.clone())?;
+        let registration = Registration { lookout: lookout.clone(), token, watch };
+        Ok(Watched { inner, registration })
+    }
+
+    pub(in crate::runtime) fn get_ref(&self) -> &T {
+        &self.inner
+    }
+
+    /// Stops watching and gives the descriptor back.
+    pub(in crate::runtime) fn into_inner(self) -> T {
+        let Watched { inner, registration } = self;
+        registration.lookout.remove(inner.as_fd());
+        inner
+    }
+
+    /// Whether reading may be worth a try. If not, the task is woken when it is.
+    pub(in crate::runtime) fn may_read(&self, cx: &Context<'_>) -> bool {
+        self.await_unless(self.registration.watch.readable.get(), cx)
+    }
+
+    /// Whether writing may be worth a try. If not, the task is woken when it is.
+    pub(in crate::runtime) fn may_write(&self, cx: &Context<'_>) -> bool {
+        self.await_unless(self.registration.watch.writable.get(), cx)
+    }
+
+    fn await_unless(&self, ready: bool, cx: &Context<'_>) -> bool {
+        if !ready {
+            self.registration.watch.register(cx);
+        }
+        ready
+    }
+
+    /// A read has taken all that there was: what follows will be told, but for an end that has
+    /// been told already.
+    pub(in crate::runtime) fn has_read_all(&self) {
+        let watch = &self.registration.watch;
+        watch.readable.set(watch.ended.get());
+    }
+
+    /// Reading would have to wait.
+    pub(in crate::runtime) fn is_dry(&self) {
+        self.registration.watch.readable.set(false);
+    }
+
+    /// Writing would have to wait.
+    pub(in crate::runtime) fn is_full(&self) {
+        self.registration.watch.writable.set(false);
+    }
+}
