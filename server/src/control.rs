@@ -250,8 +250,14 @@ pub struct ShardReport {
     pub live_bytes: u64,
     /// Octets of records copied out of sparse segments since the start.
     pub copied_bytes: u64,
+    /// Segments that hold something wanted, and the one written to.
+    pub segments: u64,
+    /// There is no room on the disk for another segment file.
+    pub is_out_of_space: bool,
     /// Octets of messages kept in memory.
     pub memory_bytes: u64,
+    /// Octets of memory that queues take to know where their messages are.
+    pub index_bytes: u64,
     /// Why publishers are being held back, as connection.blocked says it. `None`: they are not.
     pub blocked: Option<&'static str>,
 }

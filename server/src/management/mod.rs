@@ -34,6 +34,7 @@ mod queues;
 mod server;
 mod shards;
 mod status;
+mod storage;
 pub mod token;
 mod topic_permissions;
 mod users;
@@ -113,6 +114,7 @@ fn router(control: Control, token: OperatorToken) -> Router {
         .merge(overview::routes())
         .merge(status::routes())
         .merge(latency::routes())
+        .merge(storage::routes())
         .merge(vhosts::routes())
         .merge(users::routes())
         .merge(permissions::routes())

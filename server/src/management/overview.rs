@@ -8,10 +8,10 @@ use serde_json::{json, Value};
 use super::auth::Identity;
 use super::errors::ApiError;
 use super::extract::Names;
-use super::process;
 use super::queues::Totals;
 use super::Shared;
-use crate::control::{NodeFacts, Wanted};
+use super::{process, storage};
+use crate::control::{NodeFacts, ShardReport, Wanted};
 
 /// The exchange types there are.
 const EXCHANGE_TYPES: [(&str, &str); 4] = [
@@ -97,7 +97,8 @@ pub(super) fn tags(tags: &[std::sync::Arc<str>]) -> Value {
 
 async fn nodes(identity: Identity, State(app): State<Shared>) -> Result<Json<Value>, ApiError> {
     identity.require_monitor()?;
-    Ok(Json(json!([describe_node(app.shards.facts())])))
+    let reports = app.shards.status().await?;
+    Ok(Json(json!([describe_node(app.shards.facts(), &reports)])))
 }
 
 async fn node(
@@ -110,10 +111,11 @@ async fn node(
     if name != facts.node {
         return Err(ApiError::NotFound);
     }
-    Ok(Json(describe_node(facts)))
+    let reports = app.shards.status().await?;
+    Ok(Json(describe_node(facts, &reports)))
 }
 
-fn describe_node(facts: &NodeFacts) -> Value {
+fn describe_node(facts: &NodeFacts, reports: &[ShardReport]) -> Value {
     let process = process::read(&facts.data_dir);
     json!({
         "name": facts.node,
@@ -132,6 +134,7 @@ fn describe_node(facts: &NodeFacts) -> Value {
         "config_files": facts.config_file.iter().collect::<Vec<_>>(),
         "rates_mode": "none",
         "exchange_types": exchange_types(),
+        "storage": storage::shown(reports),
     })
 }
 

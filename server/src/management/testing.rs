@@ -370,7 +370,10 @@ impl ControlPort for FakeShard {
                     disk_bytes: 50_000_000,
                     live_bytes: 20_000_000,
                     copied_bytes: 4_000_000,
+                    segments: 2,
+                    is_out_of_space: false,
                     memory_bytes: 1_000,
+                    index_bytes: 500,
                     blocked: world.blocked,
                 });
             }

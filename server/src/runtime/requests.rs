@@ -105,7 +105,10 @@ fn status(runtime: &Rc<ShardRuntime>) -> ShardReport {
         arrivals: runtime.arrivals.get(),
         queues: host.shard.queue_count() as u64,
         disk_bytes: runtime.segments.bytes(),
+        segments: space.segments,
+        is_out_of_space: space.is_out_of_space,
         memory_bytes: host.shard.memory_bytes() as u64,
+        index_bytes: host.shard.index_bytes() as u64,
         blocked,
     }
 }

@@ -6,6 +6,7 @@ mod latency;
 mod limits;
 mod resources;
 mod rules;
+mod storage;
 
 use serde_json::Value;
 use ureq::http::Request;
