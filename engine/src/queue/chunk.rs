@@ -1,6 +1,10 @@
-//! [`CHUNK`] consecutive numbers of a queue and their slots, packed or not.
+//! [`CHUNK`] consecutive numbers of a queue and their slots, packed or not; or a *bale* of several
+//! packed ones, which take as little as one.
 
-use super::pack::{pack, Unpack};
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::pack::{pack, pack_sparse, Unpack};
 use super::pool::{ChunkPool, Slots, CHUNK};
 use super::slot::{Slot, State, FAR_EXPIRY};
 
@@ -16,8 +20,10 @@ enum Content {
 
 #[derive(Debug)]
 pub(super) struct Chunk {
-    /// The numbers it covers, divided by [`CHUNK`].
+    /// The first number it covers, divided by [`CHUNK`].
     pub(super) key: u64,
+    /// Keys that it covers: 1, but for a bale.
+    span: u32,
     /// Wall clock that slots' expiry counts from; 0: no slot expires yet.
     base_unix_ms: u64,
     /// Lower bound of the expiry of ready slots, or [`NEVER`].
@@ -30,11 +36,22 @@ pub(super) struct Chunk {
 impl Chunk {
     pub(super) fn new(key: u64, slots: Slots) -> Self {
         let content = Content::Open(slots);
-        Chunk { key, base_unix_ms: 0, soonest_unix_ms: NEVER, live: 0, content }
+        Chunk { key, span: 1, base_unix_ms: 0, soonest_unix_ms: NEVER, live: 0, content }
     }
 
     pub(super) fn first(&self) -> u64 {
         self.key * CHUNK
+    }
+
+    /// The last key that it covers.
+    #[inline]
+    pub(super) fn last_key(&self) -> u64 {
+        self.key + u64::from(self.span) - 1
+    }
+
+    #[inline]
+    pub(super) fn is_bale(&self) -> bool {
+        self.span > 1
     }
 
     /// The slots, if they are not packed.
@@ -103,6 +120,7 @@ impl Chunk {
 
     /// Unpacks the slots. True if they were packed.
     pub(super) fn unpack(&mut self, pool: &mut ChunkPool) -> bool {
+        assert!(!self.is_bale(), "a bale has no room for its slots");
         let Content::Packed(octets) = &self.content else { return false };
         let mut slots = pool.take();
         for (offset, slot) in Unpack::new(octets) {
@@ -111,6 +129,78 @@ impl Chunk {
         pool.note_unpacked(octets.len());
         self.content = Content::Open(slots);
         true
+    }
+
+    /// One bale of packed chunks, which are in order. `None` if an expiry would be too far from the
+    /// others to be told in one.
+    pub(super) fn bale(
+        pool: &mut ChunkPool,
+        chunks: &VecDeque<Chunk>,
+        at: Range<usize>,
+    ) -> Option<Chunk> {
+        let (first, last) = (chunks.get(at.start)?, chunks.get(at.end.checked_sub(1)?)?);
+        let span = u32::try_from(last.last_key() - first.key + 1).ok()?;
+        let bases = chunks.range(at.clone()).map(|chunk| chunk.base_unix_ms);
+        let base_unix_ms = bases.filter(|base| *base != 0).min().unwrap_or(0);
+        let (mut live, mut soonest_unix_ms, mut told) = (0, NEVER, true);
+        let slots = chunks.range(at).flat_map(|chunk| {
+            live += chunk.live;
+            soonest_unix_ms = soonest_unix_ms.min(chunk.soonest_unix_ms);
+            let later = chunk.base_unix_ms.saturating_sub(base_unix_ms);
+            let offset = chunk.first() - first.first();
+            chunk.iter().map(move |(at, slot)| (offset as usize + at, slot, later))
+        });
+        let slots = slots.map(|(at, mut slot, later)| {
+            if slot.expiry() != 0 && slot.expiry() != FAR_EXPIRY {
+                let after = u64::from(slot.expiry()) + later;
+                let after = u32::try_from(after).ok().filter(|after| *after != FAR_EXPIRY);
+                told &= after.is_some();
+                slot.set_expiry(after.unwrap_or(FAR_EXPIRY));
+            }
+            (at, slot)
+        });
+        let mut octets = std::mem::take(&mut pool.scratch);
+        octets.clear();
+        pack_sparse(slots, &mut octets);
+        let packed: Box<[u8]> = octets.as_slice().into();
+        pool.scratch = octets;
+        let key = first.key;
+        told.then(|| {
+            pool.note_packed(packed.len());
+            let content = Content::Packed(packed);
+            Chunk { key, span, base_unix_ms, soonest_unix_ms, live, content }
+        })
+    }
+
+    /// The chunks of a bale, packed each for itself.
+    pub(super) fn unbale(self, pool: &mut ChunkPool) -> Vec<Chunk> {
+        let Content::Packed(octets) = &self.content else { return vec![self] };
+        let mut chunks: Vec<Chunk> = Vec::new();
+        let mut slots = Unpack::new(octets).peekable();
+        while let Some((at, _)) = slots.peek() {
+            let index = *at as u64 / CHUNK;
+            let start = (index * CHUNK) as usize;
+            let mut live = 0;
+            let mut packed = Vec::new();
+            let here = std::iter::from_fn(|| {
+                let (at, slot) = slots.next_if(|(at, _)| *at as u64 / CHUNK == index)?;
+                live += 1;
+                Some((at - start, slot))
+            });
+            pack_sparse(here, &mut packed);
+            pool.note_packed(packed.len());
+            chunks.push(Chunk {
+                key: self.key + index,
+                span: 1,
+                base_unix_ms: self.base_unix_ms,
+                // A lower bound.
+                soonest_unix_ms: self.soonest_unix_ms,
+                live,
+                content: Content::Packed(packed.into()),
+            });
+        }
+        pool.note_unpacked(octets.len());
+        chunks
     }
 
     /// Takes the ready slots out: all of it, or a chunk of their own if some are with consumers.

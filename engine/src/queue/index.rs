@@ -6,8 +6,11 @@
 //!
 //! In a long queue, chunks between the front and the last one are packed: when a new chunk is
 //! begun, the one before it is no longer written to. One that is needed after all is unpacked, and
-//! packed again when a few others have been needed since.
+//! packed again when a few others have been needed since. Packed chunks that stand together become a
+//! bale, so that what is kept per chunk does not count; a bale that something in is needed of is
+//! taken apart.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::chunk::{Chunk, NEVER};
@@ -16,6 +19,8 @@ use super::slot::{Slot, State, FAR_EXPIRY};
 
 /// Chunks that were unpacked and are not packed again yet.
 const WARM_MAX: usize = 16;
+/// Chunks before a place that are moved rather than those behind it.
+const NEAR_FRONT: usize = 64;
 /// Chunks looked at for each one that is added.
 const LOOKS: usize = 8;
 
@@ -51,7 +56,7 @@ impl Index {
     fn position(&self, key: u64) -> Result<usize, usize> {
         // A short queue has one or two chunks, and consumers are at the front.
         match self.chunks.front() {
-            Some(first) if first.key == key => Ok(0),
+            Some(first) if (first.key..=first.last_key()).contains(&key) => Ok(0),
             Some(first) if first.key < key => self.position_behind(first.key, key),
             _ => Err(0),
         }
@@ -62,7 +67,8 @@ impl Index {
         let count = self.chunks.len();
         let last = self.chunks[count - 1].key;
         if key >= last {
-            return if key == last { Ok(count - 1) } else { Err(count) };
+            let is_there = key <= self.chunks[count - 1].last_key();
+            return if is_there { Ok(count - 1) } else { Err(count) };
         }
         let from_front = (key - first) as usize;
         let from_back = (count - 1).checked_sub((last - key) as usize);
@@ -71,19 +77,74 @@ impl Index {
                 return Ok(guess);
             }
         }
-        self.chunks.binary_search_by_key(&key, |chunk| chunk.key)
+        self.chunks.binary_search_by(|chunk| match chunk.key.cmp(&key) {
+            Ordering::Less if chunk.last_key() >= key => Ordering::Equal,
+            order => order,
+        })
+    }
+
+    /// As [`Index::position`], of a chunk by itself: a bale that it is in is taken apart.
+    #[inline]
+    fn position_alone(&mut self, pool: &mut ChunkPool, key: u64) -> Result<usize, usize> {
+        match self.position(key) {
+            Ok(at) if self.chunks[at].is_bale() => {
+                self.unbale(pool, at);
+                self.position(key)
+            }
+            other => other,
+        }
+    }
+
+    #[cold]
+    fn unbale(&mut self, pool: &mut ChunkPool, at: usize) {
+        let Some(bale) = self.chunks.remove(at) else { return };
+        let alone = bale.unbale(pool);
+        if at < NEAR_FRONT {
+            // Consumers are here: only what is before it makes way.
+            for chunk in alone.into_iter().rev() {
+                self.chunks.insert(at, chunk);
+            }
+            return;
+        }
+        let behind = self.chunks.split_off(at);
+        self.chunks.extend(alone);
+        self.chunks.extend(behind);
+    }
+
+    /// Makes a bale of the packed chunks before `end`, if there are enough.
+    fn bale(&mut self, pool: &mut ChunkPool, end: usize) {
+        let Some(start) = end.checked_sub(pool.bale).filter(|start| *start >= pool.lead()) else {
+            return;
+        };
+        let is_single = |chunk: &Chunk| chunk.is_packed() && !chunk.is_bale();
+        // Far from each other they would take more of one than of many.
+        let is_dense = |first: &Chunk, last: &Chunk| last.key - first.key < 4 * pool.bale as u64;
+        let fits = end <= self.chunks.len()
+            && self.chunks.range(start..end).rev().all(is_single)
+            && is_dense(&self.chunks[start], &self.chunks[end - 1]);
+        if !fits {
+            return;
+        }
+        let Some(bale) = Chunk::bale(pool, &self.chunks, start..end) else { return };
+        let behind = self.chunks.split_off(end);
+        for chunk in self.chunks.drain(start..) {
+            chunk.discard(pool);
+        }
+        self.chunks.push_back(bale);
+        self.chunks.extend(behind);
     }
 
     /// The slot of that number, which may be dead, wherever it is kept.
     #[inline]
     pub(super) fn get(&self, number: u64) -> Option<Slot> {
         let at = self.position(key(number)).ok()?;
-        Some(self.chunks[at].get(offset(number)))
+        let chunk = &self.chunks[at];
+        Some(chunk.get((number - chunk.first()) as usize))
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, pool: &mut ChunkPool, number: u64) -> Option<&mut Slot> {
-        let at = self.position(key(number)).ok()?;
+        let at = self.position_alone(pool, key(number)).ok()?;
         self.unpacked(pool, at).slots_mut().map(|slots| &mut slots[offset(number)])
     }
 
@@ -126,11 +187,14 @@ impl Index {
             return;
         }
         self.pack(pool, count - 2);
+        self.bale(pool, count - 1);
+        let count = self.chunks.len();
         let mut hand = self.rare.get_or_insert_default().hand;
         for _ in 0..LOOKS {
             hand = if (lead..count).contains(&hand) { hand } else { lead };
             hand += 1;
             if self.pack(pool, hand - 1) {
+                self.bale(pool, hand);
                 break;
             }
         }
@@ -143,14 +207,16 @@ impl Index {
         let count = self.chunks.len();
         let at = match self.chunks.back() {
             Some(last) if last.key == key => count - 1,
-            _ => match self.position(key) {
+            _ => match self.position_alone(pool, key) {
                 Ok(at) => at,
                 Err(at) => {
                     self.chunks.insert(at, Chunk::new(key, pool.take()));
-                    if at == count {
+                    if at + 1 == self.chunks.len() {
                         self.tidy(pool);
+                        self.chunks.len() - 1
+                    } else {
+                        at
                     }
-                    at
                 }
             },
         };
@@ -191,7 +257,7 @@ impl Index {
     /// Empties a slot, if it is in that state, and gives back what was in it.
     #[inline]
     pub(super) fn kill(&mut self, pool: &mut ChunkPool, number: u64, state: State) -> Option<Slot> {
-        let at = self.position(key(number)).ok()?;
+        let at = self.position_alone(pool, key(number)).ok()?;
         let chunk = self.unpacked(pool, at);
         let place = &mut chunk.slots_mut()?[offset(number)];
         if place.state() != state || state == State::Dead {
@@ -223,7 +289,7 @@ impl Index {
     /// The first number from `from` on whose slot lives, and the slot.
     #[inline]
     pub(super) fn next_live(&mut self, pool: &mut ChunkPool, from: u64) -> Option<(u64, Slot)> {
-        let (at, start) = match self.position(key(from)) {
+        let (at, start) = match self.position_alone(pool, key(from)) {
             Ok(at) => (at, offset(from)),
             Err(at) => (at, 0),
         };
@@ -244,6 +310,9 @@ impl Index {
         mut start: usize,
     ) -> Option<(u64, Slot)> {
         while at < self.chunks.len() {
+            if self.chunks[at].is_bale() {
+                self.unbale(pool, at);
+            }
             let chunk = self.unpacked(pool, at);
             let rest = &chunk.slots()?[start..];
             if let Some(found) = rest.iter().position(|slot| slot.state() != State::Dead) {
@@ -363,6 +432,12 @@ impl Index {
             chunk.discard(pool);
         }
         self.rare = None;
+    }
+
+    /// How many bales it holds.
+    #[cfg(test)]
+    pub(super) fn bale_count(&self) -> usize {
+        self.chunks.iter().filter(|chunk| chunk.is_bale()).count()
     }
 
     /// How many chunks it holds, and how many of them are packed.

@@ -178,6 +178,11 @@ impl Lane {
     }
 
     #[cfg(test)]
+    pub(super) fn bale_count(&self) -> usize {
+        self.index.bale_count()
+    }
+
+    #[cfg(test)]
     pub(super) fn chunk_count(&self) -> (usize, usize) {
         self.index.chunk_count()
     }

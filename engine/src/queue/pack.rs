@@ -50,14 +50,19 @@ impl Guess {
 
 /// Writes the slots, in order, to the end of `octets`. Those that are not dead must be ready.
 pub(super) fn pack(slots: &[Slot], octets: &mut Vec<u8>) {
+    let live = slots.iter().copied().enumerate().filter(|(_, slot)| slot.state() != State::Dead);
+    pack_sparse(live, octets);
+}
+
+/// The same for live slots, each with its offset.
+pub(super) fn pack_sparse(slots: impl Iterator<Item = (usize, Slot)>, octets: &mut Vec<u8>) {
     let mut guess = Guess::FIRST;
-    let mut gap = 0;
+    let mut next = 0;
     let mut run: Option<(u8, u64)> = None;
-    for slot in slots {
-        if slot.state() == State::Dead {
-            gap += 1;
-            continue;
-        }
+    for (offset, slot) in slots {
+        let slot = &slot;
+        let gap = (offset - next) as u64;
+        next = offset + 1;
         assert!(slot.state() == State::Ready, "a delivered message is being packed");
         let token = token_of(&guess, slot, gap);
         if token & !STRIDE == 0 {
@@ -75,7 +80,6 @@ pub(super) fn pack(slots: &[Slot], octets: &mut Vec<u8>) {
             guess.stride = slot.address.wrapping_sub(guess.previous.address);
         }
         guess.previous = *slot;
-        gap = 0;
     }
     write_run(run, octets);
 }

@@ -16,6 +16,8 @@ const SPARE_CHUNKS_MAX: usize = 256;
 /// Unpacked chunks of the whole shard up to which a queue may have as many as it likes near its
 /// front: 12 MiB.
 const OPEN_CHUNKS_FREELY: usize = 4096;
+/// Packed chunks that make a bale: one is taken apart in a fraction of a millisecond.
+const BALE: usize = 32;
 /// Chunks at a queue's front that are not packed while there is memory: consumers that keep up
 /// never see a packed one.
 const LEAD: usize = 16;
@@ -29,6 +31,8 @@ pub struct ChunkPool {
     open: usize,
     packed_bytes: usize,
     open_freely: usize,
+    /// Packed chunks that make a bale.
+    pub(super) bale: usize,
     /// Working memory of packing.
     pub(super) scratch: Vec<u8>,
 }
@@ -43,7 +47,7 @@ impl ChunkPool {
     /// `open_freely`: unpacked chunks of all queues above which they pack at every occasion.
     pub fn new(open_freely: usize) -> Self {
         let (spare, scratch) = (Vec::new(), Vec::new());
-        ChunkPool { spare, open: 0, packed_bytes: 0, open_freely, scratch }
+        ChunkPool { spare, open: 0, packed_bytes: 0, open_freely, bale: BALE, scratch }
     }
 
     /// Octets of all chunks, packed and not, and of those kept for later.

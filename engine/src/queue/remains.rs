@@ -39,6 +39,12 @@ impl Remains {
         let mut freed = 0;
         while let Some((lane, chunks)) = self.lanes.last_mut() {
             while let Some(chunk) = chunks.pop_front() {
+                if chunk.is_bale() {
+                    for alone in chunk.unbale(pool).into_iter().rev() {
+                        chunks.push_front(alone);
+                    }
+                    continue;
+                }
                 let first = chunk.first();
                 for (offset, slot) in chunk.iter() {
                     free(seq_of(*lane, first + offset as u64), &slot);

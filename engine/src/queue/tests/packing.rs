@@ -40,6 +40,59 @@ fn long_queue_takes_less_than_an_octet_a_message_and_gives_it_back() {
     assert_eq!(queue.counts(), Counts::default());
 }
 
+/// What is kept of a message in a long queue that has the log to itself: of that order is all that a
+/// hundred million take.
+#[test]
+fn very_long_queue_takes_less_than_a_tenth_of_an_octet_a_message() {
+    let (mut queue, mut pool) = queue(QueueSettings::default());
+    let count = 1_000_000;
+    let place = |number: u64| {
+        let (block, within) = (number / 700, number % 700);
+        let address = (block * 16) << 20 | (64 + within * 88);
+        Place::Log { address, length: 88, reference: (number % 350_000) as u32 }
+    };
+    for number in 0..count {
+        let seq = queue.assign(&arrival(0, None));
+        queue.push(&mut pool, seq, place(number), 16, None, NOW_MS);
+    }
+    let open = pool.lead() + 2;
+    let packed_bytes = pool.bytes() - open * size_of::<[Slot; CHUNK as usize]>();
+    let chunk_bytes = chunks(&queue) * size_of::<super::super::chunk::Chunk>();
+    let all = packed_bytes + chunk_bytes;
+    assert!(all < count as usize / 10, "{packed_bytes} and {chunk_bytes} octets");
+    for number in 0..count {
+        let seq = take(&mut queue, &mut pool, NOW_MS).expect("a message");
+        assert_eq!(seq, Seq(number));
+        let Release::Removed(slot) = queue.settle(&mut pool, seq, None, Outcome::Ack) else {
+            panic!("{seq:?} was there")
+        };
+        assert_eq!(slot.place(), place(number));
+    }
+    assert_eq!((chunks(&queue), queue.counts()), (0, Counts::default()));
+}
+
+/// Messages with times of their own in one bale, and a few that go before the others.
+#[test]
+fn expiries_in_a_bale_are_as_they_were() {
+    let (mut queue, mut pool) = queue(QueueSettings::default());
+    let expires =
+        |number: u64| (!number.is_multiple_of(3)).then(|| NOW_MS + 5000 + number % 1000 + number);
+    for number in 0..100 * CHUNK {
+        let seq = queue.assign(&arrival(0, None));
+        queue.push(&mut pool, seq, place(number), 10, expires(number), NOW_MS + number);
+    }
+    assert!(queue.lanes[0].bale_count() > 0);
+    for (seq, slot) in queue.messages() {
+        assert_eq!(queue.lanes[0].expires_unix_ms(seq.0, &slot), expires(seq.0));
+    }
+    let (now, mut gone) = (NOW_MS + 9000, Vec::new());
+    queue.expire(&mut pool, now, usize::MAX, &mut Vec::new(), |removed| gone.push(removed.seq.0));
+    gone.sort_unstable();
+    let due: Vec<u64> =
+        (0..100 * CHUNK).filter(|number| expires(*number).is_some_and(|at| at < now)).collect();
+    assert_eq!(gone, due);
+}
+
 #[test]
 fn consumers_that_keep_up_never_see_a_packed_chunk() {
     let mut pool = ChunkPool::default();
@@ -153,8 +206,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn packed_queue_behaves_like_a_plain_one(steps in prop::collection::vec(any_step(), 1..40)) {
+    fn packed_queue_behaves_like_a_plain_one(
+        steps in prop::collection::vec(any_step(), 1..40),
+        bale in 2_usize..6,
+    ) {
         let (mut queue, mut pool) = queue(QueueSettings::default());
+        pool.bale = bale;
         let mut model: BTreeMap<u64, Told> = BTreeMap::new();
         let mut scratch = Vec::new();
         let mut now_ms = NOW_MS;
