@@ -28,6 +28,8 @@ impl Simulation {
 
     /// Takes everything that there is, for good.
     pub fn drain(&mut self) -> Verdict {
+        // Nobody is let in before what had been decided is carried out.
+        self.settle_down()?;
         for received in std::mem::take(&mut self.clients.held) {
             self.settle(&received, Outcome::Requeue)?;
         }

@@ -60,6 +60,7 @@ fn play(seed: u64, plan: Plan, conditions: Conditions) -> Verdict<Outcome> {
         simulation.come_back(booted)?;
     }
     if conditions.failure.is_none() {
+        simulation.settle_down()?;
         simulation.found_estates()?;
     }
     for _ in 0..plan.steps {

@@ -2,6 +2,7 @@
 
 use haremq_engine::ids::{ChannelKey, QueueId};
 use haremq_engine::mail::{Command, Consume, Credit, Outcome};
+use haremq_engine::shard::Shard;
 use haremq_engine::table::Table;
 
 use crate::body::{body, properties, BODY_BYTES_MIN};
@@ -71,12 +72,13 @@ impl Simulation {
             is_it
         };
         let shard = self.random.below(self.world.count());
+        let serves = self.serves();
         if is_next(mixture.publish) {
-            return self.publish(mixture);
+            return if serves { self.publish(mixture) } else { Ok(()) };
         } else if is_next(mixture.settle) {
-            return self.settle_some(mixture);
+            return if serves { self.settle_some(mixture) } else { Ok(()) };
         } else if is_next(mixture.other) {
-            return self.do_something_else(mixture);
+            return if serves { self.do_something_else(mixture) } else { Ok(()) };
         } else if is_next(mixture.poll) {
             self.poll(shard)?;
         } else if is_next(mixture.complete) {
@@ -95,6 +97,11 @@ impl Simulation {
             self.pass_time();
         }
         Ok(())
+    }
+
+    /// Clients are let in once everything that was decided before the start has been carried out.
+    fn serves(&self) -> bool {
+        self.world.shards.iter().all(Shard::is_resolved)
     }
 
     fn pass_time(&mut self) {

@@ -62,8 +62,12 @@ impl<M: Memory> Shard<M> {
         }
     }
 
-    /// True if there is a queue to go on with.
+    /// True if there is a queue to go on with. Before all that was decided in an earlier run has
+    /// been carried out none is, however long that takes: on a full disk until there is room.
     pub(super) fn can_trim(&self) -> bool {
-        self.queues.any_to_trim() && !self.dead_letters.is_busy() && self.store.log.takes_settles()
+        self.is_resolved()
+            && self.queues.any_to_trim()
+            && !self.dead_letters.is_busy()
+            && self.store.log.takes_settles()
     }
 }

@@ -26,6 +26,8 @@ use crate::violation::{broken, require, Kind, Verdict};
 #[derive(Clone, Debug)]
 struct Owed {
     queues: Vec<QueueId>,
+    /// Those of them that may have had no room for it when it came.
+    refusing: Vec<QueueId>,
     number: u64,
     /// Its confirm says that the log is durable up to here.
     is_logged: bool,
@@ -71,21 +73,28 @@ impl Shadow {
         self.moment += 1;
         let Letter { number, persistent, priority, expiration_ms, .. } = *letter;
         let mut is_logged = false;
+        let mut refusing = Vec::new();
         for id in &letter.queues {
             if let Some(estate) = self.estate_of(*id) {
                 estate.arrive(number, persistent);
                 is_logged |= persistent && !estate.buries_refused;
+                refusing.extend(estate.buries_refused.then_some(*id));
                 continue;
             }
-            let Some(queue) = self.queues.get_mut(id).filter(|queue| !queue.closing) else {
+            let Some(queue) = self.queues.get_mut(id) else { continue };
+            if queue.closing {
+                // It may be there still.
+                refusing.extend(queue.spec.refuses.then_some(*id));
                 continue;
-            };
+            }
             queue.arrive(&Arrival { number, persistent, priority, expiration_ms, now_unix_ms });
-            is_logged |= queue.spec.durable && persistent && !queue.may_have_refused(number);
+            let may_refuse = queue.may_have_refused(number);
+            is_logged |= queue.spec.durable && persistent && !may_refuse;
+            refusing.extend(may_refuse.then_some(*id));
         }
         if let Some((channel, confirm)) = letter.confirm {
             let queues = letter.queues.clone();
-            let owed = Owed { queues, number, is_logged, moment: self.moment };
+            let owed = Owed { queues, refusing, number, is_logged, moment: self.moment };
             self.owed.insert((owner, ordered(channel), confirm), owed);
         }
     }
@@ -122,21 +131,10 @@ impl Shadow {
     }
 
     fn note_refusal(&mut self, owed: &Owed) -> Verdict {
-        let mut candidates = Vec::new();
-        for id in &owed.queues {
-            let refuses = match self.queues.get(id) {
-                Some(queue) => queue.spec.refuses,
-                // One that has been deleted since may have been of either kind.
-                None => self.estate_of(*id).is_none_or(|estate| estate.buries_refused),
-            };
-            if refuses {
-                candidates.push(*id);
-            }
-        }
-        require(!candidates.is_empty(), Kind::Confirm, || {
-            format!("{} is refused, though none of {:?} ever refuses", owed.number, owed.queues)
+        require(!owed.refusing.is_empty(), Kind::Confirm, || {
+            format!("{} is refused, though all of {:?} had room", owed.number, owed.queues)
         })?;
-        if let [only] = candidates.as_slice() {
+        if let [only] = owed.refusing.as_slice() {
             if let Some(queue) = self.queues.get_mut(only) {
                 queue.refused(owed.number);
             }
