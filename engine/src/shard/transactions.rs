@@ -13,9 +13,9 @@
 //! done must not be done twice: each message of a transaction makes one further reference, its
 //! *mark*, which lives until the journal record's settle is durable, whatever becomes of the
 //! message; a marked publish is left out. Settles may be repeated. Marks whose journal record is
-//! gone are dropped before anything else, so that numbers can begin anew with every run. Until all
-//! shards have said that they have nothing left to repeat, no message dies by itself: it may be one
-//! that a journal record settles.
+//! gone are dropped, for good, before anything else, so that numbers can begin anew with every run.
+//! Until all shards have said that they have nothing left to repeat or to drop, no message dies by
+//! itself: it may be one that a journal record settles.
 //!
 //! Section "Transactions" of docs/log-format.md.
 
@@ -98,6 +98,10 @@ pub(super) struct Transactions {
     unread: VecDeque<u64>,
     /// The first one's octets are being read.
     is_reading: bool,
+    /// Shards that have said which of their journal records there are, and where the marks for
+    /// others have gone for good.
+    heard: u16,
+    outlived_gone: Position,
     /// Everything of an earlier run is done with.
     is_resolved: bool,
     /// Shards of which that is known.
@@ -119,6 +123,8 @@ impl Transactions {
             held,
             unread,
             is_reading: false,
+            heard: 0,
+            outlived_gone: Position::default(),
             is_resolved: false,
             resolved_shards: 0,
         }
@@ -364,8 +370,11 @@ impl<M: Memory> Shard<M> {
         self.report_parts();
         self.end_transactions(now);
         self.forget_ended(now);
+        let durable = self.store.log.durable();
         let transactions = &mut self.transactions;
         if !transactions.is_resolved
+            && transactions.heard >= self.config.shards
+            && transactions.outlived_gone <= durable
             && transactions.unread.is_empty()
             && transactions.pending.is_empty()
             && transactions.ended.is_empty()

@@ -118,6 +118,44 @@ fn a_decided_transaction_is_carried_out_by_the_next_start() {
     }
 }
 
+/// Numbers begin anew with every start. Shard 1 had said that it was done with the run before while
+/// a crash could still bring its marks back: the next transaction got the number of the one before,
+/// and after a crash its message on shard 1 was taken for one that had been put there already.
+#[test]
+fn no_transaction_begins_before_the_marks_of_an_earlier_run_are_gone_for_good() {
+    let mut world = World::new(2, 3);
+    let queues = queues_on_both_shards(&mut world);
+    let mut deeds = Deeds::default();
+    deeds.publish(&world, &queues, "first");
+    commit(&mut world, 0, 7, &deeds);
+    let write = |world: &mut World, shard: usize| {
+        world.pass_ms(5, 0);
+        world.poll(shard);
+        while world.complete(shard, 0) {
+            world.poll(shard);
+        }
+    };
+    write(&mut world, 0);
+    while world.carry(0, 1) {}
+    write(&mut world, 1);
+    while world.carry(1, 0) {}
+    write(&mut world, 0);
+    // The mail that has shard 1 drop its marks goes with the power.
+    world.crash();
+    for _ in 0..10 {
+        for (from, to) in [(0, 1), (1, 0)] {
+            world.poll(from);
+            while world.carry(from, to) {}
+        }
+    }
+    assert!(world.under_way(1) > 0 && !world.is_resolved(), "nothing of that is durable");
+    world.settle_down();
+    assert!(world.is_resolved());
+    for queue in &queues {
+        assert_eq!(bodies(&take_all(&mut world, *queue)), ["first"]);
+    }
+}
+
 #[test]
 fn a_rejection_in_a_transaction_dead_letters_with_the_rest() {
     for seed in 0..40 {

@@ -63,8 +63,13 @@ impl<M: Memory> Shard<M> {
         let names = marks.map(|(name, _)| *name);
         let outlived = names.filter(|(_, seq)| !journals.contains(&(seq.0 >> INDEX_BITS)));
         for name in outlived.collect::<Vec<_>>() {
-            self.let_go(now, name);
+            let gone = self.let_go(now, name);
+            self.transactions.outlived_gone = gone.max(self.transactions.outlived_gone);
+            // The whole broker waits to serve.
+            self.store.log.flush();
         }
+        self.transactions.heard += 1;
+        self.drive_transactions(now);
     }
 
     /// A shard has carried out what it had decided before this run.
