@@ -7,6 +7,26 @@ use haremq_sim::schedule::{run, Plan};
 use haremq_sim::simulation::{Conditions, Tally};
 use haremq_sim::violation::Kind;
 
+/// Copying without end, reads that starved each other, a copy settled with what it was made of,
+/// marks of a transaction that had outlived it.
+const FOUND: [u64; 15] = [
+    782,
+    1090,
+    1097,
+    1168,
+    1217,
+    1496,
+    1812,
+    9457,
+    10_615,
+    10_644,
+    32_172,
+    100_931,
+    105_512,
+    203_518,
+    1_795_807_945_842_965,
+];
+
 fn run_or_say(seed: u64) -> Tally {
     match run(seed, Plan::default(), Conditions::default()) {
         Ok(outcome) => outcome.tally,
@@ -25,6 +45,13 @@ fn nothing_confirmed_is_lost_doubled_or_out_of_order_whenever_the_power_goes() {
     println!("{total}");
     assert!(total.crashes > 500 && total.confirmed > 5_000 && total.delivered > 5_000);
     assert!(total.clean_stops > 100 && total.damages_found > 2 && total.refused > 100);
+}
+
+#[test]
+fn what_seeds_have_found_is_not_there_any_more() {
+    for seed in FOUND {
+        run_or_say(seed);
+    }
 }
 
 #[test]
