@@ -4,8 +4,8 @@ use haremq_tests::broker::{Broker, Setup};
 use haremq_tests::memory_limit::MemoryLimit;
 use haremq_tests::requirement::skipped;
 use haremq_tests::traffic::PERSISTENT;
+use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::{method, Client, Received};
-use std::time::Duration;
 
 const LIMIT_BYTES: u64 = 256 << 20;
 const TRANSIENT: &[u8] = &[0, 0];
@@ -28,7 +28,7 @@ fn publish_for_nobody(broker: &Broker, properties: &[u8], count: u64, length: us
             published += 1;
             client.publish(1, "", "nobody", properties, &body).expect("octets are taken");
         } else {
-            let Received::Frame(frame) = client.receive(Duration::from_secs(3)) else { break };
+            let Received::Frame(frame) = client.receive(PATIENCE) else { break };
             assert_eq!(frame.method_id(), Some(method::BASIC_ACK));
             confirmed = frame.arguments().longlong();
         }

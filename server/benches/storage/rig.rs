@@ -196,6 +196,8 @@ impl Rig {
     /// Publishes one message, with a confirm; waits where the log has no room.
     pub(crate) async fn publish(&mut self, queue: QueueId, body: &[u8]) {
         while !self.shard.has_room() {
+            // Where it waits for sparse segments, these are copied by dispatching.
+            self.shard.dispatch(self.now(), &mut self.taker);
             self.turn(true).await;
         }
         self.published += 1;
