@@ -29,8 +29,10 @@ use super::StartError;
 use crate::amqp::ConnectionSettings;
 use crate::ring::Port;
 
-/// At least this long: with less, the executor parks with runnable tasks when it loses its core.
-const PREEMPT_TIMER: Duration = Duration::from_millis(100);
+/// After so long without a pause the executor looks at the world of its own accord. Long, because
+/// the timer also ends the sleep of an idle shard, and with a short one the executor parks with
+/// runnable tasks when it loses its core; that it looks often enough is the lookout's affair.
+const PREEMPT_TIMER: Duration = Duration::from_secs(10);
 /// Memory registered with the kernel, which counts as locked. Buffers come from elsewhere.
 const REGISTERED_BYTES: usize = 64 << 10;
 
