@@ -16,6 +16,9 @@ impl ShardId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueId(pub u64);
 
+/// No queue of the topology has so high a number.
+const VALUES_BIT: u64 = 1 << 63;
+
 impl QueueId {
     /// The internal queue in shard 0's log whose live messages are the durable definitions.
     pub const DEFINITIONS: QueueId = QueueId(0);
@@ -27,6 +30,22 @@ impl QueueId {
     /// transactions decided by `coordinator` are here already.
     pub const fn carried_out_for(coordinator: ShardId) -> QueueId {
         QueueId(u64::MAX - 1 - coordinator.0 as u64)
+    }
+
+    /// The internal queue of values that the exchange of `store` has seen (behaviour C13): `store`
+    /// with its highest bit set.
+    pub const fn values_of(store: QueueId) -> QueueId {
+        QueueId(store.0 | VALUES_BIT)
+    }
+
+    /// Whose values they are.
+    pub const fn store_of_values(self) -> QueueId {
+        QueueId(self.0 & !VALUES_BIT)
+    }
+
+    /// True for internal queues of values.
+    pub const fn is_of_values(self) -> bool {
+        self.0 & VALUES_BIT != 0 && !self.is_of_transactions()
     }
 
     /// True for internal queues of transactions: no queue of the topology gets such an id.

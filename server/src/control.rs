@@ -51,6 +51,15 @@ pub enum ControlRequest {
         reason: Arc<str>,
         reply: oneshot::Sender<bool>,
     },
+    /// To the shard of the connection: whom it concerns may hold another number of unsettled
+    /// deliveries from now on (0: any number). False: there is no such channel or consumer.
+    SetPrefetch {
+        connection: ConnectionId,
+        channel: u16,
+        whose: PrefetchOf,
+        prefetch: u16,
+        reply: oneshot::Sender<bool>,
+    },
     /// To the queue's owner. `None`: no such queue; else messages dropped.
     PurgeQueue {
         queue: QueueId,
@@ -70,6 +79,17 @@ pub enum ControlRequest {
     Latencies {
         reply: oneshot::Sender<Box<Latencies>>,
     },
+}
+
+/// Whose prefetch is changed while it consumes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PrefetchOf {
+    /// One consumer of the channel, by its tag.
+    Consumer(Arc<str>),
+    /// Each consumer of the channel, those to come included.
+    EachConsumer,
+    /// The channel, over all of its consumers.
+    Channel,
 }
 
 /// Which definitions are asked for. A copy costs the shard time in proportion to its size.

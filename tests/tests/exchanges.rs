@@ -357,6 +357,30 @@ fn a_value_is_taken_once_by_exchange_and_queue() {
 }
 
 #[test]
+fn values_that_an_exchange_keeps_on_disk_are_known_after_a_crash() {
+    let mut broker = Broker::start();
+    let mut client = Client::login_with_channel(broker.amqp());
+    let fields = [Number("x-cache-size", 100), Text("x-cache-persistence", "disk")];
+    declare(&mut client, "once", "x-message-deduplication", &fields);
+    client.declare_queue(1, "q", 2);
+    bind(&mut client, "q", "once", "");
+    client.confirm_select(1);
+    let valued = |value| properties(&[Text("x-deduplication-header", value)]);
+    for value in ["a", "b"] {
+        publish_safely(&mut client, "once", &valued(value), value);
+    }
+    broker.kill9_and_start_again();
+    let mut client = Client::login_with_channel(broker.amqp());
+    client.confirm_select(1);
+    for value in ["b", "c", "a", "c"] {
+        publish_safely(&mut client, "once", &valued(value), value);
+    }
+    let bodies = ["a", "b", "c"].map(|_| text(&take(&mut client, "q")));
+    assert_eq!(bodies, ["a", "b", "c"]);
+    assert_eq!(drain(&mut client, "q"), [""; 0]);
+}
+
+#[test]
 fn the_event_exchange_is_there_if_asked_for_and_tells_what_happens() {
     let names = |broker: &Broker| broker.ctl().rows(&["list_exchanges", "name"]);
     let mut broker = Broker::start_with(Setup::new().arguments(["--event-exchange", "on"]));

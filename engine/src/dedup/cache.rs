@@ -15,6 +15,8 @@ struct Seen {
     until_unix_ms: u64,
     /// Which entry of `order` is about it.
     stamp: u64,
+    /// Number of its record on disk.
+    record: Option<u64>,
 }
 
 /// The oldest values make room.
@@ -26,13 +28,15 @@ pub struct Cache {
     /// Oldest first, with entries that are out of date.
     order: VecDeque<(DedupKey, u64)>,
     next_stamp: u64,
+    /// Records of values that are not known any more.
+    forgotten: Vec<u64>,
 }
 
 impl Cache {
     pub fn new(size: u64, ttl_ms: Option<u64>) -> Self {
         let size = usize::try_from(size).unwrap_or(SIZE_MAX).clamp(1, SIZE_MAX);
-        let (seen, order) = Default::default();
-        Cache { size, ttl_ms, seen, order, next_stamp: 0 }
+        let (seen, order, forgotten) = Default::default();
+        Cache { size, ttl_ms, seen, order, next_stamp: 0, forgotten }
     }
 
     /// True if the value has been seen, and its time is not over. If not, it has been seen now:
@@ -43,21 +47,45 @@ impl Cache {
         }
         let ttl_ms = ttl_ms.or(self.ttl_ms);
         let until_unix_ms = ttl_ms.map_or(u64::MAX, |ttl_ms| now_unix_ms.saturating_add(ttl_ms));
+        self.insert(key, until_unix_ms, None);
+        false
+    }
+
+    /// The value is known from an earlier run, in whose log that record is about it.
+    pub fn restore(&mut self, key: DedupKey, until_unix_ms: u64, record: u64) {
+        self.insert(key, until_unix_ms, Some(record));
+    }
+
+    /// The value, which has been seen now, gets a record of that number. Gives when its time is over;
+    /// `None`: it is not known.
+    pub fn set_record(&mut self, key: DedupKey, record: u64) -> Option<u64> {
+        let seen = self.seen.get_mut(&key)?;
+        self.forgotten.extend(seen.record.replace(record));
+        Some(seen.until_unix_ms)
+    }
+
+    /// Records that are needed no more.
+    pub fn take_forgotten(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.forgotten)
+    }
+
+    fn insert(&mut self, key: DedupKey, until_unix_ms: u64, record: Option<u64>) {
         let stamp = self.next_stamp;
         self.next_stamp += 1;
-        self.seen.insert(key, Seen { until_unix_ms, stamp });
+        let old = self.seen.insert(key, Seen { until_unix_ms, stamp, record });
+        self.forgotten.extend(old.and_then(|old| old.record));
         self.order.push_back((key, stamp));
         while self.seen.len() > self.size {
             let Some((oldest, stamp)) = self.order.pop_front() else { break };
             if self.seen.get(&oldest).is_some_and(|seen| seen.stamp == stamp) {
-                self.seen.remove(&oldest);
+                let gone = self.seen.remove(&oldest);
+                self.forgotten.extend(gone.and_then(|gone| gone.record));
             }
         }
         if self.order.len() > 2 * self.size + 16 {
             let seen = &self.seen;
             self.order.retain(|(key, stamp)| seen.get(key).is_some_and(|s| s.stamp == *stamp));
         }
-        false
     }
 
     /// Values remembered.
@@ -103,6 +131,21 @@ mod tests {
         }
         assert!(cache.has_seen(key(2), None, 0) && cache.has_seen(key(3), None, 0));
         assert!(!cache.has_seen(key(1), None, 0), "forgotten");
+    }
+
+    #[test]
+    fn a_record_is_forgotten_with_its_value_and_when_there_is_a_newer_one() {
+        let mut cache = Cache::new(2, Some(100));
+        cache.restore(key(1), 50, 7);
+        assert!(cache.has_seen(key(1), None, 49));
+        assert!(!cache.has_seen(key(1), None, 50));
+        assert_eq!(cache.take_forgotten(), [7], "its time was over");
+        assert_eq!(cache.set_record(key(1), 8), Some(150));
+        for number in [2, 3] {
+            assert!(!cache.has_seen(key(number), None, 60));
+        }
+        assert_eq!(cache.take_forgotten(), [8], "it has made room");
+        assert_eq!(cache.set_record(key(1), 9), None);
     }
 
     proptest! {

@@ -9,6 +9,15 @@ use crate::table::field;
 pub struct DedupKey([u8; 16]);
 
 impl DedupKey {
+    /// As they are kept on disk.
+    pub fn octets(self) -> [u8; 16] {
+        self.0
+    }
+
+    pub fn from_octets(octets: [u8; 16]) -> DedupKey {
+        DedupKey(octets)
+    }
+
     /// From the fields of a header table; `None`: the message is never a duplicate.
     pub fn of(headers: &[u8]) -> Option<DedupKey> {
         let value = field(headers, b"x-deduplication-header")?;

@@ -25,6 +25,8 @@ pub enum Role {
         size: u64,
         /// `x-cache-ttl`
         ttl_ms: Option<u64>,
+        /// `x-cache-persistence` = `disk`, of a durable exchange
+        persists: bool,
     },
 }
 
@@ -39,6 +41,11 @@ impl Role {
                 Some(now_unix_ms.saturating_add(delay))
             }
         }
+    }
+
+    /// Whether values that have been seen are known after a restart.
+    pub fn persists_values(self) -> bool {
+        matches!(self, Role::Filters { persists: true, .. })
     }
 
     /// Whether messages leave by themselves when they are due.
@@ -60,6 +67,9 @@ impl QueueSettings {
             ExchangeKind::Deduplication => Role::Filters {
                 size: count("x-cache-size").unwrap_or(1),
                 ttl_ms: count("x-cache-ttl"),
+                persists: exchange.durable
+                    && exchange.arguments.get("x-cache-persistence").and_then(Value::as_str)
+                        == Some("disk"),
             },
             _ => Role::Delays,
         };

@@ -23,6 +23,7 @@ use super::store::Store;
 use super::timers::Timers;
 use super::topology_writer::TopologyWriter;
 use super::transactions::{Held, Transactions};
+use super::values::Values;
 use super::{Shard, ShardConfig};
 use crate::arena::Arena;
 use crate::event;
@@ -81,6 +82,8 @@ struct Findings {
     next_definition: u64,
     /// References of internal queues of transactions.
     transactions: BTreeMap<(QueueId, Seq), Held>,
+    /// References of internal queues of values.
+    values: BTreeMap<(QueueId, Seq), Held>,
 }
 
 impl<M: Memory> ShardBoot<M> {
@@ -166,6 +169,7 @@ impl<M: Memory> ShardBoot<M> {
         let ShardBoot { config, mut recovery, found, sorted, limits, .. } = self;
         let Findings { mut queues, mut backlogs, definitions: records, .. } = found;
         let (next_definition, transactions) = (found.next_definition, found.transactions);
+        let mut values = found.values;
         for held in transactions.values() {
             recovery.keep(held.address, held.length, held.reference);
         }
@@ -188,6 +192,14 @@ impl<M: Memory> ShardBoot<M> {
                 queues.add(queue);
             }
         }
+        values.retain(|(queue, _), held| {
+            let store = queues.find(queue.store_of_values()).and_then(|at| queues.get(at));
+            let kept = store.is_some_and(|store| store.queue.settings().role.persists_values());
+            if kept {
+                recovery.keep(held.address, held.length, held.reference);
+            }
+            kept
+        });
         for (_, backlog) in backlogs {
             backlog.discard(&mut queues.pool);
         }
@@ -200,6 +212,7 @@ impl<M: Memory> ShardBoot<M> {
             TopologyWriter::new(topology_of(definitions), records, config.shards, limits)
         });
         let recall = Recall::of(&queues);
+        let values = Values::recovered(values, &queues);
         let mut shard = Shard {
             store: Store { log, arena: Arena::new() },
             queues,
@@ -209,6 +222,7 @@ impl<M: Memory> ShardBoot<M> {
             replays: Replays::default(),
             recall,
             policy_walk: PolicyWalk::default(),
+            values,
             transactions: Transactions::recovered(transactions),
             timers: Timers::default(),
             topology,
@@ -253,6 +267,10 @@ impl Findings {
                         self.transactions.insert((queue, seq), Held { address, length, reference });
                         continue;
                     }
+                    if queue.is_of_values() {
+                        self.values.insert((queue, seq), Held { address, length, reference });
+                        continue;
+                    }
                     let place = Place::Log { address: address.0, length, reference };
                     let backlog = self.backlogs.entry(queue).or_default();
                     backlog.found(pool, seq, place, body_bytes, expires_unix_ms);
@@ -273,12 +291,18 @@ impl Findings {
                     self.definitions.remove(&seq);
                 }
             }
-            Recovered::Settled { queue, first, last, among } if queue.is_of_transactions() => {
-                let run = self.transactions.range((queue, first)..=(queue, last));
+            Recovered::Settled { queue, first, last, among }
+                if queue.is_of_transactions() || queue.is_of_values() =>
+            {
+                let found = match queue.is_of_values() {
+                    true => &mut self.values,
+                    false => &mut self.transactions,
+                };
+                let run = found.range((queue, first)..=(queue, last));
                 let meant = run.filter(|(_, held)| among.contains(&held.address));
                 let settled: Vec<_> = meant.map(|(name, _)| *name).collect();
                 for name in settled {
-                    self.transactions.remove(&name);
+                    found.remove(&name);
                 }
             }
             Recovered::Settled { queue, first, last, among } => {

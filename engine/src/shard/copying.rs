@@ -6,6 +6,8 @@
 
 use super::queues::Queues;
 use super::topology_writer::TopologyWriter;
+use super::transactions::Held;
+use super::values::Values;
 use super::Shard;
 use crate::log::{Address, Holders, LogSpace, Memory, Relocated, Settling};
 use crate::now::Now;
@@ -14,10 +16,17 @@ use crate::queue::Place;
 struct Holding<'a> {
     queues: &'a mut Queues,
     writer: Option<&'a mut TopologyWriter>,
+    values: &'a mut Values,
 }
 
 impl Holders for Holding<'_> {
     fn holds(&mut self, held: &Settling) -> bool {
+        if held.queue.is_of_values() {
+            let found = self.values.held_mut(held.queue, held.seq);
+            return found.is_some_and(|found| {
+                (found.address, found.reference) == (held.address, held.reference)
+            });
+        }
         let queue = self.queues.find(held.queue).and_then(|at| self.queues.get(at));
         match queue.and_then(|hosted| hosted.queue.place(held.seq)) {
             Some(Place::Log { address, reference, .. })
@@ -30,6 +39,14 @@ impl Holders for Holding<'_> {
 
     fn moved(&mut self, held: &Settling, to: &Relocated) {
         let Settling { queue, seq, address, length, reference } = *held;
+        if queue.is_of_values() {
+            let Some(found) = self.values.held_mut(queue, seq) else {
+                panic!("{held:?} was copied and no value is held there");
+            };
+            let Relocated { address, length, reference, .. } = *to;
+            *found = Held { address, length, reference };
+            return;
+        }
         let from = Place::Log { address: address.0, length, reference };
         let Relocated { address, length, reference, .. } = *to;
         let to = Place::Log { address: address.0, length, reference };
@@ -68,8 +85,8 @@ impl<M: Memory> Shard<M> {
 
     /// Goes on giving sparse segments back, if that is due. True: there is more to do at once.
     pub(super) fn copy_forward(&mut self, now: Now) -> bool {
-        let Shard { store, queues, writer, .. } = self;
-        let mut holding = Holding { queues, writer: writer.as_mut() };
+        let Shard { store, queues, writer, values, .. } = self;
+        let mut holding = Holding { queues, writer: writer.as_mut(), values };
         store.log.copy_forward(now, &mut holding)
     }
 }

@@ -42,6 +42,7 @@ impl<M: Memory> Shard<M> {
         self.move_dead_letters(now);
         self.replay(now);
         self.recall();
+        self.tend_values(now);
         self.drive_transactions(now);
         self.trim(now);
         if !self.policy_walk.is_over() && self.walk_policies(now) {
@@ -71,6 +72,7 @@ impl<M: Memory> Shard<M> {
             || self.replays.can_go_on()
             || self.recall.can_go_on()
             || self.can_trim()
+            || self.values.can_go_on()
             || !self.policy_walk.is_over()
     }
 

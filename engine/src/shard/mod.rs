@@ -8,7 +8,7 @@
 //! `command` (everything else about queues), `confirm` (the one place where publishers are told
 //! that a message is safe), `dead_letters` and `moving` (from queue to queue), `copying` (disk
 //! space back), `transactions` (all or nothing), `replica` and `topology_writer` (definitions),
-//! `boot` (recovery).
+//! `values` (what deduplicating exchanges have seen), `boot` (recovery).
 
 mod admission;
 mod boot;
@@ -36,6 +36,7 @@ mod timers;
 mod topology_writer;
 mod transactions;
 mod trimming;
+mod values;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -64,6 +65,7 @@ use store::Store;
 use timers::Timers;
 use topology_writer::TopologyWriter;
 use transactions::Transactions;
+use values::Values;
 
 #[derive(Clone, Debug)]
 pub struct ShardConfig {
@@ -98,6 +100,7 @@ pub struct Shard<M: Memory> {
     replays: Replays,
     recall: Recall,
     policy_walk: PolicyWalk,
+    values: Values,
     transactions: Transactions,
     timers: Timers,
     /// What this shard's connections see: everything that every shard has been told to apply.
@@ -137,6 +140,7 @@ impl<M: Memory> Shard<M> {
             self.replays.read_done();
             self.recall.read_done();
             self.transactions.read_done();
+            self.values.read_done();
         } else {
             self.confirms.advance(self.store.log.durable());
             self.drive_topology(now);
@@ -201,6 +205,7 @@ impl<M: Memory> Shard<M> {
             && self.dead_letters.is_quiet()
             && self.replays.is_quiet()
             && self.transactions.is_quiet()
+            && self.values.is_read()
             && !self.queues.is_purging()
             && self.writer.as_ref().is_none_or(TopologyWriter::is_quiet)
             && self.store.log.durable() >= self.store.log.end()

@@ -97,12 +97,16 @@ impl<M: Memory> Shard<M> {
         let short_bytes = (self.config.memory_max_bytes / SHORT_QUEUE) as u64;
         let mut refused = false;
         let mut duplicate_of = Position::default();
+        let mut value_of = None;
         for &id in queues {
             let Some((at, hosted, _)) = self.queues.open(id) else { continue };
             if hosted.is_special() && !hosted.lets_in(message, now) {
                 // The first of its kind is safe when all that is in the log by now is.
                 duplicate_of = self.store.log.end();
                 continue;
+            }
+            if hosted.is_special() && hosted.queue.settings().role.persists_values() {
+                value_of = Some(id);
             }
             let queue = &mut hosted.queue;
             let is_refused = !queue.admits(&arrival);
@@ -142,6 +146,11 @@ impl<M: Memory> Shard<M> {
             }
             false => self.takers.spill(&mut self.store, now, message),
         };
+        let mut end = end;
+        if let Some(store) = value_of {
+            let kept = self.keep_value(now, store, message);
+            end = if is_in_log { end.max(kept) } else { end };
+        }
         if let Some(dead) = from {
             if !is_in_log || settling.is_none() {
                 dead.free(&mut self.store, now);

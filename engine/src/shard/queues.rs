@@ -121,7 +121,7 @@ impl Queues {
         let id = queue.id();
         let role = queue.settings().role;
         let seen = match role {
-            Role::Filters { size, ttl_ms } => Some(Box::new(Cache::new(size, ttl_ms))),
+            Role::Filters { size, ttl_ms, .. } => Some(Box::new(Cache::new(size, ttl_ms))),
             _ => None,
         };
         self.stores += usize::from(role != Role::Ordinary);

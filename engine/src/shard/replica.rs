@@ -181,6 +181,7 @@ impl<M: Memory> Shard<M> {
         let exchange = self.topology.exchange(vhost, name);
         if let Some(store) = exchange.and_then(|exchange| exchange.store) {
             self.queue_dropped(store.queue);
+            self.values.outlive(store.queue);
         }
     }
 

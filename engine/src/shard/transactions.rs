@@ -378,6 +378,7 @@ impl<M: Memory> Shard<M> {
             && transactions.unread.is_empty()
             && transactions.pending.is_empty()
             && transactions.ended.is_empty()
+            && self.values.is_read()
         {
             transactions.is_resolved = true;
             for to in (0..self.config.shards).map(ShardId) {

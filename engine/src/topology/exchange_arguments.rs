@@ -100,8 +100,7 @@ fn check_deduplication(arguments: &Table) -> Result<(), TopologyError> {
         return Err(refuse("Invalid argument, 'x-cache-ttl' must be an integer greater than 0"));
     }
     match arguments.get("x-cache-persistence").map(Value::as_str) {
-        None | Some(Some("memory")) => Ok(()),
-        Some(Some("disk")) => Err(refuse("'x-cache-persistence' = 'disk' is not supported")),
+        None | Some(Some("memory" | "disk")) => Ok(()),
         Some(_) => {
             Err(refuse("Invalid argument, 'x-cache-persistence' must be either 'disk' or 'memory'"))
         }

@@ -19,4 +19,5 @@ mod space;
 mod spilling;
 mod transactions;
 mod trimming;
+mod values;
 mod world;

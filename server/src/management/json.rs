@@ -186,6 +186,16 @@ fn bad_tags(offender: &Value) -> ApiError {
     ApiError::BadRequest(json!(["not_tags", offender]))
 }
 
+/// A number of unsettled deliveries, as basic.qos has it; `None`: the body does not name it.
+pub(super) fn prefetch(body: &Map<String, Value>, name: &str) -> Result<Option<u16>, ApiError> {
+    let Some(value) = body.get(name) else { return Ok(None) };
+    let number = value.as_u64().and_then(|number| u16::try_from(number).ok());
+    match number {
+        Some(number) => Ok(Some(number)),
+        None => Err(ApiError::BadRequest(json!([format!("bad_{name}"), value]))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::control::{
     ChannelReport, ConnectionReport, ConsumerReport, Control, ControlRequest, Definitions,
-    NodeFacts, QueueReport, ShardReport, Stopping, Wanted,
+    NodeFacts, PrefetchOf, QueueReport, ShardReport, Stopping, Wanted,
 };
 use crate::latency::Latencies;
 
@@ -146,6 +146,24 @@ impl Shards {
         self.ask(connection.shard(), |reply| ControlRequest::CloseConnection {
             connection,
             reason,
+            reply,
+        })
+        .await
+    }
+
+    /// False: there is no such channel or consumer (any more).
+    pub(super) async fn set_prefetch(
+        &self,
+        channel: (ConnectionId, u16),
+        whose: PrefetchOf,
+        prefetch: u16,
+    ) -> Result<bool, Stopping> {
+        let (connection, channel) = channel;
+        self.ask(connection.shard(), |reply| ControlRequest::SetPrefetch {
+            connection,
+            channel,
+            whose,
+            prefetch,
             reply,
         })
         .await

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::token::OperatorToken;
 use crate::control::{
     ChannelReport, ConnectionReport, ConsumerReport, Control, ControlPort, ControlRequest,
-    Definitions, NodeFacts, QueueReport, ShardReport, Stopping, Wanted,
+    Definitions, NodeFacts, PrefetchOf, QueueReport, ShardReport, Stopping, Wanted,
 };
 use crate::latency::Latencies;
 
@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) consumers: Vec<ConsumerReport>,
     /// Connections that were closed, and why.
     pub(crate) closed: Vec<(ConnectionId, String)>,
+    /// Prefetches that were changed: channel, whose, to what.
+    pub(crate) prefetches: Vec<(u16, PrefetchOf, u16)>,
     /// Copies of the definitions that were asked for.
     pub(crate) definitions_asked: usize,
     /// Of those, the ones of everything there is, or of everything of a kind.
@@ -75,6 +77,7 @@ impl FakeBroker {
             channels: Vec::new(),
             consumers: Vec::new(),
             closed: Vec::new(),
+            prefetches: Vec::new(),
             definitions_asked: 0,
             whole_copies: 0,
             blocked: None,
@@ -347,6 +350,13 @@ impl ControlPort for FakeShard {
             }
             ControlRequest::CloseConnection { connection, reason, reply } => {
                 let _ = reply.send(owns && world.close(connection, &reason));
+            }
+            ControlRequest::SetPrefetch { connection, channel, whose, prefetch, reply } => {
+                let is_there = listed(owns, &world.channels)
+                    .iter()
+                    .any(|one| one.connection == connection && one.number == channel);
+                world.prefetches.push((channel, whose, prefetch));
+                let _ = reply.send(is_there);
             }
             ControlRequest::PurgeQueue { queue, reply } => {
                 assert!(owns, "asked the wrong shard");

@@ -61,6 +61,20 @@ pub(super) fn answer(runtime: &Rc<ShardRuntime>, request: ControlRequest) {
             });
             let _ = reply.send(found);
         }
+        ControlRequest::SetPrefetch { connection, channel, whose, prefetch, reply } => {
+            let done = runtime.turn(None, |host| {
+                let cell = host.world.find(connection).cloned();
+                let Some(cell) = cell else { return false };
+                let mut view = host.view();
+                let change = |connection: &mut Connection| {
+                    connection.change_prefetch(channel, &whose, prefetch, &mut view)
+                };
+                let done = cell.with(change).unwrap_or(false);
+                host.world.touch(&cell);
+                done
+            });
+            let _ = reply.send(done);
+        }
         ControlRequest::PurgeQueue { queue, reply } => runtime.turn(None, |host| {
             if owns(host, queue) {
                 let command = host.desk.purge(queue, reply);

@@ -66,6 +66,12 @@ impl Consumers {
         self.by_serial.values().filter(|consumer| !consumer.no_ack)
     }
 
+    /// As `acking`, each with its serial number.
+    pub(super) fn acking_by_serial(&self) -> impl Iterator<Item = (u32, &Consumer)> {
+        let all = self.by_serial.iter().map(|(serial, consumer)| (*serial, consumer));
+        all.filter(|(_, consumer)| !consumer.no_ack)
+    }
+
     /// Takes all: serial, queue, owner.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (u32, QueueId, ShardId)> {
         self.by_tag.clear();

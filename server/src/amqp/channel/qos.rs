@@ -1,12 +1,14 @@
-//! basic.qos (behaviour A83-A87).
+//! basic.qos (behaviour A83-A87), and prefetch changed by the operator (behaviour I29).
 
 use haremq_engine::ids::ConsumerKey;
 use haremq_engine::mail::{Command, Credit};
 
+use super::consumers::Consumer;
 use super::{Channel, Context};
 use crate::amqp::broker::Broker;
 use crate::amqp::error::ProtocolError;
 use crate::amqp::method::basic;
+use crate::control::PrefetchOf;
 
 impl Channel {
     pub(super) fn qos<B: Broker>(
@@ -18,16 +20,57 @@ impl Channel {
             return Err(ProtocolError::PrefetchSize { size: args.prefetch_size });
         }
         if args.global {
-            self.limit.set(args.prefetch_count.into());
-            if self.limit.limit() > 0 {
-                self.ration(cx);
-            }
-            self.send_grants(cx);
+            self.set_channel_limit(args.prefetch_count.into(), cx);
         } else {
             self.prefetch = args.prefetch_count.into();
         }
         basic::qos_ok(cx.out(), self.number());
         Ok(())
+    }
+
+    fn set_channel_limit<B: Broker>(&mut self, limit: u32, cx: &mut Context<'_, B>) {
+        self.limit.set(limit);
+        if self.limit.limit() > 0 {
+            self.ration(cx);
+        }
+        self.send_grants(cx);
+    }
+
+    /// Changes a prefetch on behalf of the operator. False: there is no such consumer, or nothing
+    /// is changed any more.
+    pub(crate) fn change_prefetch<B: Broker>(
+        &mut self,
+        whose: &PrefetchOf,
+        prefetch: u32,
+        cx: &mut Context<'_, B>,
+    ) -> bool {
+        if self.closing {
+            return false;
+        }
+        let key = self.consumer_key(0);
+        let set = |serial, consumer: &Consumer, cx: &mut Context<'_, B>| {
+            let key = ConsumerKey { serial, ..key };
+            let set = Command::SetPrefetch { queue: consumer.queue, consumer: key, prefetch };
+            cx.broker.command(consumer.shard, set);
+        };
+        match whose {
+            PrefetchOf::Channel => self.set_channel_limit(prefetch, cx),
+            PrefetchOf::EachConsumer => {
+                self.prefetch = prefetch;
+                for (serial, consumer) in self.consumers.acking_by_serial() {
+                    set(serial, consumer, cx);
+                }
+            }
+            PrefetchOf::Consumer(tag) => {
+                let serial = self.consumers.serial_of(tag);
+                let found = serial.and_then(|serial| Some((serial, self.consumers.get(serial)?)));
+                let Some((serial, consumer)) = found else { return false };
+                if !consumer.no_ack {
+                    set(serial, consumer, cx);
+                }
+            }
+        }
+        true
     }
 
     /// The limit holds for consumers that have started before it, too.

@@ -45,7 +45,7 @@ use super::codec::writer;
 use super::method::{connection, MethodId};
 use super::session::{Orphan, Session};
 use super::settings::ConnectionSettings;
-use crate::control::{ChannelReport, ConnectionReport};
+use crate::control::{ChannelReport, ConnectionReport, PrefetchOf};
 
 /// How often a blocked publisher looks whether it may go on.
 const BLOCKED_POLL_US: u64 = 20_000;
@@ -306,6 +306,20 @@ impl Connection {
     /// Closes with `320 CONNECTION_FORCED - <reason>` (behaviour A28).
     pub fn shutdown<B: Broker>(&mut self, reason: &str, broker: &mut B) {
         self.force_close(reason, broker);
+    }
+
+    /// Changes how many unsettled deliveries a consumer or a channel may hold (behaviour I29).
+    /// False: there is no such channel or consumer.
+    pub fn change_prefetch<B: Broker>(
+        &mut self,
+        channel: u16,
+        whose: &PrefetchOf,
+        prefetch: u16,
+        broker: &mut B,
+    ) -> bool {
+        let Some(found) = self.channels.get_mut(&channel) else { return false };
+        let mut cx = Context { session: &mut self.session, broker };
+        found.change_prefetch(whose, prefetch.into(), &mut cx)
     }
 
     /// The socket is gone: requeues what is unacked, cancels consumers, drops exclusive queues.

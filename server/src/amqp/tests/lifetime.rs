@@ -137,6 +137,20 @@ fn publishers_are_held_while_memory_is_short_and_told_so() {
 }
 
 #[test]
+fn a_client_that_knows_nothing_of_blocking_is_held_and_not_told() {
+    let mut world = World::new();
+    let client = world.log_in("guest", "guest", &[], (2047, 131_072, 0), "/");
+    world.open_channel(client, 1);
+    world.declare(client, "q");
+    world.broker.blocked = Some("low on disk");
+    assert!(world.send(client, &publish(1, "", "q", b"x")).is_empty());
+    assert_eq!(world.clients[client].connection.report().state, "blocked");
+    world.broker.blocked = None;
+    assert_eq!(world.wait(client, 1_000), []);
+    assert_eq!(world.broker.queue_named("q").ready.len(), 1);
+}
+
+#[test]
 fn update_secret_is_answered() {
     let mut world = World::new();
     let client = world.connect();

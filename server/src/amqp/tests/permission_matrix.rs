@@ -105,6 +105,17 @@ fn calls() -> Vec<Call> {
         call("confirm.select", 85, 10, args().u8(0), &[]),
         call("tx.select", 90, 10, args(), &[]),
         call("channel.flow", 20, 20, args().u8(1), &[]),
+        call("access.request", 30, 10, args().short("/data").u8(0), &[]),
+        call("basic.ack", 60, 80, args().u64(0).u8(1), &[]),
+        call("basic.nack", 60, 120, args().u64(0).u8(1), &[]),
+        call("basic.recover-async", 60, 100, args().u8(1), &[]),
+        call(
+            "exchange.unbind of none",
+            40,
+            40,
+            args().u16(0).short("py").short("none").short("k").u8(0).table(&[]),
+            &[(Write, X, "py"), (Read, X, "none")],
+        ),
     ];
     calls.push(Call {
         name: "basic.publish",
@@ -183,6 +194,49 @@ fn every_method_is_refused_by_the_first_permission_that_is_missing() {
                 }
             }
         }
+    }
+}
+
+/// What a user without any permission may do on a channel, when there is something to do it to.
+#[test]
+fn what_needs_no_permission_needs_none_in_a_transaction_and_of_a_delivery_either() {
+    let mut world = world(&[Read], "/");
+    let guest = world.open();
+    world.send(guest, &publish(1, "", "pq", b"x"));
+    let client = world.log_in("pu", "pw", &[], (2047, 131_072, 0), "/");
+    world.open_channel(client, 1);
+    let got = world.show(client, &method(1, 60, 70, get("pq", false)));
+    assert_eq!(got[0], "method(60,71) ch=1");
+    let reject = method(1, 60, 90, args().u64(1).u8(1));
+    assert_eq!(world.show(client, &reject), [""; 0]);
+    for id in [10, 20, 30] {
+        let expected = format!("method(90,{}) ch=1", id + 1);
+        assert_eq!(world.show(client, &method(1, 90, id, args())), [expected]);
+    }
+}
+
+/// Each method of a channel that a client may send is in the table above, but for those that
+/// open and close the channel, and those tested apart from it.
+#[test]
+fn the_table_has_every_method_of_a_channel() {
+    let tabled: Vec<(u16, u16)> = calls()
+        .iter()
+        .filter_map(|call| {
+            let octets = call.octets.get(7..11)?;
+            let number = |at: usize| u16::from_be_bytes([octets[at], octets[at + 1]]);
+            Some((number(0), number(2)))
+        })
+        .collect();
+    let elsewhere =
+        [(20, 10), (20, 21), (20, 40), (20, 41), (60, 31), (60, 90), (90, 20), (90, 30)];
+    let from_broker = |(class, id): (u16, u16)| {
+        matches!(id, 11 | 31 | 41 | 51 | 71 | 111)
+            || (class == 60 && matches!(id, 21 | 50 | 60 | 72))
+            || (class != 20 && id == 21)
+    };
+    for (id, _) in super::phases::methods() {
+        let needed = id.0 != 10 && !elsewhere.contains(&id) && !from_broker(id);
+        assert!(!needed || tabled.contains(&id), "{id:?} is not in the table");
     }
 }
 

@@ -1,12 +1,12 @@
 //! Every method in every phase: the right answer, never a panic.
 
-use super::wire::{args, method, publish, Args};
+use super::wire::{args, header, method, publish, Args};
 use super::world::{
     ack, bind_queue, consume, declare_exchange, declare_queue, get, nack, qos, start_ok, World,
 };
 
 /// Every method that a client may send, with arguments that decode; then those of the broker.
-fn methods() -> Vec<((u16, u16), Args)> {
+pub(super) fn methods() -> Vec<((u16, u16), Args)> {
     let close = || args().u16(200).short("").u16(0).u16(0);
     let bind = || args().u16(0).short("amq.fanout").short("amq.topic").short("").u8(0).table(&[]);
     let mut all = vec![
@@ -94,6 +94,27 @@ fn answer(world: &mut World, client: usize, octets: &[u8]) -> String {
         (true, true) => "reset".to_owned(),
         (true, false) => "silence".to_owned(),
         _ => said.join(" | "),
+    }
+}
+
+#[test]
+fn the_table_has_every_method_there_is_once() {
+    let mut ids: Vec<(u16, u16)> = methods().into_iter().map(|(id, _)| id).collect();
+    ids.sort_unstable();
+    let before = ids.len();
+    ids.dedup();
+    assert_eq!((before, ids.len()), (66, 66));
+    // Whatever number is none of them is unknown.
+    for class in 0..=100 {
+        for id in 0..=130 {
+            let known = ids.binary_search(&(class, id)).is_ok();
+            let mut world = World::new();
+            if known || (class % 5 != 0 && id % 10 != 0) {
+                continue;
+            }
+            let client = world.open();
+            assert_eq!(answer(&mut world, client, &method(1, class, id, args())), "reset");
+        }
     }
 }
 
@@ -261,6 +282,54 @@ fn where_content_is_due_every_method_is_unexpected() {
              content header frame instead failing=(60,40)",
             "({class}, {id})"
         );
+    }
+}
+
+#[test]
+fn where_a_body_is_due_every_method_is_unexpected() {
+    for ((class, id), arguments) in methods() {
+        let mut world = World::new();
+        let client = world.open();
+        world.send(client, &method(1, 60, 40, args().u16(0).short("").short("q").u8(0)));
+        world.send(client, &header(1, 10, &[0, 0]));
+        let said = answer(&mut world, client, &method(1, class, id, arguments));
+        assert_eq!(
+            said,
+            "conn.close 505 UNEXPECTED_FRAME - expected content body, got non content body frame \
+             instead failing=(60,40)",
+            "({class}, {id})"
+        );
+    }
+}
+
+/// The channel has been switched to confirms, or to transactions: all but switching to the other
+/// mode goes on as before, and commits and rollbacks are there in the second one.
+#[test]
+fn a_channel_of_either_mode_answers_each_method_by_its_own() {
+    for (mode, selected, other) in [("confirm", (85, 10), (90, 10)), ("tx", (90, 10), (85, 10))] {
+        for ((class, id), arguments) in methods() {
+            let mut plain = World::new();
+            let client = plain.open();
+            plain.declare(client, "q");
+            let expected = answer(&mut plain, client, &method(1, class, id, arguments.clone()));
+
+            let mut world = World::new();
+            let client = world.open();
+            world.declare(client, "q");
+            let select = if mode == "tx" { args() } else { args().u8(0) };
+            world.send(client, &method(1, selected.0, selected.1, select));
+            let said = answer(&mut world, client, &method(1, class, id, arguments));
+            let expected = match (class, id) {
+                _ if (class, id) == other => format!(
+                    "chan.close 406 PRECONDITION_FAILED - cannot switch from {mode} to {} mode \
+                     failing=({class},{id})",
+                    if mode == "tx" { "confirm" } else { "tx" }
+                ),
+                (90, 20 | 30) if mode == "tx" => format!("method(90,{}) ch=1", id + 1),
+                _ => expected,
+            };
+            assert_eq!(said, expected, "({class}, {id}) in mode {mode}");
+        }
     }
 }
 

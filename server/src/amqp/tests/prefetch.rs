@@ -137,3 +137,32 @@ fn gets_do_not_count() {
     let said = world.send(client, &method(1, 60, 20, consume("q", "x", 0)));
     assert_eq!(deliveries(&said), (1, 0));
 }
+
+#[test]
+fn the_operator_changes_the_prefetch_of_consumers_that_are_at_work() {
+    use crate::control::PrefetchOf;
+    let (mut world, client) = with_messages(40);
+    set(&mut world, client, 2, false);
+    world.send(client, &method(1, 60, 20, consume("q", "x", 0)));
+    world.send(client, &method(1, 60, 20, consume("q", "y", 0)));
+    let change = |world: &mut World, channel, whose: PrefetchOf, prefetch| {
+        let World { broker, clients, .. } = world;
+        let there = clients[client].connection.change_prefetch(channel, &whose, prefetch, broker);
+        world.turn();
+        let said = world.heard(client);
+        (there, deliveries(&said))
+    };
+    let of = |tag: &str| PrefetchOf::Consumer(tag.into());
+    assert_eq!(change(&mut world, 1, of("x"), 5), (true, (3, 0)));
+    assert_eq!(change(&mut world, 1, of("x"), 1), (true, (0, 0)), "what it holds stays");
+    assert_eq!(change(&mut world, 1, PrefetchOf::EachConsumer, 6), (true, (1, 4)));
+    assert_eq!(change(&mut world, 1, of("z"), 6), (false, (0, 0)), "no such consumer");
+    assert_eq!(change(&mut world, 2, PrefetchOf::Channel, 6), (false, (0, 0)), "no such channel");
+    // Twelve are held.
+    let (there, (x, y)) = change(&mut world, 1, PrefetchOf::Channel, 13);
+    assert_eq!((there, x + y), (true, 0), "each has its own limit, too");
+    let (_, (x, y)) = change(&mut world, 1, PrefetchOf::EachConsumer, 0);
+    assert_eq!(x + y, 1);
+    let (_, (x, y)) = change(&mut world, 1, PrefetchOf::Channel, 0);
+    assert_eq!(x + y, 27);
+}

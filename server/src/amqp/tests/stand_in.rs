@@ -422,7 +422,11 @@ impl Broker for StandIn {
                 let consumers =
                     self.queues.get_mut(&queue).into_iter().flat_map(|q| &mut q.consumers);
                 for other in consumers.filter(|other| other.consume.consumer == consumer) {
-                    other.consume.credit = Credit::Prefetch(prefetch);
+                    other.consume.credit = match (other.consume.credit, prefetch) {
+                        (Credit::Granted { .. }, prefetch) => Credit::Granted { prefetch },
+                        (_, 0) => Credit::Unlimited,
+                        (_, prefetch) => Credit::Prefetch(prefetch),
+                    };
                 }
             }
             Command::Window { connection, bytes } => {

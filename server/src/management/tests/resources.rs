@@ -325,3 +325,29 @@ fn the_overview_counts_what_there_is() {
     let status = guest(&broker, "GET", "/api/haremq/status", None);
     assert_eq!(status.body["alarms"], json!(["low on disk"]));
 }
+
+#[test]
+fn prefetch_is_changed_for_a_channel_each_of_its_consumers_or_one_of_them() {
+    use crate::control::PrefetchOf;
+    let broker = FakeBroker::start();
+    broker.world().add_connection(7, "guest");
+    let channel = "/api/channels/127.0.0.1:50168%20-%3E%20127.0.0.1:5672%20(1)";
+    let put = |path: &str, body: &str| guest(&broker, "PUT", path, Some(body));
+    put(channel, r#"{"prefetch":5}"#).is(204, &Value::Null);
+    put(channel, r#"{"prefetch":6,"global_prefetch":20}"#).is(204, &Value::Null);
+    put(&format!("{channel}/consumers/ct1"), r#"{"prefetch":7}"#).is(204, &Value::Null);
+    let changed = std::mem::take(&mut broker.world().prefetches);
+    assert_eq!(
+        changed,
+        [
+            (1, PrefetchOf::EachConsumer, 5),
+            (1, PrefetchOf::Channel, 20),
+            (1, PrefetchOf::EachConsumer, 6),
+            (1, PrefetchOf::Consumer("ct1".into()), 7),
+        ]
+    );
+    put(channel, "{}").is(400, &bad_request("prefetch or global_prefetch is missing"));
+    put(channel, r#"{"prefetch":70000}"#).is(400, &bad_request(json!(["bad_prefetch", 70000])));
+    put("/api/channels/nobody", r#"{"prefetch":5}"#).is(404, &not_found());
+    assert!(broker.world().prefetches.is_empty());
+}
