@@ -7,13 +7,14 @@
 //! - phantom: delivered but never published
 //! - corrupt: a body that is not the one its id stands for
 //! - unflagged duplicate: delivered again without redelivered=true
-//! - out of order: in one life of one consumer, a first delivery before an older one of the same publisher and queue
+//! - out of order: in one life of one consumer, a first delivery before an older one of the same publisher and queue;
+//!   what comes flagged may be what another consumer of that life went away with before it had read it, and is late
 //!
 //! A message delivered again although its acknowledgement was sent before a crash is counted (`returned`), not
 //! blamed: acknowledgements are not confirmed to consumers. But one that a later confirm of the same shard has covered must
 //! never be undone: what comes back all the same is a zombie.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A message's identity: which publisher sent it, to which queue, and as its how manieth one.
@@ -96,6 +97,8 @@ pub struct Ledger {
     draining: bool,
     /// The highest number first delivered, by consumer, queue and publisher.
     newest: BTreeMap<(Consumer, u32, u32), u64>,
+    /// Who was delivered to.
+    consumers: BTreeSet<Consumer>,
     verdict: Verdict,
 }
 
@@ -206,6 +209,9 @@ impl Ledger {
             return None;
         };
         self.note(Event::Delivered(id));
+        self.consumers.insert((self.life, consumer));
+        let of_this_life = (self.life, 0)..=(self.life, u32::MAX);
+        let is_late = redelivered && self.consumers.range(of_this_life).nth(1).is_some();
         let entry = self.entries.entry(id).or_default();
         if !entry.published {
             self.verdict.phantoms.push(id);
@@ -219,7 +225,7 @@ impl Ledger {
         } else {
             let newest =
                 self.newest.entry(((self.life, consumer), id.queue, id.publisher)).or_default();
-            if id.number < *newest {
+            if id.number < *newest && !is_late {
                 self.verdict.out_of_order.push(id);
             }
             *newest = (*newest).max(id.number);
@@ -444,6 +450,21 @@ mod tests {
         ledger.verdict().assert_flawless();
         deliver(&mut ledger, 2, false);
         assert_eq!(ledger.verdict().unflagged_duplicates, [id(2)]);
+    }
+
+    /// A consumer is told to stop with deliveries in its socket; they go to one that has had newer ones.
+    #[test]
+    fn what_another_consumer_left_unread_may_be_late_but_only_flagged() {
+        let mut ledger = three();
+        ledger.delivered(1, &id(2).body(40), false);
+        ledger.delivered(0, &id(3).body(40), false);
+        ledger.delivered(0, &id(1).body(40), true);
+        ledger.verdict().assert_flawless();
+        // Nobody else was there: where it stood in the queue it must have come.
+        let mut ledger = three();
+        deliver(&mut ledger, 3, false);
+        deliver(&mut ledger, 1, true);
+        assert_eq!(ledger.verdict().out_of_order, [id(1)]);
     }
 
     #[test]
