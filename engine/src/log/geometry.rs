@@ -18,6 +18,13 @@ const INDEX_BYTES_MAX: usize = 256 * 1024;
 const OFFSET_BITS: u32 = 20;
 
 impl Address {
+    /// Records of blocks that begin at `position`, which is that of a page, or behind it have
+    /// this address or a higher one.
+    pub fn first_from(position: Position) -> Self {
+        let page = position.0.div_ceil(PAGE_BYTES as u64);
+        Address(page << OFFSET_BITS)
+    }
+
     /// `position` is that of the block.
     pub(super) fn new(position: u64, offset: usize) -> Self {
         debug_assert!(offset < 1 << OFFSET_BITS);

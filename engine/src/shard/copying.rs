@@ -6,9 +6,10 @@
 
 use super::queues::Queues;
 use super::topology_writer::TopologyWriter;
-use super::transactions::Held;
+use super::transactions::{Held, Transactions};
 use super::values::Values;
 use super::Shard;
+use crate::ids::{QueueId, Seq};
 use crate::log::{Address, Holders, LogSpace, Memory, Relocated, Settling};
 use crate::now::Now;
 use crate::queue::Place;
@@ -17,12 +18,27 @@ struct Holding<'a> {
     queues: &'a mut Queues,
     writer: Option<&'a mut TopologyWriter>,
     values: &'a mut Values,
+    transactions: &'a mut Transactions,
+}
+
+impl Holding<'_> {
+    /// Where a reference of an internal queue lies: a value, a journal record or a mark.
+    fn internal(&mut self, queue: QueueId, seq: Seq) -> Option<&mut Held> {
+        match queue.is_of_values() {
+            true => self.values.held_mut(queue, seq),
+            false => self.transactions.held_mut(queue, seq),
+        }
+    }
+}
+
+fn is_internal(queue: QueueId) -> bool {
+    queue.is_of_values() || queue.is_of_transactions()
 }
 
 impl Holders for Holding<'_> {
     fn holds(&mut self, held: &Settling) -> bool {
-        if held.queue.is_of_values() {
-            let found = self.values.held_mut(held.queue, held.seq);
+        if is_internal(held.queue) {
+            let found = self.internal(held.queue, held.seq);
             return found.is_some_and(|found| {
                 (found.address, found.reference) == (held.address, held.reference)
             });
@@ -39,9 +55,9 @@ impl Holders for Holding<'_> {
 
     fn moved(&mut self, held: &Settling, to: &Relocated) {
         let Settling { queue, seq, address, length, reference } = *held;
-        if queue.is_of_values() {
-            let Some(found) = self.values.held_mut(queue, seq) else {
-                panic!("{held:?} was copied and no value is held there");
+        if is_internal(queue) {
+            let Some(found) = self.internal(queue, seq) else {
+                panic!("{held:?} was copied and nothing is held there");
             };
             let Relocated { address, length, reference, .. } = *to;
             *found = Held { address, length, reference };
@@ -85,8 +101,12 @@ impl<M: Memory> Shard<M> {
 
     /// Goes on giving sparse segments back, if that is due. True: there is more to do at once.
     pub(super) fn copy_forward(&mut self, now: Now) -> bool {
-        let Shard { store, queues, writer, values, .. } = self;
-        let mut holding = Holding { queues, writer: writer.as_mut(), values };
+        if !self.is_resolved() {
+            // What is of an earlier run is told by where it lies.
+            return false;
+        }
+        let Shard { store, queues, writer, values, transactions, .. } = self;
+        let mut holding = Holding { queues, writer: writer.as_mut(), values, transactions };
         store.log.copy_forward(now, &mut holding)
     }
 }

@@ -102,6 +102,8 @@ pub(super) struct Transactions {
     /// others have gone for good.
     heard: u16,
     outlived_gone: Position,
+    /// Records of this run have no lower addresses.
+    of_this_run: Address,
     /// Everything of an earlier run is done with.
     is_resolved: bool,
     /// Shards of which that is known.
@@ -125,6 +127,7 @@ impl Transactions {
             is_reading: false,
             heard: 0,
             outlived_gone: Position::default(),
+            of_this_run: Address(0),
             is_resolved: false,
             resolved_shards: 0,
         }
@@ -138,6 +141,11 @@ impl Transactions {
     /// A message has been stored with that mark.
     pub(super) fn mark(&mut self, name: (QueueId, Seq), held: Held) {
         self.held.insert(name, held);
+    }
+
+    /// Where a journal record or a mark lies.
+    pub(super) fn held_mut(&mut self, queue: QueueId, seq: Seq) -> Option<&mut Held> {
+        self.held.get_mut(&(queue, seq))
     }
 
     /// True if nobody waits.

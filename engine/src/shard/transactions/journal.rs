@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Ended, Held, Origin, INDEX_BITS};
 use crate::dead_letter::Cause;
 use crate::ids::{QueueId, Seq, ShardId};
-use crate::log::{Fetch, Memory, Position, Settling};
+use crate::log::{Address, Fetch, Memory, Position, Settling};
 use crate::mail::{Outcome, PeerMail};
 use crate::message::MessageRef;
 use crate::now::Now;
@@ -43,6 +43,7 @@ impl<M: Memory> Shard<M> {
 
     /// The first thing after recovery: no shard needs marks but those for these journal records.
     pub(in crate::shard) fn take_up_transactions(&mut self, now: Now) {
+        self.transactions.of_this_run = Address::first_from(self.store.log.end());
         let (from, journals) = (self.config.shard, self.transactions.unread.iter().copied());
         let journals: Arc<[u64]> = journals.collect();
         for to in (0..self.config.shards).map(ShardId) {
@@ -118,6 +119,15 @@ impl<M: Memory> Shard<M> {
         let Some((_, hosted, pool)) = self.queues.open(id) else { return };
         let queue = &mut hosted.queue;
         if outcome == Outcome::Requeue {
+            return;
+        }
+        // A message of this run may have the number again of one that had gone before the start.
+        let of_this_run = self.transactions.of_this_run;
+        let is_old = queue.live(seq).is_some_and(|slot| match slot.place() {
+            Place::Log { address, .. } => Address(address) < of_this_run,
+            Place::Spilled { .. } | Place::Arena { .. } => false,
+        });
+        if !is_old {
             return;
         }
         let Some(gone) = queue.withdraw(pool, seq) else { return };
