@@ -1,5 +1,7 @@
-//! Schedules against the oracle: a fixed set, failing operations, and worlds that
+//! Schedules against the oracle: a fixed set, fresh ones, failing operations, and worlds that
 //! break their word, which the oracle must see.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use haremq_sim::disk::Lie;
 use haremq_sim::failures::fail_each;
@@ -45,6 +47,18 @@ fn nothing_confirmed_is_lost_doubled_or_out_of_order_whenever_the_power_goes() {
     println!("{total}");
     assert!(total.crashes > 500 && total.confirmed > 5_000 && total.delivered > 5_000);
     assert!(total.clean_stops > 100 && total.damages_found > 2 && total.refused > 100);
+}
+
+#[test]
+fn fresh_schedules_keep_the_promises_too() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    let (first, begun) = (now.as_micros() as u64, Instant::now());
+    let mut schedules = 0;
+    while begun.elapsed() < Duration::from_secs(8) || schedules == 0 {
+        run_or_say(first + schedules);
+        schedules += 1;
+    }
+    println!("{schedules} fresh schedules from seed {first} on");
 }
 
 #[test]
