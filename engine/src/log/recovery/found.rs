@@ -83,7 +83,7 @@ impl Found {
                 }
                 Record::Settle(settle) => {
                     self.index.settle_found(settle);
-                    self.settle(settle, visit);
+                    self.settle(settle, self.geometry.addresses(settle.segment), visit);
                 }
                 Record::Liveness(liveness) => {
                     self.index.liveness(liveness.segment, address, length);
@@ -106,13 +106,18 @@ impl Found {
         Ok(true)
     }
 
-    pub(super) fn settle(&mut self, settle: Settle, visit: &mut dyn FnMut(Recovered<'_>)) {
+    /// `among`: where the messages lie that it is about.
+    pub(super) fn settle(
+        &mut self,
+        settle: Settle,
+        among: Range<Address>,
+        visit: &mut dyn FnMut(Recovered<'_>),
+    ) {
         let holder = self.segments.tail().number;
         if let Some(segment) = self.segments.get_mut(settle.segment) {
             segment.note_holder(holder);
         }
         let (queue, first, last) = (settle.queue, settle.first, settle.last());
-        let among = self.geometry.addresses(settle.segment);
         if !self.broken.is_empty() {
             self.broken.retain_mut(|broken| !broken.is_settled(queue, first..=last, &among));
         }

@@ -1,6 +1,7 @@
 //! Reading the index of a segment instead of the segment.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::found::{Found, FoundMessage};
 use super::replay::Planned;
@@ -9,11 +10,39 @@ use crate::ids::{QueueId, Seq};
 use crate::log::format::{whole_pages, PAGE_BYTES};
 use crate::log::geometry::Geometry;
 use crate::log::index::{is_set, Entry, MessageEntry, Reader, Run, Spot};
-use crate::log::record::{IndexPiece, Malformed, PartEntry, PartView, SegmentIndexView};
+use crate::log::record::{IndexPiece, Malformed, PartEntry, PartView, SegmentIndexView, Settle};
 use crate::log::{Address, FileId};
 
-/// Takes an entry, with the references and the places of the parts of a message.
-type EntryVisitor<'v> = dyn FnMut(Entry<'_>, &[(QueueId, Seq)], &[Address]) + 'v;
+/// Takes an entry.
+type EntryVisitor<'v> = dyn FnMut(Entry<'_>, &Beside<'_>) + 'v;
+
+/// What belongs to an entry and is not in it.
+#[derive(Debug)]
+pub(super) struct Beside<'a> {
+    /// References and places of the parts of a message.
+    pub references: &'a [(QueueId, Seq)],
+    pub parts: &'a [Address],
+    /// Where that is of which earlier pieces tell.
+    told: &'a Range<Address>,
+}
+
+impl Beside<'_> {
+    /// Where the messages lie that a settle is about.
+    pub(super) fn among(&self, settle: &Settle, geometry: Geometry) -> Range<Address> {
+        among(settle, self.told, geometry)
+    }
+}
+
+/// Where the messages lie that a settle in an index is about. Those of the segment itself are
+/// `told` of by earlier pieces: the entry may come late, behind a message that has the number of
+/// one that is settled, as numbers of transactions are given again.
+fn among(settle: &Settle, told: &Range<Address>, geometry: Geometry) -> Range<Address> {
+    let segment = geometry.addresses(settle.segment);
+    match segment.contains(&told.start) {
+        true => told.clone(),
+        false => segment,
+    }
+}
 
 /// What the roster says of a segment's index.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +64,8 @@ pub(super) struct IndexReads {
     wanted: VecDeque<IndexPiece>,
     /// Records that have been read, the last piece first, then the others in order.
     read: Vec<Vec<u8>>,
+    /// Where the pieces before the last one lie, in order.
+    earlier: Vec<Address>,
 }
 
 impl IndexReads {
@@ -46,6 +77,7 @@ impl IndexReads {
             known,
             wanted: VecDeque::from([known.piece]),
             read: Vec::new(),
+            earlier: Vec::new(),
         }
     }
 
@@ -72,6 +104,7 @@ impl IndexReads {
                 if !is_inside {
                     return Err(Malformed("an index that names a place that cannot be"));
                 }
+                self.earlier.push(piece.address);
                 self.wanted.push_back(piece);
             }
         }
@@ -90,11 +123,16 @@ impl IndexReads {
         later.map(|octets| SegmentIndexView::read(octets))
     }
 
-    /// Every entry, with the references and the places of the parts of a message. To be checked
-    /// first.
+    /// For each piece, in order, the addresses of which those before it tell.
+    fn told(&self) -> impl Iterator<Item = Range<Address>> + '_ {
+        let start = self.geometry.addresses(self.segment).start;
+        std::iter::once(start).chain(self.earlier.iter().copied()).map(move |end| start..end)
+    }
+
+    /// Every entry, with what belongs to it. To be checked first.
     pub(super) fn entries(&self, visit: &mut EntryVisitor<'_>) -> Result<(), Malformed> {
         let mut parts = Vec::new();
-        for view in self.views() {
+        for (view, told) in self.views().zip(self.told()) {
             let view = view?;
             let mut entries = Reader::new(view.stream, self.geometry, view.scope);
             while let Some(entry) = entries.next()? {
@@ -102,7 +140,8 @@ impl IndexReads {
                 if let Entry::Message(_) = entry {
                     parts.extend(entries.parts.iter().map(PartEntry::address));
                 }
-                visit(entry, &entries.references, &parts);
+                let references = &entries.references;
+                visit(entry, &Beside { references, parts: &parts, told: &told });
             }
         }
         Ok(())
@@ -145,7 +184,7 @@ impl Found {
         let tail = self.segments.tail_mut();
         tail.index = Some(reads.known.piece);
         tail.add_dead(reads.known.references);
-        for view in reads.views() {
+        for (view, told) in reads.views().zip(reads.told()) {
             let view = view?;
             let mut entries = Reader::new(view.stream, self.geometry, view.scope);
             while let Some(entry) = entries.next()? {
@@ -164,7 +203,10 @@ impl Found {
                             });
                         }
                     }
-                    Entry::Settle(settle) => self.settle(settle, visit),
+                    Entry::Settle(settle) => {
+                        let among = among(&settle, &told, self.geometry);
+                        self.settle(settle, among, visit);
+                    }
                     Entry::Liveness { segment, address, length } => {
                         self.liveness(segment, address, length);
                     }

@@ -101,10 +101,11 @@ impl Toll {
         // The index knows better than the octets.
         self.lost.retain(|lost| lost.is_certain || !among.contains(&lost.address));
         self.headless.retain(|headless| headless.segment != segment);
-        reads.entries(&mut |entry, references, parts| match entry {
-            Entry::Settle(Settle { queue, first, segment, count }) => {
+        reads.entries(&mut |entry, beside| match entry {
+            Entry::Settle(settle) => {
+                let Settle { queue, first, segment, count } = settle;
                 let last = Seq(first.0 + u64::from(count).saturating_sub(1));
-                self.settled(queue, first, last, &geometry.addresses(segment));
+                self.settled(queue, first, last, &beside.among(&settle, geometry));
                 if queue == QueueId::DEFINITIONS && segment == geometry.segment_of(start) {
                     let is_settled = |known: &Rescued| (first..=last).contains(&known.seq);
                     for hole in &mut self.holes {
@@ -120,8 +121,8 @@ impl Toll {
                 }
             }
             _ => {
-                for (address, reference, queue, seq) in told(&entry, references) {
-                    let mut places = std::iter::once(address).chain(parts.iter().copied());
+                for (address, reference, queue, seq) in told(&entry, beside.references) {
+                    let mut places = std::iter::once(address).chain(beside.parts.iter().copied());
                     if !is_dead(reference) && places.any(|place| self.is_in_hole(place)) {
                         self.lose(LostMessage { queue, seq, address, is_certain: true });
                     }

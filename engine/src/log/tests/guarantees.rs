@@ -360,6 +360,34 @@ fn a_settle_behind_a_piece_of_the_index_is_a_record_of_its_own() {
     assert!(!world.held.contains_key(&all[1]) && world.held.contains_key(&all[2]));
 }
 
+/// Transactions are numbered from the beginning by each run. Two runs wrote to one segment, and a
+/// piece of its index told of the journal record of the first one's transaction; the next piece,
+/// whose settles come last, told of its settle behind the journal record that had got its number:
+/// the start took that to be settled, and with it went a dead letter on its way between shards.
+#[test]
+fn a_number_that_is_given_again_is_not_settled_by_what_the_index_says_of_the_first_one() {
+    for kept in [R, QueueId::TRANSACTIONS] {
+        let mut world = ready(tiny());
+        let first = world.append(&[QueueId::TRANSACTIONS], 300)[0];
+        world.log.write_index_piece(world.now);
+        world.settle(first);
+        world.settle_down();
+        world.crash();
+        world.next_seq.insert(QueueId::TRANSACTIONS, first.1 .0);
+        let again = world.append(&[QueueId::TRANSACTIONS], 300)[0];
+        assert_eq!(again, first);
+        if kept == R {
+            // The one that has the number now may be told of by an earlier piece itself.
+            world.log.write_index_piece(world.now);
+            world.settle(again);
+        }
+        world.fill_segment(R);
+        world.crash();
+        assert!(world.indexed > 0);
+        assert_eq!(world.held.contains_key(&again), kept == QueueId::TRANSACTIONS);
+    }
+}
+
 /// A segment whose end and index are there but whose successor is not goes on, with more pieces.
 #[test]
 fn a_sealed_segment_that_goes_on_after_a_crash_keeps_a_whole_index() {
