@@ -19,7 +19,7 @@ const SPARE_BATCHES: usize = 4;
 pub(super) struct LaneSender {
     full: Producer<Box<RingBatch>>,
     emptied: Consumer<Box<RingBatch>>,
-    /// The sender has found `full` full and wants its bell rung when it no longer is.
+    /// The sender may fall asleep with something waiting, and wants its bell rung when there is room.
     starved: Arc<AtomicBool>,
     /// Closed batches, oldest first, for want of a slot.
     waiting: VecDeque<Box<RingBatch>>,
@@ -61,27 +61,13 @@ impl LaneSender {
     /// Pushes what the ring takes. True if it took anything: the peer's bell is to be rung.
     pub(super) fn send(&mut self) -> bool {
         let before = self.waiting.len();
-        if !self.push_waiting() {
-            // Say it first and look again: the peer may have made room in between, and it does
-            // not ring for a sender that has not said that it waits.
-            self.starved.store(true, Ordering::Relaxed);
-            fence(Ordering::SeqCst);
-            if self.push_waiting() {
-                self.starved.store(false, Ordering::Relaxed);
-            }
-        }
-        self.waiting.len() != before
-    }
-
-    /// True if nothing is left.
-    fn push_waiting(&mut self) -> bool {
         while let Some(batch) = self.waiting.pop_front() {
             if let Err(PushError::Full(batch)) = self.full.push(batch) {
                 self.waiting.push_front(batch);
-                return false;
+                break;
             }
         }
-        true
+        self.waiting.len() != before
     }
 
     /// Closed batches that no ring has taken yet.
@@ -95,9 +81,20 @@ impl LaneSender {
         self.full.slots() == RING_SLOTS
     }
 
-    /// Whether [`LaneSender::send`] would get something through.
+    /// Whether [`LaneSender::send`] would get something through. If not, the peer rings when it
+    /// would: who asks this before falling asleep, after declaring itself asleep, sleeps safely.
+    ///
+    /// The wish to be rung for lasts for one ring, and one that comes while the sender is awake
+    /// wakes nobody. So it is said here, each time, and not when the ring was found full: the peer
+    /// may have answered in between, for room that has been filled since.
     pub(super) fn can_send(&self) -> bool {
-        !self.waiting.is_empty() && self.full.slots() > 0
+        if self.waiting.is_empty() {
+            return false;
+        }
+        // Say it first and look then: the peer makes room first and looks then.
+        self.starved.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        self.full.slots() > 0
     }
 
     /// Keeps a few of the batches that came back; the others are freed here, on the core that

@@ -148,7 +148,8 @@ impl Port {
             .all(|peer| peer.open.is_empty() && peer.to.waiting() == 0 && peer.to.is_read())
     }
 
-    /// Whether there is something to receive, or room again for what waits.
+    /// Whether there is something to receive, or room again for what waits. If not, this shard's
+    /// bell is rung when there is: to be asked by [`Doorbell::poll_mail`] before every sleep.
     pub fn has_work(&self) -> bool {
         self.peers.iter().flatten().any(|peer| !peer.from.is_empty() || peer.to.can_send())
     }

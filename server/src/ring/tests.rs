@@ -1,6 +1,7 @@
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -137,6 +138,41 @@ fn mail_to_oneself_is_a_mistake() {
             incarnation: 0,
         },
     });
+}
+
+/// A batch is given back late: the sender has filled its room already, and hears of it awake. The next room is what it
+/// must be woken for.
+#[test]
+fn a_sender_that_was_rung_for_while_awake_is_woken_for_the_next_room() {
+    let mut ports = mesh(2);
+    let mut receiver = ports.pop().unwrap();
+    let mut sender = ports.pop().unwrap();
+    for number in 0..40 {
+        sender.batch(ShardId(1)).command(numbered(number));
+        sender.flush();
+    }
+    let bell = sender.bell().clone();
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    let (from, first) = receiver.receive().unwrap();
+    sender.flush();
+    receiver.give_back(from, first);
+    assert!(bell.poll_mail(&mut cx, || sender.has_work()).is_pending(), "the ring is full again");
+    assert!(!woken.0.load(Ordering::Relaxed));
+    let (from, second) = receiver.receive().unwrap();
+    receiver.give_back(from, second);
+    assert!(woken.0.load(Ordering::Relaxed), "there is room, and the sender sleeps");
+    assert!(sender.has_work());
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Panics instead of hanging if a wake-up is lost.
