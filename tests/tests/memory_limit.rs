@@ -5,10 +5,14 @@ use haremq_tests::memory_limit::MemoryLimit;
 use haremq_tests::requirement::skipped;
 use haremq_tests::traffic::PERSISTENT;
 use haremq_tests::wire::client::PATIENCE;
-use haremq_tests::wire::{method, Client, Received};
+use haremq_tests::wire::{method, Arguments, Client, Frame, Received};
+use std::time::Duration;
 
 const LIMIT_BYTES: u64 = 256 << 20;
 const TRANSIENT: &[u8] = &[0, 0];
+/// Together 512 MB, twice what the group may have.
+const CHANNELS: u16 = 64;
+const PARTS: usize = 62;
 
 /// A broker with the default watermarks, that the kernel kills if it takes more than the limit.
 fn limited_broker(limit: &MemoryLimit) -> Broker {
@@ -72,4 +76,55 @@ fn persistent_messages_that_nobody_takes_do_not_take_the_memory() {
 fn transient_messages_that_nobody_takes_do_not_take_the_memory() {
     let name = "transient_messages_that_nobody_takes_do_not_take_the_memory";
     backlog_does_not_end_the_broker(name, TRANSIENT);
+}
+
+#[test]
+fn large_bodies_on_many_channels_that_are_never_finished_do_not_take_the_memory() {
+    let name = "large_bodies_on_many_channels_that_are_never_finished_do_not_take_the_memory";
+    let limit = match MemoryLimit::new(LIMIT_BYTES) {
+        Ok(limit) => limit,
+        Err(reason) => {
+            assert!(skipped(name, Err(reason)));
+            return;
+        }
+    };
+    let mut broker = limited_broker(&limit);
+    let mut client = Client::login(broker.amqp());
+    for channel in 1..=CHANNELS {
+        client.open_channel(channel);
+    }
+    // Of what goes nowhere the body need not be kept.
+    client.declare_queue(1, "nobody", 2);
+    let publish = Arguments::new().short(0).shortstr("").shortstr("nobody").octet(0);
+    client.give_up_sending_after(Duration::from_secs(3));
+    let part = vec![b'x'; 128_000];
+    let mut taken = 0;
+    'all: for _ in 0..PARTS {
+        for channel in 1..=CHANNELS {
+            let mut octets = Vec::new();
+            if taken < usize::from(CHANNELS) {
+                let size = (PARTS * part.len() + 1) as u64;
+                octets.extend(Frame::method(channel, method::BASIC_PUBLISH, &publish).encode());
+                octets.extend(Frame::content_header(channel, size, TRANSIENT).encode());
+            }
+            octets.extend(Frame::body(channel, &part).encode());
+            // It may stop reading at any time, or hang up.
+            if client.try_send(&octets).is_err() {
+                break 'all;
+            }
+            taken += 1;
+        }
+    }
+    let taken = (taken * part.len()) >> 20;
+    println!("{taken} MiB of bodies taken, {} MiB at most", limit.peak_octets() >> 20);
+    assert!(broker.is_alive(), "it was killed: {}", broker.output().text());
+    // Others are served meanwhile, and when that connection has gone they may publish.
+    let mut other = Client::login_with_channel(broker.amqp());
+    other.declare_queue(1, "other", 2);
+    client.reset();
+    other.confirm_select(1);
+    other.publish(1, "", "other", PERSISTENT, b"small").expect("octets are taken");
+    let Received::Frame(frame) = other.receive(PATIENCE) else { panic!("no confirm") };
+    assert_eq!(frame.method_id(), Some(method::BASIC_ACK));
+    drop(broker);
 }

@@ -47,6 +47,9 @@ pub trait Broker {
     }
     /// So many of these have gone.
     fn leave(&mut self, _what: Counted, _name: &Arc<str>, _number: u64) {}
+    /// Bodies that have come in part take `now` octets of this connection's memory, and took `before`.
+    fn gathers(&mut self, _before: usize, _now: usize) {}
+
     /// True while memory or disk is short: a connection that publishes is to be blocked.
     fn publishers_blocked(&self) -> Option<&'static str> {
         None

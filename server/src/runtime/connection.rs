@@ -139,6 +139,11 @@ impl Client {
             if self.cell.is_broken() || self.runtime.is_cut_off() {
                 return Poll::Ready(Step::Gone);
             }
+            let holds_parts = |connection: &mut Connection| connection.holds_parts_back();
+            if self.cell.with(holds_parts).unwrap_or(false) && self.socket.is_abandoned(cx) {
+                // Its socket is not read, so its end would not be found, nor the memory given back.
+                return Poll::Ready(Step::Gone);
+            }
             let over = |connection: &mut Connection| {
                 connection.is_finished() && connection.output().is_empty()
             };

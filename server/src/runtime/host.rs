@@ -107,7 +107,8 @@ impl Host {
                 break true;
             }
         };
-        let memory_bytes = self.shard.memory_bytes() + self.shard.index_bytes();
+        let queued = self.shard.memory_bytes() + self.shard.index_bytes();
+        let memory_bytes = queued + self.world.gathered;
         self.world.alarms.memory(self.world.shard(), memory_bytes as u64);
         self.world.alarms.space(self.world.shard(), self.shard.is_out_of_space());
         for Sample { passage, took_us } in self.shard.samples() {

@@ -58,6 +58,12 @@ impl Socket {
         Poll::Pending
     }
 
+    /// The peer has ended or broken the connection, though there may be octets from before to be
+    /// read. If not, the task is woken when it does.
+    pub(super) fn is_abandoned(&self, cx: &Context<'_>) -> bool {
+        self.stream.has_ended(cx)
+    }
+
     /// No more will be written.
     pub(super) fn shut_down(&self) {
         // A peer that has gone already needs no goodbye.

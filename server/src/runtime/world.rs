@@ -44,6 +44,8 @@ pub(super) struct World {
     orphans: Vec<Command>,
     /// Publishes that connections of this shard have made to its own queues. Only ever grows.
     pub(super) published: u64,
+    /// Octets of bodies that have come in part.
+    pub(super) gathered: usize,
     /// A connection has spoken to this shard since the flag was last cleared: there may be
     /// effects.
     pub(super) stirred: bool,
@@ -63,6 +65,7 @@ impl World {
             touched: Vec::new(),
             orphans: Vec::new(),
             published: 0,
+            gathered: 0,
             stirred: false,
         }
     }
@@ -232,6 +235,10 @@ impl Broker for View<'_> {
     fn announce(&mut self, event: &Event) {
         self.world.stirred = true;
         abort::on_panic(|| self.shard.announce(self.world.now, event));
+    }
+
+    fn gathers(&mut self, before: usize, now: usize) {
+        self.world.gathered = (self.world.gathered + now).saturating_sub(before);
     }
 
     #[inline]

@@ -416,6 +416,11 @@ impl Client {
         assert_eq!(delivery.body, b"alive");
     }
 
+    /// Fails to send when the broker has taken nothing for so long.
+    pub fn give_up_sending_after(&self, limit: Duration) {
+        self.stream.set_write_timeout(Some(limit)).expect("a time limit can be set");
+    }
+
     /// Ends the connection with a reset instead of an orderly end.
     pub fn reset(self) {
         let without_waiting = Some(Duration::ZERO);

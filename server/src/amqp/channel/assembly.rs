@@ -109,6 +109,7 @@ impl Assembly {
             return Err(ProtocolError::BodyTooLong);
         }
         if gathered < self.body_size {
+            self.make_room(piece.len());
             self.body.extend_from_slice(piece);
             return Ok(Assembled::Partly);
         }
@@ -116,8 +117,33 @@ impl Assembly {
         if self.body.is_empty() {
             return Ok(Assembled::InOneFrame);
         }
+        self.make_room(piece.len());
         self.body.extend_from_slice(piece);
         Ok(Assembled::Whole)
+    }
+
+    /// Grows twofold, but to no more than the body will have.
+    fn make_room(&mut self, more: usize) {
+        let needed = self.body.len() + more;
+        if needed > self.body.capacity() {
+            let declared = usize::try_from(self.body_size).unwrap_or(usize::MAX);
+            let wanted = (self.body.capacity() * 2).min(declared).max(needed);
+            self.body.reserve_exact(wanted - self.body.len());
+        }
+    }
+
+    /// Octets of memory that a body takes which is not whole yet.
+    pub(crate) fn held_octets(&self) -> usize {
+        if self.is_idle() {
+            0
+        } else {
+            self.body.capacity()
+        }
+    }
+
+    /// A body is awaited, and so many octets do not make it whole.
+    pub(crate) fn wants_more_than(&self, octets: usize) -> bool {
+        self.stage == Stage::Body && ((self.body.len() + octets) as u64) < self.body_size
     }
 
     pub(crate) fn publish(&self) -> Publish<'_> {
@@ -173,6 +199,21 @@ mod tests {
         assert_eq!(assembly.gathered(), b"abcde");
         assert_eq!(assembly.publish(), publish());
         assert!(assembly.is_idle());
+    }
+
+    #[test]
+    fn what_an_unfinished_body_takes_is_known_and_no_more_than_it_will_have() {
+        let mut assembly = Assembly::default();
+        assembly.start(&publish());
+        assert_eq!(assembly.header(&header(1000), 1000), Ok(Assembled::Partly));
+        assert!(assembly.wants_more_than(999) && !assembly.wants_more_than(1000));
+        for _ in 0..9 {
+            assert_eq!(assembly.body(&[7; 100]), Ok(Assembled::Partly));
+        }
+        assert!((900..=1000).contains(&assembly.held_octets()), "{}", assembly.held_octets());
+        assert!(assembly.wants_more_than(99) && !assembly.wants_more_than(100));
+        assert_eq!(assembly.body(&[7; 100]), Ok(Assembled::Whole));
+        assert_eq!(assembly.held_octets(), 0);
     }
 
     #[test]

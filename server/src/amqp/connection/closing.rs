@@ -195,6 +195,7 @@ impl Connection {
             channel.release(&mut Context { session: &mut self.session, broker });
             self.announce_channel("channel.closed", number, broker);
         }
+        self.tell_gathered(broker);
         self.announce_end(broker);
         self.session.return_orphans(broker);
         let connection = self.session.id;

@@ -72,6 +72,7 @@ impl Connection {
                     return self.publish_frame(frame, arguments, rest, broker);
                 }
                 [0, 60, 0, 20, ..] if self.moves_to_consume(frame, broker) => return 0,
+                _ if self.holds_part(frame) => return self.hold_back(frame, rest),
                 _ => self.channel_frame(frame, broker),
             },
             (Phase::Closing { .. } | Phase::Leaving { .. } | Phase::Closed { .. }, 0) => {
@@ -180,7 +181,10 @@ impl Connection {
         };
         let mut cx = Context { session: &mut self.session, broker };
         match assembled {
-            (Ok(Assembled::Partly), _) => Ok(()),
+            (Ok(Assembled::Partly), _) => {
+                self.gathering.part_came();
+                Ok(())
+            }
             (Ok(Assembled::Whole), _) => channel.publish_assembled(None, &mut cx),
             (Ok(Assembled::InOneFrame), body) => channel.publish_assembled(body, &mut cx),
             (Err((error, true)), _) => Err(error.by(MethodId::NONE)),

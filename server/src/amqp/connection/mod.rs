@@ -17,6 +17,7 @@
 mod channels;
 mod closing;
 mod events;
+mod gathering;
 mod handshake;
 mod heartbeat;
 mod held;
@@ -34,6 +35,7 @@ use haremq_engine::now::Now;
 use haremq_engine::table::Table;
 use rustc_hash::FxHashMap;
 
+use self::gathering::Gathering;
 use self::handshake::HANDSHAKE_PAYLOAD_MAX;
 use self::heartbeat::{Heartbeat, Pulse, Reading};
 use self::held::Held;
@@ -78,6 +80,7 @@ pub struct Connection {
     frame_max: u32,
     heartbeat_s: u16,
     heartbeat: Heartbeat,
+    gathering: Gathering,
     handshake_until_us: u64,
     client_properties: Table,
     mechanism: &'static str,
@@ -128,6 +131,7 @@ impl Connection {
             frame_max: 0,
             heartbeat_s: 0,
             heartbeat: Heartbeat::default(),
+            gathering: Gathering::default(),
             handshake_until_us,
             client_properties: Table::default(),
             mechanism: "",
@@ -223,6 +227,7 @@ impl Connection {
                 channel.end_of_turn(&mut self.session);
             }
         }
+        self.tell_gathered(broker);
         self.review(broker);
     }
 

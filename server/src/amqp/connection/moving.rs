@@ -67,6 +67,7 @@ impl Connection {
         for shard in std::mem::take(&mut self.session.asked) {
             broker.command(shard, Command::Forget { connection });
         }
+        self.take_gathered_along(broker);
         self.session.id = id;
         for channel in self.channels.values_mut() {
             channel.belongs_to(id);

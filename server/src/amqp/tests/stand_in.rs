@@ -6,59 +6,15 @@ use std::sync::Arc;
 
 use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
 use haremq_engine::mail::{
-    Command, Consume, Credit, Delivery, DeliveryTo, Notice, Outcome, Publish, Requester,
+    Command, Consume, Credit, DeliveryTo, Notice, Outcome, Publish, Requester,
 };
-use haremq_engine::message::MessageRef;
 use haremq_engine::now::Now;
 use haremq_engine::queue::QueueError;
 use haremq_engine::topology::{Change, Topology, TopologyError, TopologyOutcome, TopologyRequest};
 
+use super::sent::{Message, Sent};
 use crate::amqp::broker::Broker;
 use crate::amqp::{Counted, Population};
-
-#[derive(Clone, Debug, Default)]
-pub(super) struct Message {
-    pub(super) seq: u64,
-    pub(super) exchange: Vec<u8>,
-    pub(super) key: Vec<u8>,
-    pub(super) properties: Vec<u8>,
-    pub(super) body: Vec<u8>,
-    pub(super) persistent: bool,
-    pub(super) priority: u8,
-    pub(super) expiration_ms: Option<u64>,
-    pub(super) redelivered: bool,
-}
-
-/// A delivery on its way.
-#[derive(Clone, Debug)]
-pub(super) struct Sent {
-    pub(super) connection: ConnectionId,
-    pub(super) from: ShardId,
-    to: DeliveryTo,
-    queue: QueueId,
-    message: Message,
-}
-
-impl Sent {
-    pub(super) fn with<R>(&self, f: impl FnOnce(&Delivery<'_>) -> R) -> R {
-        let message = &self.message;
-        f(&Delivery {
-            to: self.to,
-            queue: self.queue,
-            seq: Seq(message.seq),
-            redelivered: message.redelivered,
-            message: MessageRef {
-                exchange: &message.exchange,
-                routing_key: &message.key,
-                properties: &message.properties,
-                body: &message.body,
-                persistent: message.persistent,
-                priority: message.priority,
-                expiration_ms: message.expiration_ms,
-            },
-        })
-    }
-}
 
 #[derive(Debug)]
 struct Consumer {
@@ -91,6 +47,8 @@ pub(super) struct StandIn {
     pub(super) queues: BTreeMap<QueueId, Queue>,
     pub(super) mail: VecDeque<Mail>,
     pub(super) blocked: Option<&'static str>,
+    /// Octets of bodies that have come in part, of all connections.
+    pub(super) gathered: usize,
     /// Confirms are kept back until asked for.
     pub(super) hold_confirms: bool,
     pub(super) held_confirms: Vec<Notice>,
@@ -120,6 +78,7 @@ impl StandIn {
             queues: BTreeMap::new(),
             mail: VecDeque::new(),
             blocked: None,
+            gathered: 0,
             hold_confirms: false,
             held_confirms: Vec::new(),
             refusing: Vec::new(),
@@ -492,6 +451,10 @@ impl Broker for StandIn {
         if let Requester::Channel(channel) = from {
             self.notify(Notice::Topology { channel, result });
         }
+    }
+
+    fn gathers(&mut self, before: usize, now: usize) {
+        self.gathered = self.gathered + now - before;
     }
 
     fn publishers_blocked(&self) -> Option<&'static str> {

@@ -113,6 +113,11 @@ impl<T: AsFd> Watched<T> {
         self.await_unless(self.registration.watch.writable.get(), cx)
     }
 
+    /// Whether the other end says no more. If not, the task is woken when it does.
+    pub(in crate::runtime) fn has_ended(&self, cx: &Context<'_>) -> bool {
+        self.await_unless(self.registration.watch.ended.get(), cx)
+    }
+
     fn await_unless(&self, ready: bool, cx: &Context<'_>) -> bool {
         if !ready {
             self.registration.watch.register(cx);
