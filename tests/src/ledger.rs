@@ -7,6 +7,7 @@
 //! - phantom: delivered but never published
 //! - corrupt: a body that is not the one its id stands for
 //! - unflagged duplicate: delivered again without redelivered=true
+//! - doubled: taken out twice in the last drain, which acknowledges what it takes
 //! - out of order: in one life of one consumer, a first delivery before an older one of the same publisher and queue;
 //!   what comes flagged may be what another consumer of that life went away with before it had read it, and is late
 //!
@@ -119,6 +120,8 @@ pub struct Verdict {
     pub corrupt: u64,
     /// Deliveries after the first without the flag.
     pub unflagged_duplicates: Vec<MessageId>,
+    /// Messages that were in the queues twice at the end, flagged or not.
+    pub doubled: Vec<MessageId>,
     /// First deliveries that came after a newer one.
     pub out_of_order: Vec<MessageId>,
     /// Deliveries after the first, flagged.
@@ -236,6 +239,9 @@ impl Ledger {
         if entry.settled {
             self.verdict.zombies.push(id);
         }
+        if self.draining && entry.drained {
+            self.verdict.doubled.push(id);
+        }
         entry.deliveries += 1;
         entry.drained |= self.draining;
         Some(id)
@@ -275,15 +281,17 @@ impl Verdict {
             && self.phantoms.is_empty()
             && self.corrupt == 0
             && self.unflagged_duplicates.is_empty()
+            && self.doubled.is_empty()
             && self.out_of_order.is_empty()
             && self.zombies.is_empty();
         assert!(
             flawless,
-            "{self}\nlost: {}\nzombies: {}\nphantoms: {}\nunflagged duplicates: {}\nout of order: {}",
+            "{self}\nlost: {}\nzombies: {}\nphantoms: {}\nunflagged duplicates: {}\ndoubled: {}\nout of order: {}",
             first(&self.lost),
             first(&self.zombies),
             first(&self.phantoms),
             first(&self.unflagged_duplicates),
+            first(&self.doubled),
             first(&self.out_of_order),
         );
     }
@@ -294,7 +302,7 @@ impl fmt::Display for Verdict {
         write!(
             f,
             "{} published, {} confirmed, {} delivered: {} lost, {} phantoms, {} corrupt, \
-             {} unflagged duplicates, {} out of order, {} zombies ({} flagged duplicates, {} returned after their ack)",
+             {} unflagged duplicates, {} doubled, {} out of order, {} zombies ({} flagged duplicates, {} returned after their ack)",
             self.published,
             self.confirmed,
             self.delivered,
@@ -302,6 +310,7 @@ impl fmt::Display for Verdict {
             self.phantoms.len(),
             self.corrupt,
             self.unflagged_duplicates.len(),
+            self.doubled.len(),
             self.out_of_order.len(),
             self.zombies.len(),
             self.flagged_duplicates,
@@ -318,13 +327,19 @@ mod tests {
         MessageId { queue: 0, publisher: 7, number }
     }
 
-    /// Three messages published and confirmed, ready to be drained.
-    fn three() -> Ledger {
+    /// Three messages published and confirmed.
+    fn three_at_work() -> Ledger {
         let mut ledger = Ledger::new();
         for number in 1..=3 {
             ledger.published(id(number));
             ledger.confirmed(id(number));
         }
+        ledger
+    }
+
+    /// The same, ready to be drained.
+    fn three() -> Ledger {
+        let mut ledger = three_at_work();
         ledger.drain_begins();
         ledger
     }
@@ -444,12 +459,22 @@ mod tests {
 
     #[test]
     fn a_second_delivery_must_carry_the_flag() {
-        let mut ledger = three();
+        let mut ledger = three_at_work();
         (1..=3).for_each(|number| deliver(&mut ledger, number, false));
         deliver(&mut ledger, 2, true);
         ledger.verdict().assert_flawless();
         deliver(&mut ledger, 2, false);
         assert_eq!(ledger.verdict().unflagged_duplicates, [id(2)]);
+    }
+
+    /// A dead letter that was moved and stayed: after a restart both carry the flag.
+    #[test]
+    fn a_message_that_is_there_twice_is_doubled_whatever_its_flag() {
+        let mut ledger = three();
+        (1..=3).for_each(|number| deliver(&mut ledger, number, true));
+        ledger.verdict().assert_flawless();
+        deliver(&mut ledger, 2, true);
+        assert_eq!(ledger.verdict().doubled, [id(2)]);
     }
 
     /// A consumer is told to stop with deliveries in its socket; they go to one that has had newer ones.
@@ -469,7 +494,7 @@ mod tests {
 
     #[test]
     fn first_deliveries_out_of_order_are_seen_and_a_restart_begins_anew() {
-        let mut ledger = three();
+        let mut ledger = three_at_work();
         deliver(&mut ledger, 2, false);
         ledger.broker_restarted();
         deliver(&mut ledger, 1, false);

@@ -27,6 +27,7 @@
 pub mod binaries;
 pub mod broker;
 pub mod ctl;
+pub mod damage;
 pub mod directory;
 pub mod disk;
 pub mod ledger;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 /// delivery-mode 2 as the only property.
@@ -210,6 +211,23 @@ impl Consumer {
             }
         }
     }
+}
+
+/// Traffic beside what a test does: the publishers, and a consumer of the first queue, until the ledger is stopped or
+/// the broker is gone.
+pub fn go_on<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    broker: SocketAddr,
+    publishers: &'scope mut [Publisher],
+    ledger: &'scope SharedLedger,
+) {
+    for publisher in publishers {
+        let client = Publisher::connect(broker);
+        scope.spawn(move || publisher.run(client, ledger));
+    }
+    let consumer = Consumer { number: 0, queue: 0, keep: 0, prefetch: 50 };
+    let client = consumer.connect(broker);
+    scope.spawn(move || consumer.run(client, ledger));
 }
 
 /// Takes everything that is left in the queues.

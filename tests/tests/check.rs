@@ -1,16 +1,12 @@
 //! `haremq check`: what it says of sound, busy and damaged data directories.
 
-use haremq_tests::binaries::binaries;
-use haremq_tests::broker::Broker;
+use haremq_tests::broker::{Broker, Setup};
+use haremq_tests::damage::{self, check, flip};
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::{Client, Received};
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-/// delivery-mode 2 as the only property.
-const PERSISTENT: &[u8] = &[0x10, 0x00, 2];
 /// Of queue.declare.
 const DURABLE: u8 = 2;
 /// More than a segment of messages.
@@ -21,25 +17,9 @@ fn body(number: u64) -> Vec<u8> {
     format!("<the body of message {number:04}>").into_bytes().repeat(BODY_BYTES / 30)
 }
 
-fn check(directory: &Path) -> (Option<i32>, String) {
-    let mut command = Command::new(&binaries().haremq);
-    let Output { status, stdout, stderr } =
-        command.arg("check").arg("--data-dir").arg(directory).output().expect("it runs");
-    let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
-    (status.code(), text)
-}
-
 /// A broker with more than a segment of confirmed messages in one queue.
 fn filled() -> Broker {
-    let broker = Broker::start();
-    let mut client = Client::login_with_channel(broker.amqp());
-    client.declare_queue(1, "ledger", DURABLE);
-    client.confirm_select(1);
-    for number in 1..=COUNT {
-        client.publish(1, "", "ledger", PERSISTENT, &body(number)).expect("the broker is there");
-    }
-    client.await_confirms(1, COUNT);
-    broker
+    damage::filled(Setup::new(), COUNT, body)
 }
 
 /// File and offset of a place with those octets, which a body of `BODY_BYTES` is made of: it is
@@ -58,13 +38,6 @@ fn find(directory: &Path, wanted: &[u8]) -> (PathBuf, u64) {
         }
     }
     panic!("{} is nowhere", String::from_utf8_lossy(wanted));
-}
-
-fn flip(path: &Path, offset: u64) {
-    let file = OpenOptions::new().read(true).write(true).open(path).expect("it opens");
-    let mut octet = [0];
-    file.read_exact_at(&mut octet, offset).expect("it is as long as that");
-    file.write_all_at(&[octet[0] ^ 0x10], offset).expect("it can be written");
 }
 
 #[test]

@@ -171,13 +171,13 @@ struct Outcome {
 impl Outcome {
     fn is_flawless(&self) -> bool {
         let messages = self.verdict.as_ref().is_ok_and(|verdict| {
-            // A letter that has crossed between shards may be there twice, which its flag cannot tell.
             verdict.lost.is_empty()
                 && verdict.phantoms.is_empty()
                 && verdict.corrupt == 0
                 && verdict.out_of_order.is_empty()
                 && verdict.zombies.is_empty()
-                && verdict.unflagged_duplicates.iter().all(|id| id.queue == EXPIRING)
+                && verdict.unflagged_duplicates.is_empty()
+                && verdict.doubled.is_empty()
         });
         messages && self.definitions.is_empty() && self.tokens.is_empty()
     }

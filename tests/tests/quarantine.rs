@@ -1,17 +1,15 @@
 //! `--quarantine-damage`: refused, looked at, put aside, served, clean again.
 
-use haremq_tests::binaries::binaries;
 use haremq_tests::broker::{Broker, Setup};
+use haremq_tests::damage::{self, check, flip};
+use haremq_tests::traffic::PERSISTENT;
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::{Client, Received};
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-/// delivery-mode 2 as the only property.
-const PERSISTENT: &[u8] = &[0x10, 0x00, 2];
 /// Of queue.declare.
 const DURABLE: u8 = 2;
 /// In segments of a megabyte: several, and a part of one.
@@ -33,15 +31,7 @@ fn setup() -> Setup {
 
 /// A broker with several segments of confirmed messages in one queue; stopped.
 fn filled() -> Broker {
-    let mut broker = Broker::start_with(setup());
-    let mut client = Client::login_with_channel(broker.amqp());
-    client.declare_queue(1, "ledger", DURABLE);
-    client.confirm_select(1);
-    for number in 1..=COUNT {
-        client.publish(1, "", "ledger", PERSISTENT, &body(number)).expect("the broker is there");
-    }
-    client.await_confirms(1, COUNT);
-    drop(client);
+    let mut broker = damage::filled(setup(), COUNT, body);
     broker.stop();
     broker
 }
@@ -52,16 +42,8 @@ fn start(directory: &Path, more: &[&str]) -> Result<Broker, String> {
     Broker::try_start_with(setup)
 }
 
-fn check(directory: &Path) -> (Option<i32>, String) {
-    let mut command = Command::new(&binaries().haremq);
-    let Output { status, stdout, stderr } =
-        command.arg("check").arg("--data-dir").arg(directory).output().expect("it runs");
-    let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
-    (status.code(), text)
-}
-
 /// Flips a bit in the body of that message.
-fn damage(directory: &Path, number: u64) -> PathBuf {
+fn damage_body(directory: &Path, number: u64) -> PathBuf {
     let wanted = mark(number).into_bytes();
     for entry in fs::read_dir(directory.join("shard-0")).expect("a shard's directory") {
         let path = entry.expect("an entry").path();
@@ -69,9 +51,7 @@ fn damage(directory: &Path, number: u64) -> PathBuf {
         let Some(at) = octets.windows(wanted.len()).position(|octets| octets == wanted) else {
             continue;
         };
-        let at = at + 2000;
-        let file = OpenOptions::new().write(true).open(&path).expect("it opens");
-        file.write_all_at(&[octets[at] ^ 0x10], at as u64).expect("it can be written");
+        flip(&path, at as u64 + 2000);
         return path;
     }
     panic!("message {number} is nowhere");
@@ -108,8 +88,8 @@ fn damage_is_refused_named_put_aside_and_the_rest_served() {
     let broker = filled();
     let directory = broker.data_directory();
     // One in a segment that is read by its index, one in the newest.
-    let old = damage(&directory, 30);
-    let newest = damage(&directory, COUNT - 1);
+    let old = damage_body(&directory, 30);
+    let newest = damage_body(&directory, COUNT - 1);
     assert_ne!(old, newest);
 
     let text = start(&directory, &[]).expect_err("a damaged log is not served");
@@ -158,7 +138,7 @@ fn damage_is_refused_named_put_aside_and_the_rest_served() {
 fn rot_met_while_serving_is_named_with_its_message_and_does_not_come_back() {
     let broker = filled();
     let directory = broker.data_directory();
-    damage(&directory, 30);
+    damage_body(&directory, 30);
     let mut broker = start(&directory, &[]).expect("bodies are not read at the start");
     let mut client = Client::login_with_channel(broker.amqp());
     client.consume(1, "ledger", "reader");

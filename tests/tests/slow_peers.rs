@@ -3,7 +3,7 @@
 
 use haremq_tests::broker::{Broker, Setup};
 use haremq_tests::ledger::MessageId;
-use haremq_tests::traffic::{declare, queue_name, Consumer, Publisher, SharedLedger, PERSISTENT};
+use haremq_tests::traffic::{declare, go_on, queue_name, Publisher, SharedLedger, PERSISTENT};
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::frame::PROTOCOL_HEADER;
 use haremq_tests::wire::{method, Client, Login, Received};
@@ -27,16 +27,12 @@ fn a_consumer_that_takes_nothing_costs_no_memory_and_holds_up_nobody() {
     slow.consume(1, &queue_name(1), "slow");
     let mut feeder = Publisher::connect(address);
     let ledger = SharedLedger::default();
-    let mut bystander = Publisher::new(1, 1, 10);
+    let mut bystander = [Publisher::new(1, 1, 10)];
     let before = broker.resident_octets();
     std::thread::scope(|scope| {
         let _end = ledger.stop_when_dropped();
         // On the queue of its own, all the time.
-        let client = Publisher::connect(address);
-        scope.spawn(|| bystander.run(client, &ledger));
-        let (consumer, ledger) = (Consumer { number: 0, queue: 0, keep: 0, prefetch: 50 }, &ledger);
-        let client = consumer.connect(address);
-        scope.spawn(move || consumer.run(client, ledger));
+        go_on(scope, address, &mut bystander, &ledger);
         // 200 MB for the one that takes nothing: more than all sockets and windows between here and there hold.
         let mut confirmed = 0;
         for number in 1..=BACKLOG {
@@ -106,13 +102,7 @@ fn half_open_handshakes_and_a_storm_of_resets_disturb_nobody_and_leave_nothing_b
     let memory_before = broker.resident_octets();
     std::thread::scope(|scope| {
         let _end = ledger.stop_when_dropped();
-        for publisher in &mut publishers {
-            let (client, ledger) = (Publisher::connect(address), &ledger);
-            scope.spawn(move || publisher.run(client, ledger));
-        }
-        let (consumer, ledger) = (Consumer { number: 0, queue: 0, keep: 0, prefetch: 50 }, &ledger);
-        let client = consumer.connect(address);
-        scope.spawn(move || consumer.run(client, ledger));
+        go_on(scope, address, &mut publishers, &ledger);
         let held: Vec<Client> = (0..HALF_OPEN).map(|number| half_open(address, number)).collect();
         for number in 0..RESETS {
             let client = match number % 8 {

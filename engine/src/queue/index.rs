@@ -86,6 +86,14 @@ impl Index {
     /// As [`Index::position`], of a chunk by itself: a bale that it is in is taken apart.
     #[inline]
     fn position_alone(&mut self, pool: &mut ChunkPool, key: u64) -> Result<usize, usize> {
+        match self.chunks.front() {
+            // Most messages are taken here.
+            Some(first) if first.key == key && !first.is_bale() => Ok(0),
+            _ => self.position_apart(pool, key),
+        }
+    }
+
+    fn position_apart(&mut self, pool: &mut ChunkPool, key: u64) -> Result<usize, usize> {
         match self.position(key) {
             Ok(at) if self.chunks[at].is_bale() => {
                 self.unbale(pool, at);

@@ -152,6 +152,7 @@ impl<M: Memory> Shard<M> {
 }
 
 /// Finds who can take a message now; on the way, consumers that cannot leave the ring.
+#[inline]
 fn recipient<B>(
     queue: &mut Queue,
     at: QueueSlot,

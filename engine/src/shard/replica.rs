@@ -29,6 +29,7 @@ impl<M: Memory> Shard<M> {
             }
             PeerMail::CarryOut { from, number, transaction, journaled, again } => {
                 self.carry_out(now, from, number, &transaction, journaled, again);
+                self.drive_transactions(now);
             }
             PeerMail::CarriedOut { number, refused } => self.carried_out(now, number, refused),
             PeerMail::Forget { from, number } => self.forget_transaction(now, from, number),

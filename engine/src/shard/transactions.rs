@@ -281,7 +281,7 @@ impl<M: Memory> Shard<M> {
             return;
         }
         match dead {
-            None => self.do_part(now, me, number, &transaction, is_journaled, again),
+            None => self.carry_out(now, me, number, &transaction, is_journaled, again),
             Some(dead) => self.do_move(now, number, &transaction, is_journaled, dead),
         }
     }
@@ -312,21 +312,8 @@ impl<M: Memory> Shard<M> {
         self.transactions.parts.add(Part { coordinator: me, number, refused: false }, None);
     }
 
-    /// This shard's part of another one's transaction.
+    /// This shard's part of a transaction of any shard; the caller drives transactions on.
     pub(super) fn carry_out(
-        &mut self,
-        now: Now,
-        coordinator: ShardId,
-        number: u64,
-        transaction: &Transaction,
-        is_journaled: bool,
-        again: bool,
-    ) {
-        self.do_part(now, coordinator, number, transaction, is_journaled, again);
-        self.drive_transactions(now);
-    }
-
-    fn do_part(
         &mut self,
         now: Now,
         coordinator: ShardId,
