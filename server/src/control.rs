@@ -219,10 +219,37 @@ pub struct ConnectionReport {
     pub connected_at_unix_ms: u64,
     pub client_properties: haremq_engine::table::Table,
     pub auth_mechanism: &'static str,
+    /// `None`: without TLS.
+    pub tls: Option<TlsReport>,
     pub recv_oct: u64,
     pub send_oct: u64,
     pub recv_cnt: u64,
     pub send_cnt: u64,
+}
+
+/// What TLS has agreed upon, by RabbitMQ's names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsReport {
+    /// `tlsv1.3`
+    pub protocol: &'static str,
+    /// `ecdhe_rsa`; `any` where the cipher suite does not say
+    pub key_exchange: &'static str,
+    /// `aes_256_gcm`
+    pub cipher: &'static str,
+    /// `aead`
+    pub hash: &'static str,
+    /// `None`: the client has shown no certificate.
+    pub certificate: Option<CertificateReport>,
+}
+
+/// A client's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateReport {
+    /// Distinguished name, as RFC 4514 writes it.
+    pub subject: String,
+    pub issuer: String,
+    /// `2026-01-31T12:00:00Z - 2027-01-31T12:00:00Z`
+    pub validity: String,
 }
 
 #[derive(Clone, Debug)]
@@ -291,6 +318,8 @@ pub struct NodeFacts {
     pub data_dir: String,
     pub config_file: Option<String>,
     pub listeners: Vec<std::net::SocketAddr>,
+    /// Those with TLS.
+    pub ssl_listeners: Vec<std::net::SocketAddr>,
     pub management: Option<std::net::SocketAddr>,
     pub started_unix_ms: u64,
 }

@@ -7,5 +7,7 @@ pub mod control;
 pub mod ctl;
 pub mod latency;
 pub mod management;
+pub mod proxy;
 pub mod ring;
 pub mod runtime;
+pub mod sasl;

@@ -110,6 +110,7 @@ pub struct Broker {
     setup: Setup,
     process: Option<Process>,
     amqp: SocketAddr,
+    amqps: Option<SocketAddr>,
     management: SocketAddr,
     directory: TestDirectory,
 }
@@ -128,12 +129,20 @@ impl Broker {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         if let Some(amqp) = foreign_broker() {
             let directory = TestDirectory::new();
-            return Broker { setup, process: None, amqp, management: nowhere, directory };
+            return Broker {
+                setup,
+                process: None,
+                amqp,
+                amqps: None,
+                management: nowhere,
+                directory,
+            };
         }
         let mut broker = Broker {
             setup,
             process: None,
             amqp: nowhere,
+            amqps: None,
             management: nowhere,
             directory: TestDirectory::new(),
         };
@@ -145,8 +154,14 @@ impl Broker {
     pub fn try_start_with(setup: Setup) -> Result<Broker, String> {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let directory = TestDirectory::new();
-        let mut broker =
-            Broker { setup, process: None, amqp: nowhere, management: nowhere, directory };
+        let mut broker = Broker {
+            setup,
+            process: None,
+            amqp: nowhere,
+            amqps: None,
+            management: nowhere,
+            directory,
+        };
         broker.try_start_again().map(|()| broker)
     }
 
@@ -173,9 +188,11 @@ impl Broker {
         let addresses = process.output.wait_for(0, START_LIMIT, |lines| {
             // Its last words of the start.
             lines.iter().find(|line| line.starts_with("  recovered "))?;
-            Some((listener(lines, "  AMQP ")?, listener(lines, "  management ")?))
+            let amqps = listener(lines, "  AMQPS ");
+            Some((listener(lines, "  AMQP ")?, amqps, listener(lines, "  management ")?))
         });
-        (self.amqp, self.management) = addresses.ok_or_else(|| process.output.text())?;
+        (self.amqp, self.amqps, self.management) =
+            addresses.ok_or_else(|| process.output.text())?;
         self.process = Some(process);
         Ok(())
     }
@@ -202,6 +219,11 @@ impl Broker {
     /// Where AMQP clients connect.
     pub fn amqp(&self) -> SocketAddr {
         self.amqp
+    }
+
+    /// Where AMQP clients connect with TLS.
+    pub fn amqps(&self) -> SocketAddr {
+        self.amqps.expect("the broker was told to listen with TLS")
     }
 
     /// Where the management API listens.

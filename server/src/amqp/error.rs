@@ -51,11 +51,17 @@ pub(crate) enum ProtocolError {
     UnimplementedMethod,
     #[error("unknown authentication mechanism '{mechanism}'")]
     UnknownMechanism { mechanism: String },
+    /// There is one of that name, and it is not offered here.
+    #[error("invalid authentication mechanism '{mechanism}'")]
+    MechanismNotOffered { mechanism: &'static str },
+    /// The response makes no sense in this mechanism.
+    #[error("invalid response by authentication mechanism {mechanism}")]
+    InvalidResponse { mechanism: &'static str },
     #[error(
         "Login was refused using authentication mechanism {mechanism}. \
          For details see the broker logfile."
     )]
-    LoginRefused { mechanism: &'static str },
+    LoginRefused { mechanism: &'static str, user: Box<str>, why: &'static str },
     /// 0 means that the peer asked for no limit (behaviour A14).
     #[error("negotiated {what} = {value} is higher than the maximum allowed value ({limit})")]
     TunedTooHigh { what: &'static str, value: u32, limit: u32 },
@@ -186,7 +192,10 @@ impl ProtocolError {
             Self::UnexpectedMethod { .. } | Self::ExpectedChannelOpen | Self::SecondChannelOpen => {
                 ReplyCode::ChannelError
             }
-            Self::UnimplementedMethod | Self::UnknownMechanism { .. } => ReplyCode::CommandInvalid,
+            Self::UnimplementedMethod
+            | Self::UnknownMechanism { .. }
+            | Self::MechanismNotOffered { .. }
+            | Self::InvalidResponse { .. } => ReplyCode::CommandInvalid,
             Self::TunedTooHigh { .. }
             | Self::TunedTooLow { .. }
             | Self::NoVhost { .. }
@@ -228,6 +237,16 @@ impl ProtocolError {
     /// The reply text of a close.
     pub(crate) fn text(&self) -> String {
         self.code().text(self)
+    }
+
+    /// What the log is told, which is more than a client that is not let in may know.
+    pub(crate) fn for_the_log(&self) -> String {
+        match self {
+            Self::LoginRefused { mechanism, user, why } => {
+                format!("{mechanism} login refused: user '{}' - {why}", user.escape_debug())
+            }
+            other => other.text(),
+        }
     }
 
     /// Arguments that do not decode (behaviour A48).

@@ -11,6 +11,7 @@ mod codec;
 mod connection;
 mod drift;
 mod error;
+mod introduction;
 mod method;
 mod output;
 mod population;
@@ -23,5 +24,6 @@ mod topology_words;
 
 pub use broker::{Broker, Login};
 pub use connection::Connection;
+pub use introduction::{Introduction, TlsLogin};
 pub use population::{Counted, Population};
 pub use settings::ConnectionSettings;

@@ -1,5 +1,7 @@
 //! What the operator set for every connection, fixed while the broker runs.
 
+use crate::sasl::Mechanism;
+
 /// Limits and facts shared by all connections of a shard (behind an `Rc`).
 #[derive(Clone, Debug)]
 pub struct ConnectionSettings {
@@ -22,7 +24,11 @@ pub struct ConnectionSettings {
     pub channel_max_per_node: Option<u64>,
     /// Consumers of one channel (behaviour B21); `None`: any number.
     pub consumer_max_per_channel: Option<u64>,
-    /// From the first octet to connection.open-ok (behaviour A26).
+    /// Ways to log in, in the order in which they are offered (behaviour A3, B62).
+    pub mechanisms: Vec<Mechanism>,
+    /// Who comes in by ANONYMOUS; `None`: nobody.
+    pub anonymous_login_user: Option<String>,
+    /// From the first octet, TLS included, to connection.open-ok (behaviour A26).
     pub handshake_timeout_ms: u64,
     /// Silence before the close that follows a refused handshake (behaviour A7-A10).
     pub login_failure_delay_ms: u64,
@@ -51,6 +57,8 @@ impl Default for ConnectionSettings {
             connection_max: None,
             channel_max_per_node: None,
             consumer_max_per_channel: None,
+            mechanisms: Mechanism::DEFAULT.to_vec(),
+            anonymous_login_user: None,
             handshake_timeout_ms: 10_000,
             login_failure_delay_ms: 3_000,
             closing_timeout_ms: 30_000,

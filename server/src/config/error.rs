@@ -14,4 +14,7 @@ pub enum ConfigError {
     /// A flag's value; `flag` with its dashes.
     #[error("{flag} {value}: {what}")]
     Flag { flag: &'static str, value: String, what: String },
+    /// A setting that makes no sense without another one; both with their dashes.
+    #[error("{flag} needs {lacks} as well")]
+    Lacking { flag: &'static str, lacks: &'static str },
 }

@@ -9,14 +9,24 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::auth::{certificate_name, handshake_timeout, mechanisms};
 use super::settings::{address, count, milliseconds, on_or_off, segment_size, shard_count, spin};
+use super::tls::{verify, versions, TlsKeys};
 use super::watermarks::{disk_free_limit, paging_ratio};
-use super::{ConfigError, LogLevel, MemoryWatermark, Pin};
+use super::{CertificateName, ConfigError, LogLevel, MemoryWatermark, Pin};
+use crate::sasl::Mechanism;
 
 /// The file's values, judged.
 #[derive(Debug, Default)]
 pub(super) struct FileKeys {
     pub(super) listen: Vec<SocketAddr>,
+    pub(super) listen_ssl: Vec<SocketAddr>,
+    pub(super) tls: TlsKeys,
+    pub(super) ssl_cert_login_from: Option<CertificateName>,
+    pub(super) auth_mechanisms: Option<Vec<Mechanism>>,
+    pub(super) anonymous_login_user: Option<String>,
+    pub(super) handshake_timeout: Option<u64>,
+    pub(super) proxy_protocol: Option<bool>,
     pub(super) management: Option<SocketAddr>,
     pub(super) data_dir: Option<PathBuf>,
     pub(super) shards: Option<u16>,
@@ -43,6 +53,18 @@ pub(super) struct FileKeys {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Written {
     listen: Option<Spanned<Addresses>>,
+    listen_ssl: Option<Spanned<Addresses>>,
+    ssl_options_certfile: Option<PathBuf>,
+    ssl_options_keyfile: Option<PathBuf>,
+    ssl_options_cacertfile: Option<PathBuf>,
+    ssl_options_verify: Option<Spanned<toml::Value>>,
+    ssl_options_fail_if_no_peer_cert: Option<Spanned<toml::Value>>,
+    ssl_options_versions: Option<Spanned<toml::Value>>,
+    ssl_cert_login_from: Option<Spanned<toml::Value>>,
+    auth_mechanisms: Option<Spanned<toml::Value>>,
+    anonymous_login_user: Option<String>,
+    handshake_timeout: Option<Spanned<toml::Value>>,
+    proxy_protocol: Option<Spanned<toml::Value>>,
     management: Option<Spanned<String>>,
     data_dir: Option<PathBuf>,
     shards: Option<Spanned<i64>>,
@@ -103,16 +125,36 @@ impl FileKeys {
             cluster_exchange_limit: limit(written.cluster_exchange_limit)?,
             ..FileKeys::default()
         };
-        if let Some(listen) = written.listen {
+        let addresses = |key: &str, listen: Option<Spanned<Addresses>>| {
+            let Some(listen) = listen else { return Ok(Vec::new()) };
             let span = listen.span();
-            keys.listen = match listen.into_inner() {
-                Addresses::One(text) => vec![judge(&Spanned::new(span, text))?],
+            match listen.into_inner() {
+                Addresses::One(text) => Ok(vec![judge(&Spanned::new(span, text))?]),
                 Addresses::Many(list) if list.is_empty() => {
-                    return Err(complain(Some(span), "listen: must name at least one".into()))
+                    Err(complain(Some(span), format!("{key}: must name at least one")))
                 }
-                Addresses::Many(list) => list.iter().map(judge).collect::<Result<_, _>>()?,
-            };
-        }
+                Addresses::Many(list) => list.iter().map(judge).collect(),
+            }
+        };
+        keys.listen = addresses("listen", written.listen)?;
+        keys.listen_ssl = addresses("listen-ssl", written.listen_ssl)?;
+        keys.tls = TlsKeys {
+            certfile: written.ssl_options_certfile,
+            keyfile: written.ssl_options_keyfile,
+            cacertfile: written.ssl_options_cacertfile,
+            verify_peer: judged(complain, written.ssl_options_verify, verify)?,
+            fail_if_no_peer_cert: judged(
+                complain,
+                written.ssl_options_fail_if_no_peer_cert,
+                on_or_off,
+            )?,
+            versions: judged(complain, written.ssl_options_versions, versions)?,
+        };
+        keys.ssl_cert_login_from = judged(complain, written.ssl_cert_login_from, certificate_name)?;
+        keys.auth_mechanisms = judged(complain, written.auth_mechanisms, mechanisms)?;
+        keys.anonymous_login_user = written.anonymous_login_user;
+        keys.handshake_timeout = judged(complain, written.handshake_timeout, handshake_timeout)?;
+        keys.proxy_protocol = judged(complain, written.proxy_protocol, on_or_off)?;
         keys.management = written.management.as_ref().map(judge).transpose()?;
         if let Some(shards) = written.shards {
             let judged = shard_count(&shards.get_ref().to_string());
@@ -160,12 +202,30 @@ impl FileKeys {
     }
 }
 
-/// A number as the flag would have it, or the text of a string.
+/// A value as the flag would have it, judged.
+fn judged<T>(
+    complain: impl Fn(Option<Range<usize>>, String) -> ConfigError + Copy,
+    value: Option<Spanned<toml::Value>>,
+    judge: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, ConfigError> {
+    let judge = |value: Spanned<String>| {
+        judge(value.get_ref()).map_err(|what| quoted(complain, &value, what))
+    };
+    value.map(plain).map(judge).transpose()
+}
+
+/// A number as the flag would have it, or the text of a string; a list of strings with
+/// spaces between them.
 fn plain(value: Spanned<toml::Value>) -> Spanned<String> {
     let text = match value.get_ref() {
         toml::Value::String(text) => text.clone(),
         toml::Value::Integer(number) => number.to_string(),
         toml::Value::Float(number) => number.to_string(),
+        toml::Value::Boolean(true) => "on".to_owned(),
+        toml::Value::Boolean(false) => "off".to_owned(),
+        toml::Value::Array(words) if words.iter().all(|word| word.is_str()) => {
+            words.iter().filter_map(|word| word.as_str()).collect::<Vec<_>>().join(" ")
+        }
         other => other.type_str().to_owned(),
     };
     Spanned::new(value.span(), text)

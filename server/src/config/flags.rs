@@ -20,6 +20,48 @@ pub struct Flags {
     /// Address and port to take AMQP connections on; may be given several times [default: 127.0.0.1:5672]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Vec<String>,
+    /// Address and port to take AMQP connections with TLS on, by convention 5671; may be given several
+    /// times [default: none]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen_ssl: Vec<String>,
+    /// PEM file with this broker's certificate, and after it those that lead to its authority
+    #[arg(long, value_name = "FILE")]
+    pub ssl_options_certfile: Option<PathBuf>,
+    /// PEM file with the private key of --ssl-options-certfile
+    #[arg(long, value_name = "FILE")]
+    pub ssl_options_keyfile: Option<PathBuf>,
+    /// PEM file with the authorities that clients' certificates may come from
+    #[arg(long, value_name = "FILE")]
+    pub ssl_options_cacertfile: Option<PathBuf>,
+    /// Whether clients are asked for a certificate, which is then checked: verify_peer or verify_none
+    /// [default: verify_none]
+    #[arg(long, value_name = "verify_peer|verify_none")]
+    pub ssl_options_verify: Option<String>,
+    /// Whether a client without a certificate is refused: on or off [default: off]
+    #[arg(long, value_name = "on|off")]
+    pub ssl_options_fail_if_no_peer_cert: Option<String>,
+    /// Versions of TLS: tlsv1.3, tlsv1.2, or both with a comma [default: tlsv1.3,tlsv1.2]
+    #[arg(long, value_name = "VERSIONS")]
+    pub ssl_options_versions: Option<String>,
+    /// Where the mechanism EXTERNAL finds the user in a client's certificate: distinguished_name,
+    /// common_name, or subject_alternative_name, with :dns, :email or :uri [default: distinguished_name]
+    #[arg(long, value_name = "PART")]
+    pub ssl_cert_login_from: Option<String>,
+    /// Ways to log in, in the order in which clients see them: PLAIN, AMQPLAIN, EXTERNAL (by certificate,
+    /// with TLS only), RABBIT-CR-DEMO, ANONYMOUS [default: PLAIN AMQPLAIN]
+    #[arg(long, value_name = "NAMES")]
+    pub auth_mechanisms: Option<String>,
+    /// User whom a client is taken for that logs in by ANONYMOUS; none: nobody [default: guest]
+    #[arg(long, value_name = "USER")]
+    pub anonymous_login_user: Option<String>,
+    /// Milliseconds from a client's connection, TLS included, until it must have opened a virtual
+    /// host [default: 10000]
+    #[arg(long, value_name = "MS")]
+    pub handshake_timeout: Option<String>,
+    /// Whether every AMQP connection begins with a header of the PROXY protocol, version 1 or 2, which
+    /// says where the client is: on or off. Only for ports that nobody but the proxy can reach [default: off]
+    #[arg(long, value_name = "on|off")]
+    pub proxy_protocol: Option<String>,
     /// Address and port of the management HTTP interface [default: 127.0.0.1:15672]
     #[arg(long, value_name = "ADDR:PORT")]
     pub management: Option<String>,

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::file::FileKeys;
+use super::tls::{self, Lacking, TlsKeys};
 use super::watermarks::{
     disk_free_limit, paging_ratio, Watermarks, DISK_FREE_DEFAULT_BYTES, PAGING_RATIO_DEFAULT,
 };
 use super::{ConfigError, Flags};
-use crate::config::NodeLimits;
+use crate::config::{AuthSettings, NodeLimits, TlsSettings};
 
 /// More shards than this have no use on any machine this was thought out for.
 pub const SHARDS_MAX: u16 = 256;
@@ -95,6 +96,13 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// Further AMQP listeners, on addresses that the machine need not have.
     pub listen_if_there: Vec<SocketAddr>,
+    /// AMQP listeners with TLS.
+    pub listen_ssl: Vec<SocketAddr>,
+    /// Certificate and key; there if there is anything to use them for.
+    pub tls: Option<TlsSettings>,
+    pub auth: AuthSettings,
+    /// Connections to AMQP listeners begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// The management HTTP listener.
     pub management: SocketAddr,
     pub data_dir: PathBuf,
@@ -129,6 +137,21 @@ impl Settings {
             Some(path) => FileKeys::read(path)?,
             None => FileKeys::default(),
         };
+        let auth = AuthSettings::resolve(&flags, &file)?;
+        let proxy_protocol = match &flags.proxy_protocol {
+            Some(text) => flag("--proxy-protocol", text, on_or_off(text))?,
+            None => file.proxy_protocol.unwrap_or(false),
+        };
+        let listen_ssl = match flags.listen_ssl.is_empty() {
+            true => file.listen_ssl,
+            false => {
+                let parse = |text: &String| flag("--listen-ssl", text, address(text));
+                flags.listen_ssl.iter().map(parse).collect::<Result<_, _>>()?
+            }
+        };
+        let needs_tls = (!listen_ssl.is_empty()).then_some("--listen-ssl");
+        let tls = tls_keys(&flags)?.or(file.tls).judge(needs_tls);
+        let tls = tls.map_err(|Lacking { flag, lacks }| ConfigError::Lacking { flag, lacks })?;
         let mut listen_if_there = Vec::new();
         let listen = if !flags.listen.is_empty() {
             let parse = |text: &String| flag("--listen", text, address(text));
@@ -222,6 +245,10 @@ impl Settings {
         Ok(Settings {
             listen,
             listen_if_there,
+            listen_ssl,
+            tls,
+            auth,
+            proxy_protocol,
             management,
             data_dir,
             shards,
@@ -240,7 +267,29 @@ impl Settings {
     }
 }
 
-fn flag<T>(flag: &'static str, value: &str, parsed: Result<T, String>) -> Result<T, ConfigError> {
+fn tls_keys(flags: &Flags) -> Result<TlsKeys, ConfigError> {
+    let verify = |text| flag("--ssl-options-verify", text, tls::verify(text));
+    let fails = |text| flag("--ssl-options-fail-if-no-peer-cert", text, on_or_off(text));
+    let versions = |text| flag("--ssl-options-versions", text, tls::versions(text));
+    Ok(TlsKeys {
+        certfile: flags.ssl_options_certfile.clone(),
+        keyfile: flags.ssl_options_keyfile.clone(),
+        cacertfile: flags.ssl_options_cacertfile.clone(),
+        verify_peer: flags.ssl_options_verify.as_deref().map(verify).transpose()?,
+        fail_if_no_peer_cert: flags
+            .ssl_options_fail_if_no_peer_cert
+            .as_deref()
+            .map(fails)
+            .transpose()?,
+        versions: flags.ssl_options_versions.as_deref().map(versions).transpose()?,
+    })
+}
+
+pub(super) fn flag<T>(
+    flag: &'static str,
+    value: &str,
+    parsed: Result<T, String>,
+) -> Result<T, ConfigError> {
     parsed.map_err(|what| ConfigError::Flag { flag, value: value.to_owned(), what })
 }
 

@@ -33,6 +33,8 @@ pub(super) fn routes() -> Router<Shared> {
 }
 
 fn describe(facts: &NodeFacts, connection: &ConnectionReport, style: TableStyle) -> Value {
+    let tls = connection.tls.as_ref();
+    let certificate = tls.and_then(|tls| tls.certificate.as_ref());
     json!({
         "name": connection.name,
         "pid": Pids::new(facts).connection(connection.id),
@@ -46,7 +48,14 @@ fn describe(facts: &NodeFacts, connection: &ConnectionReport, style: TableStyle)
         "peer_port": connection.peer_port,
         "host": connection.host,
         "port": connection.port,
-        "ssl": false,
+        "ssl": tls.is_some(),
+        "ssl_protocol": tls.map(|tls| tls.protocol),
+        "ssl_key_exchange": tls.map(|tls| tls.key_exchange),
+        "ssl_cipher": tls.map(|tls| tls.cipher),
+        "ssl_hash": tls.map(|tls| tls.hash),
+        "peer_cert_subject": certificate.map(|certificate| &certificate.subject),
+        "peer_cert_issuer": certificate.map(|certificate| &certificate.issuer),
+        "peer_cert_validity": certificate.map(|certificate| &certificate.validity),
         "channels": connection.channels,
         "channel_max": connection.channel_max,
         "frame_max": connection.frame_max,

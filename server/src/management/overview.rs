@@ -74,7 +74,9 @@ fn exchange_types() -> Value {
 pub(super) fn listeners(facts: &NodeFacts) -> Value {
     let amqp = facts.listeners.iter().map(|address| ("amqp", address));
     let http = facts.management.iter().map(|address| ("http", address));
-    amqp.chain(http)
+    let ssl = facts.ssl_listeners.iter().map(|address| ("amqp/ssl", address));
+    amqp.chain(ssl)
+        .chain(http)
         .map(|(protocol, address)| {
             json!({
                 "node": facts.node,

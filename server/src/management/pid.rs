@@ -67,6 +67,7 @@ mod tests {
             data_dir: String::new(),
             config_file: None,
             listeners: Vec::new(),
+            ssl_listeners: Vec::new(),
             management: None,
             started_unix_ms: 1_795_344_891_250,
         }

@@ -130,6 +130,7 @@ fn facts(management: SocketAddr) -> NodeFacts {
         data_dir: "/".to_owned(),
         config_file: None,
         listeners: vec![SocketAddr::from(([127, 0, 0, 1], 5672))],
+        ssl_listeners: Vec::new(),
         management: Some(management),
         started_unix_ms: 1_795_344_891_000,
     }
@@ -214,6 +215,7 @@ impl World {
             connected_at_unix_ms: 1_795_354_286_548,
             client_properties: Table(vec![product]),
             auth_mechanism: "PLAIN",
+            tls: None,
             recv_oct: 1298,
             send_oct: 1070,
             recv_cnt: 25,

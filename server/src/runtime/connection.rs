@@ -17,8 +17,8 @@ use super::acceptor::Accepted;
 use super::cell::ConnectionCell;
 use super::mail::SHUTDOWN_REASON;
 use super::shard::ShardRuntime;
-use super::socket::Socket;
 use super::transfer::Transfer;
+use super::transport::Transport;
 use crate::amqp::Connection;
 
 /// Input kept for a connection that does not take it now, beyond which its socket is not read.
@@ -42,7 +42,7 @@ enum Step {
 struct Client {
     runtime: Rc<ShardRuntime>,
     cell: Rc<ConnectionCell>,
-    socket: Socket,
+    transport: Transport,
     /// Octets read and not yet consumed.
     carry: Vec<u8>,
     /// `carry` was refused for another reason than being incomplete.
@@ -51,12 +51,12 @@ struct Client {
 
 /// Serves an accepted socket until its end. The shard's load counts it already.
 pub(super) fn serve(runtime: &Rc<ShardRuntime>, accepted: Accepted) {
-    let Accepted { stream, peer } = accepted;
+    let Accepted { stream, peer, door } = accepted;
     let prepared = || -> io::Result<_> {
         let local = stream.local_addr()?;
-        Ok((local, Socket::new(stream, &runtime.lookout)?))
+        Ok((local, Transport::new(stream, peer, &door, &runtime.lookout)?))
     };
-    let (local, socket) = match prepared() {
+    let (local, transport) = match prepared() {
         Ok(prepared) if !runtime.is_stopping() => prepared,
         _ => return runtime.connection_ended(),
     };
@@ -71,7 +71,7 @@ pub(super) fn serve(runtime: &Rc<ShardRuntime>, accepted: Accepted) {
         host.world.adopt(id, connection)
     };
     let runtime = runtime.clone();
-    let client = Client { runtime, cell, socket, carry: Vec::new(), stalled: false };
+    let client = Client { runtime, cell, transport, carry: Vec::new(), stalled: false };
     glommio::spawn_local(client.run()).detach();
 }
 
@@ -79,7 +79,7 @@ pub(super) fn serve(runtime: &Rc<ShardRuntime>, accepted: Accepted) {
 /// already.
 pub(super) fn go_on(runtime: &Rc<ShardRuntime>, transfer: Transfer) {
     runtime.arrivals.set(runtime.arrivals.get() + 1);
-    let Transfer { id, connection, socket, carry } = transfer;
+    let Transfer { id, connection, luggage, carry } = transfer;
     let cell = runtime.turn(None, |host| {
         let cell = host.world.adopt(id, connection);
         if runtime.is_stopping() {
@@ -89,11 +89,11 @@ pub(super) fn go_on(runtime: &Rc<ShardRuntime>, transfer: Transfer) {
         host.world.touch(&cell);
         cell
     });
-    match Socket::new(socket, &runtime.lookout) {
-        Ok(socket) => {
+    match Transport::unpack(luggage, &runtime.lookout) {
+        Ok(transport) => {
             // What came along is looked at before anything is read.
             let stalled = !carry.is_empty();
-            let client = Client { runtime: runtime.clone(), cell, socket, carry, stalled };
+            let client = Client { runtime: runtime.clone(), cell, transport, carry, stalled };
             glommio::spawn_local(client.run()).detach();
         }
         Err(error) => {
@@ -114,16 +114,18 @@ impl Client {
             }
         };
         let reset = self.cell.with(|connection| connection.should_reset()).unwrap_or(false);
+        if let Some(refusal) = self.cell.with(|connection| connection.refusal()).flatten() {
+            tracing::warn!("{refusal}");
+        }
         disconnected(&self.runtime, &self.cell);
         if reset {
-            self.socket.reset();
+            self.transport.reset();
         } else if matches!(end, Step::Finished) {
             // Say that this is the end, and take what lies in the receive buffer: closing over
             // unread octets would be a reset, which can overtake our last words.
-            self.socket.shut_down();
-            poll_fn(|cx| self.discard(cx)).await;
+            poll_fn(|cx| self.say_goodbye(cx)).await;
         }
-        drop(self.socket);
+        drop(self.transport);
         self.runtime.connection_ended();
     }
 
@@ -140,7 +142,7 @@ impl Client {
                 return Poll::Ready(Step::Gone);
             }
             let holds_parts = |connection: &mut Connection| connection.holds_parts_back();
-            if self.cell.with(holds_parts).unwrap_or(false) && self.socket.is_abandoned(cx) {
+            if self.cell.with(holds_parts).unwrap_or(false) && self.transport.is_abandoned(cx) {
                 // Its socket is not read, so its end would not be found, nor the memory given back.
                 return Poll::Ready(Step::Gone);
             }
@@ -168,10 +170,10 @@ impl Client {
 
     /// One write of all output there is. True if anything left.
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let Client { cell, socket, runtime, .. } = self;
+        let Client { cell, transport, runtime, .. } = self;
         let attempt = cell.with(|connection| match connection.output() {
             [] => None,
-            output => Some(socket.poll_write(cx, output)),
+            output => Some(transport.poll_write(cx, output)),
         });
         match attempt.flatten() {
             None | Some(Poll::Pending) => Ok(false),
@@ -215,12 +217,13 @@ impl Client {
         }
         let mut buffer = self.runtime.take_read_buffer();
         let kept = self.carry.len();
-        let outcome = match self.socket.poll_read(cx, &mut buffer[kept..]) {
+        let outcome = match self.transport.poll_read(cx, &mut buffer[kept..]) {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(0)) => Err(io::ErrorKind::UnexpectedEof.into()),
             Poll::Ready(Ok(octets)) => {
                 buffer[..kept].copy_from_slice(&self.carry);
                 self.carry.clear();
+                self.introduce();
                 self.receive(&buffer[..kept + octets]);
                 Ok(true)
             }
@@ -228,6 +231,14 @@ impl Client {
         };
         self.runtime.return_read_buffer(buffer);
         outcome
+    }
+
+    /// Tells the connection what its transport has found out about the client.
+    #[inline]
+    fn introduce(&mut self) {
+        while let Some(news) = self.transport.take_news() {
+            self.cell.with(|connection| connection.introduce(news));
+        }
     }
 
     /// Hands octets to the connection and keeps what it leaves. `carry` is empty before.
@@ -274,7 +285,7 @@ impl Client {
 
     /// Sends the connection to another shard, with its socket and the octets it has not taken.
     fn leave(self, shard: ShardId) {
-        let Client { runtime, cell, socket, carry, .. } = self;
+        let Client { runtime, cell, transport, carry, .. } = self;
         let id = runtime.next_connection(shard);
         runtime.common.loads.begin(shard);
         runtime.turn(None, |host| {
@@ -285,15 +296,16 @@ impl Client {
                 runtime.common.loads.end(shard);
                 return forget(host, cell.id, runtime.shards());
             };
-            let transfer = Transfer { id, connection, socket: socket.into_stream(), carry };
+            let transfer = Transfer { id, connection, luggage: transport.pack(), carry };
             host.world.port.batch(shard).parcel(transfer.pack());
         });
         runtime.connection_ended();
     }
 
-    fn discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn say_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.transport.shut_down(cx);
         let mut buffer = self.runtime.take_read_buffer();
-        let _ = self.socket.poll_read(cx, &mut buffer);
+        let _ = self.transport.poll_read(cx, &mut buffer);
         self.runtime.return_read_buffer(buffer);
         Poll::Ready(())
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use haremq_engine::log::LogError;
 use haremq_engine::topology::DefinitionError;
 
+use super::transport::DoorError;
 use crate::config::ConfigError;
 
 /// Final: `main` prints it and exits with status 1.
@@ -14,6 +15,9 @@ use crate::config::ConfigError;
 pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+
+    #[error("TLS: {0}")]
+    Tls(#[from] DoorError),
 
     #[error(
         "cannot listen on {address} for {what}: another program, perhaps another HareMQ, has the \

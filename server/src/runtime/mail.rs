@@ -56,7 +56,7 @@ fn open(runtime: &Rc<ShardRuntime>, letter: Letter, acceptors: &mut Vec<Task<()>
         Letter::Control(request) => requests::answer(runtime, request),
         Letter::Accepted(accepted) => serve(runtime, accepted),
         Letter::Listen(listening) => {
-            let accepting = |one| glommio::spawn_local(accept(runtime.clone(), one));
+            let accepting = |(one, door)| glommio::spawn_local(accept(runtime.clone(), one, door));
             acceptors.extend(listening.into_iter().map(accepting));
         }
         Letter::CloseConnections => {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::acceptor::Accepted;
 use super::preflight::Listening;
+use super::transport::Door;
 use crate::control::{ControlPort, ControlRequest, Stopping};
 use crate::ring::Doorbell;
 
@@ -17,7 +18,7 @@ pub(super) enum Letter {
     /// A fresh connection, counted in the shard's load already.
     Accepted(Accepted),
     /// To shard 0, when all are ready: take connections from these.
-    Listen(Vec<Listening>),
+    Listen(Vec<(Listening, Arc<Door>)>),
     /// First stage of a clean stop: take no more connections, close those there are.
     CloseConnections,
     /// Second stage: make everything durable.

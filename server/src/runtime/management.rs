@@ -11,6 +11,7 @@ use super::clock::unix_ms;
 use super::mailbox::{Mailbox, MailboxPort};
 use super::preflight::{Bound, DataDir, Listening};
 use super::shards::{node_name, Shards};
+use super::start::Addresses;
 use super::StartError;
 use crate::config::Settings;
 use crate::control::{Control, ControlPort, NodeFacts};
@@ -29,7 +30,7 @@ impl Management {
         settings: &Settings,
         data_dir: &DataDir,
         shards: &Shards,
-        listeners: &[SocketAddr],
+        listeners: &Addresses,
     ) -> Result<Management, StartError> {
         let failed = |error: std::io::Error| StartError::Management { what: error.to_string() };
         let Listening { listener, address } = bound.listen()?;
@@ -56,7 +57,7 @@ fn control(
     settings: &Settings,
     data_dir: &DataDir,
     shards: &Shards,
-    listeners: &[SocketAddr],
+    listeners: &Addresses,
     management: Option<SocketAddr>,
 ) -> Control {
     let port =
@@ -68,7 +69,8 @@ fn control(
             shards: data_dir.shards(),
             data_dir: data_dir.path().display().to_string(),
             config_file: settings.config_file.as_ref().map(|file| file.display().to_string()),
-            listeners: listeners.to_vec(),
+            listeners: listeners.plain.clone(),
+            ssl_listeners: listeners.ssl.clone(),
             management,
             started_unix_ms: unix_ms(),
         }),
@@ -84,6 +86,6 @@ pub(super) fn load_definitions(
 ) -> Result<(), StartError> {
     let failed = |what: String| StartError::LoadDefinitions { path: path.to_owned(), what };
     let document = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let control = control(settings, data_dir, shards, &[], None);
+    let control = control(settings, data_dir, shards, &Addresses::default(), None);
     management::load(control, &document).map_err(failed)
 }

@@ -45,6 +45,7 @@ mod stage;
 mod start;
 mod ticker;
 mod transfer;
+mod transport;
 mod world;
 
 pub use damage::check;

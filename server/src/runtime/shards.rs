@@ -86,6 +86,9 @@ impl Shards {
             connection_max: settings.limits.connections,
             channel_max_per_node: settings.limits.channels,
             consumer_max_per_channel: settings.limits.consumers_per_channel,
+            mechanisms: settings.auth.mechanisms.clone(),
+            anonymous_login_user: settings.auth.anonymous_user.clone(),
+            handshake_timeout_ms: settings.auth.handshake_timeout_ms,
             ..ConnectionSettings::default()
         };
         let (mut definitions, mut threads) = (Vec::new(), Vec::new());

@@ -3,7 +3,7 @@
 //! It is an ordinary socket, and nothing but readiness is ever asked of the kernel in advance: it
 //! can be given up at any moment without losing an octet, and go on on another thread.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -48,8 +48,26 @@ impl Socket {
         cx: &mut Context<'_>,
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.poll_with(cx, |mut stream| stream.write(octets))
+    }
+
+    /// The same for octets that lie in several places.
+    pub(super) fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_with(cx, |mut stream| stream.write_vectored(slices))
+    }
+
+    #[inline]
+    fn poll_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         while self.stream.may_write(cx) {
-            match self.stream.get_ref().write(octets) {
+            match write(self.stream.get_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.is_full(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 outcome => return Poll::Ready(outcome),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Sender};
+use std::sync::Arc;
 
 use haremq_engine::ids::ShardId;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -12,10 +13,12 @@ use super::damage::quarantine;
 use super::mailbox::Letter;
 use super::management::{load_definitions, Management};
 use super::preflight::{
-    check_uring, forbid_huge_pages, raise_limits, usable_cores, Bound, DataDir, AMQP, MANAGEMENT,
+    check_uring, forbid_huge_pages, raise_limits, usable_cores, Bound, DataDir, AMQP, AMQPS,
+    MANAGEMENT,
 };
 use super::shards::{Recovered, Shards};
 use super::stage::Event;
+use super::transport::{Door, TlsDoor};
 use super::StartError;
 use crate::config::{Pin, Settings};
 
@@ -23,6 +26,14 @@ use crate::config::{Pin, Settings};
 const DEFAULT_SHARDS_MAX: usize = 32;
 /// Exit status after a second signal.
 const IMPATIENT_STATUS: i32 = 130;
+
+/// Where AMQP is listened for.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    pub(super) plain: Vec<SocketAddr>,
+    /// With TLS.
+    pub(super) ssl: Vec<SocketAddr>,
+}
 
 /// Runs the broker until a signal stops it. An error means that it has not started.
 pub fn run(settings: &Settings) -> Result<(), StartError> {
@@ -32,10 +43,14 @@ pub fn run(settings: &Settings) -> Result<(), StartError> {
     raise_limits()?;
     forbid_huge_pages();
     check_uring()?;
+    let tls = settings.tls.as_ref();
+    let tls = tls.map(|tls| TlsDoor::open(tls, settings.auth.certificate_name)).transpose()?;
     let listeners: Vec<_> =
         settings.listen.iter().map(|one| Bound::new(*one, AMQP)).collect::<Result<_, _>>()?;
     let also = settings.listen_if_there.iter().map(|one| Bound::if_there(*one, AMQP));
     let also: Vec<_> = also.collect::<Result<_, _>>()?;
+    let ssl = settings.listen_ssl.iter().map(|one| Bound::new(*one, AMQPS));
+    let ssl: Vec<_> = ssl.collect::<Result<_, _>>()?;
     let management = Bound::new(settings.management, MANAGEMENT)?;
     let cores = usable_cores();
     let fresh = cores.len().clamp(1, DEFAULT_SHARDS_MAX) as u16;
@@ -64,9 +79,17 @@ pub fn run(settings: &Settings) -> Result<(), StartError> {
     }
     let listeners = listeners.into_iter().chain(also.into_iter().flatten());
     let listeners: Vec<_> = listeners.map(Bound::listen).collect::<Result<_, _>>()?;
-    let addresses: Vec<_> = listeners.iter().map(|one| one.address).collect();
+    let ssl: Vec<_> = ssl.into_iter().map(Bound::listen).collect::<Result<_, _>>()?;
+    let addresses = Addresses {
+        plain: listeners.iter().map(|one| one.address).collect(),
+        ssl: ssl.iter().map(|one| one.address).collect(),
+    };
     let management = Management::start(management, settings, &data_dir, &shards, &addresses)?;
-    shards.post(0, Letter::Listen(listeners));
+    let plain = Arc::new(Door { proxy: settings.proxy_protocol, tls: None });
+    let secure = Arc::new(Door { proxy: settings.proxy_protocol, tls });
+    let listeners = listeners.into_iter().map(|one| (one, plain.clone()));
+    let ssl = ssl.into_iter().map(|one| (one, secure.clone()));
+    shards.post(0, Letter::Listen(listeners.chain(ssl).collect()));
     announce(&addresses, management.address, &data_dir, &recovered);
 
     shards.serve();
@@ -101,14 +124,17 @@ fn watch(mut signals: Signals, events: Sender<(ShardId, Event)>) {
 }
 
 fn announce(
-    listeners: &[SocketAddr],
+    listeners: &Addresses,
     management: SocketAddr,
     data_dir: &DataDir,
     recovered: &Recovered,
 ) {
     let mut text = format!("HareMQ {}\n", env!("CARGO_PKG_VERSION"));
-    for listener in listeners {
+    for listener in &listeners.plain {
         let _ = writeln!(text, "  AMQP        {listener}");
+    }
+    for listener in &listeners.ssl {
+        let _ = writeln!(text, "  AMQPS       {listener}");
     }
     let _ = writeln!(text, "  management  http://{management}");
     let _ = writeln!(text, "  data        {}", data_dir.path().display());

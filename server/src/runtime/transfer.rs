@@ -3,10 +3,9 @@
 //! It travels in the ring, behind everything that it has said to that shard before, so order is
 //! kept. See `amqp::connection::moving` for what it may not have left behind.
 
-use std::net::TcpStream;
-
 use haremq_engine::ids::ConnectionId;
 
+use super::transport::Luggage;
 use crate::amqp::Connection;
 use crate::ring::Parcel;
 
@@ -15,7 +14,8 @@ pub(super) struct Transfer {
     /// Its name on the new shard.
     pub(super) id: ConnectionId,
     pub(super) connection: Connection,
-    pub(super) socket: TcpStream,
+    /// Its socket, and the state of its TLS.
+    pub(super) luggage: Luggage,
     /// Octets read and not consumed.
     pub(super) carry: Vec<u8>,
 }

@@ -3,8 +3,9 @@
 use super::arguments::{Arguments, Reader};
 use super::frame::{Frame, Received, BODY, HEADER, PROTOCOL_HEADER};
 use super::method::{self, Method};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use super::stream::{self, Stream};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// How long to wait for an answer that must come.
@@ -64,18 +65,19 @@ pub struct Delivery {
 /// A connection to the broker, at whatever stage the test has brought it to.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     inbound: Vec<u8>,
 }
 
 impl Client {
     /// Opens a TCP connection and says nothing.
     pub fn connect(broker: SocketAddr) -> Client {
-        let stream = TcpStream::connect_timeout(&broker, PATIENCE)
-            .unwrap_or_else(|error| panic!("no connection to {broker}: {error}"));
-        stream.set_nodelay(true).expect("nodelay can be set");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a time limit can be set");
-        Client { stream, inbound: Vec::new() }
+        Client::over(stream::socket(broker))
+    }
+
+    /// Speaks over a stream that is there already, and says nothing.
+    pub fn over(stream: impl Stream + 'static) -> Client {
+        Client { stream: Box::new(stream), inbound: Vec::new() }
     }
 
     /// Sends the protocol header and takes connection.start.
@@ -129,12 +131,23 @@ impl Client {
     /// Goes through the handshake and gives the broker's answer to connection.open, or what it said before.
     pub fn login_as(broker: SocketAddr, login: &Login) -> (Client, Received) {
         let mut client = Client::connect(broker);
-        client.greet();
-        client.start_ok(login);
-        let answer = client.receive(PATIENCE);
-        let Received::Frame(frame) = &answer else { return (client, answer) };
+        let answer = client.log_in(login);
+        (client, answer)
+    }
+
+    /// Goes through the handshake; gives the answer to connection.open, or what came before it.
+    pub fn log_in(&mut self, login: &Login) -> Received {
+        self.greet();
+        self.start_ok(login);
+        self.finish_login(login)
+    }
+
+    /// The handshake from connection.tune on.
+    pub fn finish_login(&mut self, login: &Login) -> Received {
+        let answer = self.receive(PATIENCE);
+        let Received::Frame(frame) = &answer else { return answer };
         if frame.method_id() != Some(method::CONNECTION_TUNE) {
-            return (client, answer);
+            return answer;
         }
         let mut offered = frame.arguments();
         let tune = Tune {
@@ -142,10 +155,9 @@ impl Client {
             frame_max: offered.long(),
             heartbeat_s: login.heartbeat_s,
         };
-        client.tune_ok(tune);
-        client.open(&login.vhost);
-        let answer = client.receive(PATIENCE);
-        (client, answer)
+        self.tune_ok(tune);
+        self.open(&login.vhost);
+        self.receive(PATIENCE)
     }
 
     /// Logs in as guest and opens channel 1.
@@ -199,7 +211,10 @@ impl Client {
             if remaining.is_zero() {
                 return Received::Silence;
             }
-            self.stream.set_read_timeout(Some(remaining)).expect("a time limit can be set");
+            self.stream
+                .socket()
+                .set_read_timeout(Some(remaining))
+                .expect("a time limit can be set");
             let mut buffer = [0; 64 * 1024];
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Received::Closed,
@@ -235,7 +250,10 @@ impl Client {
             if remaining.is_zero() {
                 break;
             }
-            self.stream.set_read_timeout(Some(remaining)).expect("a time limit can be set");
+            self.stream
+                .socket()
+                .set_read_timeout(Some(remaining))
+                .expect("a time limit can be set");
             let mut buffer = [0; 4096];
             match self.stream.read(&mut buffer) {
                 Ok(0) | Err(_) => break,
@@ -418,18 +436,18 @@ impl Client {
 
     /// Fails to send when the broker has taken nothing for so long.
     pub fn give_up_sending_after(&self, limit: Duration) {
-        self.stream.set_write_timeout(Some(limit)).expect("a time limit can be set");
+        self.stream.socket().set_write_timeout(Some(limit)).expect("a time limit can be set");
     }
 
     /// Ends the connection with a reset instead of an orderly end.
     pub fn reset(self) {
         let without_waiting = Some(Duration::ZERO);
-        rustix::net::sockopt::set_socket_linger(&self.stream, without_waiting)
+        rustix::net::sockopt::set_socket_linger(self.stream.socket(), without_waiting)
             .expect("a socket can be told how to end");
     }
 
     /// Says that nothing more will be sent, and goes on reading.
-    pub fn end_sending(&self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+    pub fn end_sending(&mut self) {
+        self.stream.end_sending();
     }
 }

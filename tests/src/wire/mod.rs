@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod client;
 pub mod frame;
 pub mod method;
+pub mod stream;
 
 pub use arguments::{Arguments, Reader};
 pub use client::{Client, Login};

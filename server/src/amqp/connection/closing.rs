@@ -32,11 +32,13 @@ impl Connection {
                 self.close(&exception, false, broker);
             }
             Phase::Running | Phase::Opening => self.close(&exception, false, broker),
-            Phase::Starting
+            Phase::Starting | Phase::Securing
                 if self.tells_login_failure
                     && matches!(exception.error, ProtocolError::LoginRefused { .. }) =>
             {
+                let why = exception.error.for_the_log();
                 self.close(&exception.error.by(MethodId::NONE), false, broker);
+                self.reason = Some(why);
             }
             phase if phase.is_handshake() => self.refuse(&exception.error, broker),
             _ => {}
@@ -62,7 +64,7 @@ impl Connection {
 
     /// A client that is not let in hears nothing, and late (behaviour A7-A10).
     fn refuse<B: Broker>(&mut self, error: &ProtocolError, broker: &B) {
-        self.reason = Some(error.text());
+        self.reason = Some(error.for_the_log());
         self.reset = true;
         let delay_us = self.session.settings.login_failure_delay_ms * 1000;
         self.phase = Phase::Silent { until_us: broker.now().monotonic_us + delay_us };

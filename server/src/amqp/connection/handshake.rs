@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use haremq_engine::access::verify_password;
 use haremq_engine::table::{Table, Value};
 
 use super::phase::Phase;
 use super::Connection;
-use crate::amqp::broker::{Broker, Login};
+use crate::amqp::broker::Broker;
 use crate::amqp::codec::frame::FRAME_OVERHEAD_OCTETS;
 use crate::amqp::error::ProtocolError;
 use crate::amqp::method::connection::{self, Open, StartOk, TuneOk};
@@ -23,7 +22,6 @@ const OLDER_HEADERS: [([u8; HEADER_OCTETS], (u8, u8)); 3] = [
     (*b"AMQP\x01\x01\x09\x01", (8, 0)),
     (*b"AMQP\x01\x01\x08\x00", (8, 0)),
 ];
-const MECHANISMS: &str = "PLAIN AMQPLAIN";
 /// Whole frames, as long as the client is not let in.
 const HANDSHAKE_FRAME_MAX: u32 = 8192;
 /// The smallest frame_max that a client may ask for (behaviour A15).
@@ -32,21 +30,6 @@ const FRAME_MIN: u32 = 4096;
 /// Largest payload before connection.open-ok.
 pub(super) const HANDSHAKE_PAYLOAD_MAX: u32 = HANDSHAKE_FRAME_MAX - FRAME_OVERHEAD_OCTETS as u32;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mechanism {
-    Plain,
-    AmqPlain,
-}
-
-impl Mechanism {
-    fn name(self) -> &'static str {
-        match self {
-            Mechanism::Plain => "PLAIN",
-            Mechanism::AmqPlain => "AMQPLAIN",
-        }
-    }
-}
-
 impl Connection {
     /// The first eight octets. What is not AMQP is told what would be, and closed.
     pub(super) fn protocol_header(&mut self, header: &[u8; HEADER_OCTETS]) {
@@ -54,12 +37,18 @@ impl Connection {
         let current = (*header == HEADER_0_9_1).then_some((0, 9));
         let Some(version) = current.or(older) else {
             self.session.output.frames().extend_from_slice(&HEADER_0_9_1);
-            self.reason = Some("bad protocol header".to_owned());
+            let what = match header {
+                // A record of TLS that begins a handshake.
+                [22, 3, ..] => "TLS, to a port without",
+                _ => "bad protocol header",
+            };
+            self.reason = Some(what.to_owned());
             self.phase = Phase::Finished;
             return;
         };
         let properties = server_properties(&self.session.settings);
-        connection::start(self.session.output.frames(), version, &properties, MECHANISMS);
+        let mechanisms = self.offered_mechanisms();
+        connection::start(self.session.output.frames(), version, &properties, &mechanisms);
         self.phase = Phase::Starting;
     }
 
@@ -79,43 +68,7 @@ impl Connection {
         self.session.blocked_notify = capable("connection.blocked");
         self.tells_login_failure = capable("authentication_failure_close");
         self.client_properties = properties;
-        let (mechanism, credentials) = match args.mechanism {
-            "PLAIN" => (Mechanism::Plain, plain(args.response.0)),
-            "AMQPLAIN" => (Mechanism::AmqPlain, amqplain(args.response.0)),
-            other => {
-                return Err(ProtocolError::UnknownMechanism { mechanism: other.to_owned() });
-            }
-        };
-        self.mechanism = mechanism.name();
-        let (user, password) = credentials.ok_or_else(|| ProtocolError::CannotDecode {
-            // The response holds a password: it is not shown.
-            octets: Box::default(),
-        })?;
-        let login = self.log_in(&user, &password, broker);
-        self.announce_login(&user, login.is_some(), broker);
-        let Some(login) = login else {
-            return Err(ProtocolError::LoginRefused { mechanism: mechanism.name() });
-        };
-        self.session.user = login.user;
-        self.session.tags = login.tags;
-        let settings = &self.session.settings;
-        let (channels, frame, heartbeat) =
-            (settings.channel_max, settings.frame_max, settings.heartbeat_s);
-        connection::tune(self.session.output.frames(), channels, frame, heartbeat);
-        self.phase = Phase::Tuning;
-        Ok(())
-    }
-
-    /// Checks a password; a user who does not exist or may not come from here takes as long.
-    fn log_in<B: Broker>(&self, name: &str, password: &[u8], broker: &B) -> Option<Login> {
-        let user = broker.topology().user(name);
-        let right = verify_password(user.and_then(|user| user.credentials()), password);
-        let user = user.filter(|_| right)?;
-        let local_only = self.session.settings.loopback_users.iter().any(|local| local == name);
-        if local_only && !self.peer.ip().to_canonical().is_loopback() {
-            return None;
-        }
-        Some(Login { user: user.name.clone(), tags: user.tags.clone() })
+        self.authenticate(args.mechanism, args.response.0, broker)
     }
 
     pub(super) fn tune_ok(&mut self, args: &TuneOk) -> Result<(), ProtocolError> {
@@ -200,27 +153,6 @@ fn within(what: &'static str, value: u32, least: u32, most: u32) -> Result<(), P
     Ok(())
 }
 
-/// `NUL user NUL password`.
-fn plain(response: &[u8]) -> Option<(String, Vec<u8>)> {
-    let mut parts = response.split(|octet| *octet == 0);
-    let (nothing, user, password) = (parts.next()?, parts.next()?, parts.next()?);
-    if !nothing.is_empty() || parts.next().is_some() {
-        return None;
-    }
-    Some((String::from_utf8(user.to_vec()).ok()?, password.to_vec()))
-}
-
-/// Fields LOGIN and PASSWORD of a table that has no length prefix.
-fn amqplain(response: &[u8]) -> Option<(String, Vec<u8>)> {
-    let table = Table::decode(response).ok()?;
-    match (table.get("LOGIN"), table.get("PASSWORD")) {
-        (Some(login), Some(Value::Bytes(password))) => {
-            Some((login.as_str()?.to_owned(), password.to_vec()))
-        }
-        _ => None,
-    }
-}
-
 /// Behaviour A4, A5. Clients decide by product and version what they may use.
 fn server_properties(settings: &crate::amqp::ConnectionSettings) -> Vec<u8> {
     const CAPABILITIES: [&str; 9] = [
@@ -254,24 +186,6 @@ fn server_properties(settings: &crate::amqp::ConnectionSettings) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_responses_have_exactly_two_parts() {
-        assert_eq!(plain(b"\0guest\0pw"), Some(("guest".into(), b"pw".to_vec())));
-        assert_eq!(plain(b"\0guest\0"), Some(("guest".into(), Vec::new())));
-        for bad in [&b"garbage"[..], b"", b"\0guest", b"x\0guest\0pw", b"\0guest\0pw\0more"] {
-            assert_eq!(plain(bad), None);
-        }
-    }
-
-    #[test]
-    fn amqplain_responses_are_tables_without_length() {
-        let mut response = Vec::new();
-        Table(vec![("LOGIN".into(), Value::text("guest")), ("PASSWORD".into(), Value::text("pw"))])
-            .encode(&mut response);
-        assert_eq!(amqplain(&response[4..]), Some(("guest".into(), b"pw".to_vec())));
-        assert_eq!(amqplain(b"LOGIN"), None);
-    }
 
     #[test]
     fn zero_means_no_limit_and_is_higher_than_any() {

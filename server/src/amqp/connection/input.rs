@@ -113,6 +113,9 @@ impl Connection {
             (Phase::Starting, Method::Connection(ConnectionMethod::StartOk(args))) => {
                 self.start_ok(&args, broker)
             }
+            (Phase::Securing, Method::Connection(ConnectionMethod::SecureOk(response))) => {
+                self.secure_ok(response.0, broker)
+            }
             (Phase::Tuning, Method::Connection(ConnectionMethod::TuneOk(args))) => {
                 self.tune_ok(&args)
             }

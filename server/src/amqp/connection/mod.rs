@@ -25,6 +25,7 @@ mod input;
 mod moving;
 mod phase;
 mod report;
+mod sasl;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ use self::phase::Phase;
 use super::broker::Broker;
 use super::channel::{Channel, Context, ACK_LOOK_PAUSE_MAX_US};
 use super::codec::writer;
+use super::introduction::{Introduction, TlsLogin};
 use super::method::{connection, MethodId};
 use super::session::{Orphan, Session};
 use super::settings::ConnectionSettings;
@@ -84,6 +86,10 @@ pub struct Connection {
     handshake_until_us: u64,
     client_properties: Table,
     mechanism: &'static str,
+    /// Who it says it is, while it is asked for more.
+    claimed_user: Option<String>,
+    /// What TLS says of it. `None`: without TLS.
+    tls: Option<Arc<TlsLogin>>,
     /// The client wants to hear of a refused login (behaviour A9).
     tells_login_failure: bool,
     /// Version of the topology in which user and vhost were last seen.
@@ -135,6 +141,8 @@ impl Connection {
             handshake_until_us,
             client_properties: Table::default(),
             mechanism: "",
+            claimed_user: None,
+            tls: None,
             tells_login_failure: false,
             topology_version: 0,
             released: false,
@@ -145,6 +153,18 @@ impl Connection {
             frames_received: 0,
             writes: 0,
             blocked_poll_us: 0,
+        }
+    }
+
+    /// Something has become known of the client, which has not said a word of AMQP yet.
+    ///
+    /// # Panics
+    /// If it has: who it is has been decided upon already.
+    pub fn introduce(&mut self, news: Introduction) {
+        assert_eq!(self.octets_received, 0, "a client is introduced before it speaks");
+        match news {
+            Introduction::From(peer) => self.peer = peer,
+            Introduction::Tls(login) => self.tls = Some(login),
         }
     }
 
@@ -348,6 +368,13 @@ impl Connection {
     /// a socket that was closed without a word.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
+    }
+
+    /// Why it has ended without having been let in, with its name, for the log.
+    pub fn refusal(&self) -> Option<String> {
+        let refused = self.session.payload_max == 0;
+        let reason = self.reason().filter(|_| refused)?;
+        Some(format!("connection {} is refused: {reason}", self.name()))
     }
 
     /// A channel waits for an answer from a shard: no input is consumed.

@@ -7,6 +7,8 @@ pub(super) enum Phase {
     Header,
     /// connection.start is out, waits for start-ok.
     Starting,
+    /// connection.secure is out, waits for secure-ok.
+    Securing,
     /// connection.tune is out, waits for tune-ok.
     Tuning,
     /// Waits for connection.open.
@@ -38,6 +40,7 @@ impl Phase {
     pub(super) fn name(self) -> &'static str {
         match self {
             Phase::Header | Phase::Starting => "starting",
+            Phase::Securing => "securing",
             Phase::Tuning => "tuning",
             Phase::Opening => "opening",
             Phase::Running => "running",
@@ -59,6 +62,9 @@ impl Phase {
 
     /// The client is not let in yet.
     pub(super) fn is_handshake(self) -> bool {
-        matches!(self, Phase::Header | Phase::Starting | Phase::Tuning | Phase::Opening)
+        matches!(
+            self,
+            Phase::Header | Phase::Starting | Phase::Securing | Phase::Tuning | Phase::Opening
+        )
     }
 }

@@ -6,7 +6,7 @@ use crate::control::{ChannelReport, ConnectionReport};
 
 impl Connection {
     /// `127.0.0.1:50168 -> 127.0.0.1:5672`
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("{} -> {}", self.peer, self.local)
     }
 
@@ -32,6 +32,7 @@ impl Connection {
             connected_at_unix_ms: self.connected_at_unix_ms,
             client_properties: self.client_properties.clone(),
             auth_mechanism: self.mechanism,
+            tls: self.tls.as_ref().map(|login| login.report.clone()),
             recv_oct: self.octets_received,
             send_oct: self.session.output.octets_sent(),
             recv_cnt: self.frames_received,

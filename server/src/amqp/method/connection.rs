@@ -38,8 +38,8 @@ arguments! {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum ConnectionMethod<'a> {
     StartOk(StartOk<'a>),
-    /// None of the mechanisms needs a second step.
-    SecureOk,
+    /// The response to a challenge (behaviour A11).
+    SecureOk(LongStr<'a>),
     TuneOk(TuneOk),
     Open(Open<'a>),
     Close(Close<'a>),
@@ -51,10 +51,7 @@ impl<'a> ConnectionMethod<'a> {
     pub(crate) fn decode(method: u16, reader: &mut Reader<'a>) -> Result<Option<Self>, Malformed> {
         Ok(Some(match method {
             11 => Self::StartOk(StartOk::read(reader)?),
-            21 => {
-                reader.take::<LongStr<'a>>()?;
-                Self::SecureOk
-            }
+            21 => Self::SecureOk(reader.take()?),
             31 => Self::TuneOk(TuneOk::read(reader)?),
             40 => Self::Open(Open::read(reader)?),
             50 => Self::Close(Close::read(reader)?),
@@ -74,6 +71,11 @@ pub(crate) fn start(out: &mut Vec<u8>, version: (u8, u8), properties: &[u8], mec
         .long(mechanisms.as_bytes())
         .long(b"en_US")
         .finish();
+}
+
+/// connection.secure (behaviour A11)
+pub(crate) fn secure(out: &mut Vec<u8>, challenge: &[u8]) {
+    MethodWriter::new(out, 0, CONNECTION, 20).long(challenge).finish();
 }
 
 /// connection.tune (behaviour A12)

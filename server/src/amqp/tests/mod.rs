@@ -19,6 +19,7 @@ mod phases;
 mod prefetch;
 mod publish;
 mod reply_to;
+mod sasl;
 mod sent;
 mod settle;
 mod stand_in;

@@ -171,6 +171,7 @@ fn listeners(status: &Value) -> String {
             let protocol = plain(&listener["protocol"]);
             let purpose = match protocol.as_str() {
                 "amqp" => "AMQP 0-9-1",
+                "amqp/ssl" => "AMQP 0-9-1 over TLS",
                 "http" => "HTTP API",
                 other => other,
             };

@@ -22,6 +22,8 @@ pub(in crate::runtime) struct Purpose {
 }
 
 pub(in crate::runtime) const AMQP: Purpose = Purpose { what: "AMQP", flag: "--listen" };
+pub(in crate::runtime) const AMQPS: Purpose =
+    Purpose { what: "AMQP with TLS", flag: "--listen-ssl" };
 pub(in crate::runtime) const MANAGEMENT: Purpose =
     Purpose { what: "management", flag: "--management" };
 

@@ -8,5 +8,5 @@ mod uring;
 
 pub(super) use data_dir::DataDir;
 pub(super) use limits::{forbid_huge_pages, raise_limits, usable_cores};
-pub(super) use listeners::{Bound, Listening, AMQP, MANAGEMENT};
+pub(super) use listeners::{Bound, Listening, AMQP, AMQPS, MANAGEMENT};
 pub(super) use uring::check_uring;

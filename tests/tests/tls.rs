@@ -1,0 +1,524 @@
+//! Connections with TLS: that they are AMQP connections like all others, and that nobody gets in who should not.
+
+use haremq_tests::broker::{start_refused, Broker, Setup};
+use haremq_tests::certificates::{Authority, Certified, Validity};
+use haremq_tests::directory::TestDirectory;
+use haremq_tests::eventually;
+use haremq_tests::python::{Pika, Program};
+use haremq_tests::wire::stream::{secure, socket, Dribble};
+use haremq_tests::wire::{method, Arguments, Client, Login, Received};
+use rustls::ClientConfig;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+/// What takes a moment on an idle machine happens within this time on a busy one.
+const LIMIT: Duration = Duration::from_secs(30);
+const PERSISTENT: &[u8] = &[0x10, 0, 2];
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The flags of a broker with TLS.
+fn flags(authority: &Authority, more: &[&str]) -> Vec<String> {
+    let server = authority.server("server", Validity::Now);
+    let mut flags = vec![
+        "--listen-ssl".to_string(),
+        "127.0.0.1:0".into(),
+        "--ssl-options-certfile".into(),
+        text(&server.certificate),
+        "--ssl-options-keyfile".into(),
+        text(&server.key),
+    ];
+    flags.extend(more.iter().map(|word| (*word).to_string()));
+    flags
+}
+
+fn broker(authority: &Authority, more: &[&str]) -> Broker {
+    Broker::start_with(Setup::new().arguments(flags(authority, more)))
+}
+
+/// A broker that asks for certificates of that authority.
+fn asking_broker(authority: &Authority, more: &[&str]) -> Broker {
+    let authorities = text(&authority.file());
+    let mut all = vec!["--ssl-options-verify", "verify_peer"];
+    all.extend(["--ssl-options-cacertfile", &authorities]);
+    all.extend(more);
+    broker(authority, &all)
+}
+
+fn connect(broker: &Broker, config: ClientConfig) -> Client {
+    Client::over(secure(config, socket(broker.amqps())))
+}
+
+fn login(broker: &Broker, config: ClientConfig) -> Client {
+    let mut client = connect(broker, config);
+    assert_eq!(client.log_in(&Login::default()).to_string(), "method (10,41)");
+    client.open_channel(1);
+    client
+}
+
+/// Says start-ok by another mechanism than PLAIN, and goes on to the end of the handshake.
+fn log_in_by(client: &mut Client, mechanism: &str, response: &[u8]) -> String {
+    client.greet();
+    let arguments =
+        Arguments::new().longstr(b"").shortstr(mechanism).longstr(response).shortstr("en_US");
+    client.method(0, method::CONNECTION_START_OK, &arguments);
+    client.finish_login(&Login::default()).to_string()
+}
+
+/// Whether the broker lets a client get as far as connection.start.
+fn is_let_in(broker: &Broker, config: ClientConfig) -> bool {
+    let mut stream = secure(config, socket(broker.amqps()));
+    stream.sock.set_read_timeout(Some(LIMIT)).expect("a time limit can be set");
+    // In TLS 1.3 a client hears that its certificate was refused when it reads.
+    stream.write_all(b"AMQP\0\0\x09\x01").is_ok() && stream.read(&mut [0; 7]).is_ok_and(|n| n > 0)
+}
+
+fn said(broker: &Broker, part: &str) {
+    let line = broker.output().wait_for_line(0, part, LIMIT);
+    assert!(line.is_some(), "{part:?} was not said:\n{}", broker.output().text());
+}
+
+#[test]
+fn clients_work_with_both_versions_of_tls_and_are_listed_with_them() {
+    let authority = Authority::new();
+    let own = authority.client("bob", "bob.example", Validity::Now);
+    let broker = asking_broker(&authority, &[]);
+    for (version, shown, exchange) in [
+        (&rustls::version::TLS12, "tlsv1.2", "ecdhe_ecdsa"),
+        (&rustls::version::TLS13, "tlsv1.3", "any"),
+    ] {
+        let config = authority.client_config_of(Some(&own), &[version]);
+        let mut client = login(&broker, config);
+        client.exercise(1);
+        let listed = broker.ask("/api/connections");
+        let listed = listed.as_array().and_then(|all| all.first()).expect("it is listed");
+        assert_eq!(listed["ssl"], true);
+        assert_eq!(listed["ssl_protocol"], shown);
+        assert_eq!(listed["ssl_key_exchange"], exchange);
+        assert_eq!(listed["ssl_hash"], "aead");
+        assert_eq!(listed["peer_cert_subject"], "CN=bob,O=tests");
+        assert_eq!(listed["peer_cert_issuer"], "CN=authority of a test");
+        let columns = ["ssl", "ssl_protocol", "peer_cert_subject", "peer_cert_issuer", "user"];
+        let words: Vec<&str> = ["list_connections"].into_iter().chain(columns).collect();
+        let rows = broker.ctl().rows(&words);
+        let row = ["true", shown, "CN=bob,O=tests", "CN=authority of a test", "guest"];
+        assert_eq!(rows, [row.map(str::to_string)]);
+        drop(client);
+        eventually("the connection has gone", LIMIT, || {
+            broker.ask("/api/connections").as_array().is_some_and(Vec::is_empty).then_some(())
+        });
+    }
+    // Beside it a plain one has none of it.
+    let _plain = Client::login(broker.amqp());
+    let listed = broker.ask("/api/connections");
+    assert_eq!(listed[0]["ssl"], false);
+    assert!(listed[0]["ssl_protocol"].is_null());
+    let overview = broker.ask("/api/overview");
+    let listeners = overview["listeners"].as_array().expect("a list");
+    let ssl = listeners.iter().find(|one| one["protocol"] == "amqp/ssl").expect("it is listed");
+    assert_eq!(ssl["port"], broker.amqps().port());
+}
+
+/// Octets that are not the same in any two places near each other.
+fn body(length: usize, seed: u32) -> Vec<u8> {
+    (0..length as u32).map(|at| (at.wrapping_mul(2_654_435_761) ^ seed).to_be_bytes()[0]).collect()
+}
+
+#[test]
+fn large_bodies_are_confirmed_and_come_back_whole() {
+    let authority = Authority::new();
+    let broker = broker(&authority, &[]);
+    let mut client = login(&broker, authority.client_config(None));
+    client.declare_queue(1, "large", 2);
+    client.confirm_select(1);
+    let sizes = [5 << 20, 0, 1, 16 << 10, (16 << 10) + 1, 300_000, 1 << 20];
+    for (size, seed) in sizes.iter().zip(0..) {
+        let sent = client.publish(1, "", "large", PERSISTENT, &body(*size, seed));
+        sent.expect("the broker takes octets");
+    }
+    client.await_confirms(1, sizes.len() as u64);
+    // All of it is under way at once, and more than sockets and TLS hold.
+    let mut other = login(&broker, authority.client_config(None));
+    other.consume(1, "large", "all");
+    for (size, seed) in sizes.iter().zip(0..) {
+        let frame = other.expect(1, method::BASIC_DELIVER);
+        let delivery = other.content(&frame).expect("the connection stays");
+        assert!(delivery.body == body(*size, seed), "{size} octets came back otherwise");
+    }
+}
+
+#[test]
+fn confirms_and_deliveries_go_both_ways_at_once() {
+    const MESSAGES: u64 = 20_000;
+    let authority = Authority::new();
+    let broker = broker(&authority, &[]);
+    let mut consumer = login(&broker, authority.client_config(None));
+    consumer.declare_queue(1, "flow", 2);
+    consumer.consume(1, "flow", "all");
+    let config = authority.client_config(None);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut publisher = login(&broker, config);
+            publisher.confirm_select(1);
+            for number in 0..MESSAGES {
+                let sent = publisher.publish(1, "", "flow", &[0, 0], &number.to_be_bytes());
+                sent.expect("the broker takes octets");
+            }
+            publisher.await_confirms(1, MESSAGES);
+        });
+        for number in 0..MESSAGES {
+            let frame = consumer.expect(1, method::BASIC_DELIVER);
+            let delivery = consumer.content(&frame).expect("the connection stays");
+            assert_eq!(delivery.body, number.to_be_bytes());
+            consumer.ack(1, delivery.tag, false).expect("the broker is there");
+        }
+    });
+}
+
+#[test]
+fn it_does_not_matter_how_records_and_packets_are_cut() {
+    let authority = Authority::new();
+    let broker = broker(&authority, &[]);
+    // Each octet of ciphertext in a packet of its own, the handshake included.
+    let below = Dribble(socket(broker.amqps()));
+    let mut client = Client::over(secure(authority.client_config(None), below));
+    assert_eq!(client.log_in(&Login::default()).to_string(), "method (10,41)");
+    client.open_channel(1);
+    client.exercise(1);
+    // Each octet of AMQP in a record of its own.
+    let mut client = login(&broker, authority.client_config(None));
+    client.declare_queue(1, "cut", 0);
+    client.confirm_select(1);
+    for octet in Client::publish_octets(1, "", "cut", &[0, 0], &body(300, 7)) {
+        client.send(&[octet]);
+    }
+    client.await_confirms(1, 1);
+    assert_eq!(client.get(1, "cut").expect("the message is there").body, body(300, 7));
+}
+
+#[test]
+fn a_connection_that_moves_to_another_shard_takes_its_tls_along() {
+    const MESSAGES: u64 = 600;
+    let authority = Authority::new();
+    let broker = broker(&authority, &[]);
+    let mut control = login(&broker, authority.client_config(None));
+    control.declare_queue(1, "there", 2);
+    let arrived = || {
+        let shards = broker.ask("/api/haremq/latency");
+        let shards = shards["shards"].as_array().cloned().unwrap_or_default();
+        shards.iter().filter_map(|shard| shard["connections_arrived"].as_u64()).sum::<u64>()
+    };
+    // Dealt out evenly, all working for one queue: those that begin elsewhere follow.
+    let mut clients: Vec<_> =
+        (0..4).map(|_| login(&broker, authority.client_config(None))).collect();
+    clients.iter_mut().for_each(|client| client.confirm_select(1));
+    let mut each = 0;
+    while arrived() == 0 {
+        assert!(each < 60_000, "no connection has moved");
+        for client in &mut clients {
+            for number in each..each + MESSAGES {
+                let sent = client.publish(1, "", "there", PERSISTENT, &number.to_be_bytes());
+                sent.expect("the broker is there");
+            }
+        }
+        each += MESSAGES;
+        clients.iter_mut().for_each(|client| client.await_confirms(1, each));
+    }
+    // Consumers move before they begin.
+    let mut consumer = login(&broker, authority.client_config(None));
+    consumer.consume(1, "there", "all");
+    for _ in 0..each * clients.len() as u64 {
+        let frame = consumer.expect(1, method::BASIC_DELIVER);
+        let delivery = consumer.content(&frame).expect("the connection stays");
+        consumer.ack(1, delivery.tag, false).expect("the broker is there");
+    }
+    let listed = broker.ask("/api/connections");
+    let listed = listed.as_array().expect("a list");
+    assert_eq!(listed.len(), 6);
+    assert!(listed.iter().all(|one| one["ssl_protocol"] == "tlsv1.3"), "{listed:?}");
+}
+
+#[test]
+fn heartbeats_come_through_tls() {
+    let authority = Authority::new();
+    let broker = broker(&authority, &[]);
+    let mut client = connect(&broker, authority.client_config(None));
+    let with_heartbeat = Login { heartbeat_s: 1, ..Login::default() };
+    assert_eq!(client.log_in(&with_heartbeat).to_string(), "method (10,41)");
+    assert_eq!(client.receive(LIMIT).to_string(), "frame of type 8");
+    assert!(client.receive_end(LIMIT).is_some(), "a client that says nothing is given up");
+}
+
+#[test]
+fn an_orderly_end_is_told_by_tls() {
+    let authority = Authority::new();
+    let mut broker = broker(&authority, &[]);
+    // What is no AMQP is told what would be, and closed.
+    let mut stream = secure(authority.client_config(None), socket(broker.amqps()));
+    stream.sock.set_read_timeout(Some(LIMIT)).expect("a time limit can be set");
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("octets are taken");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("the end is announced, not cut off");
+    assert_eq!(answer, b"AMQP\0\0\x09\x01");
+    let mut client = login(&broker, authority.client_config(None));
+    broker.signal(rustix::process::Signal::TERM);
+    let said = client.receive(LIMIT).to_string();
+    assert!(said.starts_with("CONN 320"), "{said}");
+    client.method(0, (10, 51), &Arguments::new());
+    assert!(client.receive_end(LIMIT).is_some());
+    let (status, text) = broker.wait_for_end();
+    assert!(status.success(), "{text}");
+}
+
+#[test]
+fn a_handshake_that_does_not_end_is_cut_off() {
+    let authority = Authority::new();
+    let broker = broker(&authority, &["--handshake-timeout", "2000"]);
+    let before = broker.resident_octets();
+    // Nothing, the beginning of a record, and a record that never ends.
+    let halves: [&[u8]; 3] = [b"", b"\x16\x03", b"\x16\x03\x01\x40\0\x01\0\x3f\xfc\x03\x03"];
+    let mut clients: Vec<TcpStream> = Vec::new();
+    for number in 0..300 {
+        let mut stream = socket(broker.amqps());
+        stream.write_all(halves[number % 3]).expect("octets are taken");
+        clients.push(stream);
+    }
+    for stream in &mut clients {
+        stream.set_read_timeout(Some(LIMIT)).expect("a time limit can be set");
+        match stream.read(&mut [0; 16]) {
+            Ok(0) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+            other => panic!("the connection was not ended: {other:?}"),
+        }
+    }
+    said(&broker, "handshake timed out");
+    assert_eq!(broker.ask("/api/connections").as_array().map(Vec::len), Some(0));
+    let grown = broker.resident_octets().saturating_sub(before);
+    assert!(grown < 32 << 20, "300 clients that said nothing left {grown} octets behind");
+    // One who trickles is not given more time, and one in time is let in.
+    let mut slow = socket(broker.amqps());
+    let ended = (0..600).any(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        slow.write_all(b"\x16").is_err()
+    });
+    assert!(ended, "a handshake lasts for ever, an octet at a time");
+    login(&broker, authority.client_config(None)).exercise(1);
+}
+
+#[test]
+fn plain_and_tls_are_told_apart_at_the_wrong_port() {
+    let authority = Authority::new();
+    let broker = broker(&authority, &[]);
+    for (octets, why) in [
+        (&b"AMQP\0\0\x09\x01"[..], "AMQP without TLS, to a port with TLS"),
+        (b"GET / HTTP/1.1\r\n\r\n", "not TLS, to a port with TLS"),
+        (b"\x16\x03\x01\0\x05hello", "its TLS handshake has failed"),
+        (b"\x16\x03\x01\xff\xff", "its TLS handshake has failed"),
+    ] {
+        let mut stream = socket(broker.amqps());
+        stream.set_read_timeout(Some(LIMIT)).expect("a time limit can be set");
+        stream.write_all(octets).expect("octets are taken");
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(answer.len() <= 7, "an alert at most, not {answer:?}");
+        said(&broker, why);
+    }
+    let config = authority.client_config(None);
+    let mut stream = secure(config, socket(broker.amqp()));
+    assert!(stream.write_all(b"AMQP\0\0\x09\x01").is_err(), "a plain port does not speak TLS");
+    said(&broker, "TLS, to a port without");
+    login(&broker, authority.client_config(None)).exercise(1);
+    Client::login_with_channel(broker.amqp()).exercise(1);
+}
+
+#[test]
+fn nobody_gets_in_without_a_certificate_that_the_authority_has_signed() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let broker = asking_broker(&authority, &["--ssl-options-fail-if-no-peer-cert", "on"]);
+    let good = authority.client("good", "good.example", Validity::Now);
+    let expired = authority.client("expired", "expired.example", Validity::Expired);
+    let foreign = stranger.client("foreign", "foreign.example", Validity::Now);
+    let for_servers = authority.server("not-a-client", Validity::Now);
+    for version in rustls::ALL_VERSIONS {
+        let config = |own: Option<&Certified>| authority.client_config_of(own, &[version]);
+        assert!(is_let_in(&broker, config(Some(&good))));
+        for (other, why) in [
+            (None, "NoCertificatesPresented"),
+            (Some(&expired), "Expired"),
+            (Some(&foreign), "BadSignature"),
+            (Some(&for_servers), "usage"),
+        ] {
+            assert!(!is_let_in(&broker, config(other)), "{why}");
+        }
+    }
+    for why in ["peer sent no certificates", "expired", "BadSignature"] {
+        said(&broker, why);
+    }
+}
+
+#[test]
+fn a_certificate_logs_in_the_user_whom_it_names() {
+    for (from, user) in [
+        ("distinguished_name", "CN=bob,O=tests"),
+        ("common_name", "bob"),
+        ("subject_alternative_name", "bob.example"),
+    ] {
+        let authority = Authority::new();
+        let more = ["--auth-mechanisms", "EXTERNAL PLAIN", "--ssl-cert-login-from", from];
+        let broker = asking_broker(&authority, &more);
+        let bob = authority.client("bob", "bob.example", Validity::Now);
+        let config = || authority.client_config(Some(&bob));
+        // Nobody of that name, yet.
+        assert_eq!(log_in_by(&mut connect(&broker, config()), "EXTERNAL", b""), "closed");
+        said(&broker, &format!("EXTERNAL login refused: user '{user}' - invalid credentials"));
+        let ctl = broker.ctl();
+        ctl.succeed(&["add_user", user, "unused"]);
+        ctl.succeed(&["set_permissions", user, ".*", ".*", ".*"]);
+        let mut client = connect(&broker, config());
+        assert_eq!(log_in_by(&mut client, "EXTERNAL", b""), "method (10,41)");
+        client.open_channel(1);
+        client.exercise(1);
+        let rows = ctl.rows(&["list_connections", "user", "auth_mechanism", "ssl"]);
+        assert_eq!(rows, [[user, "EXTERNAL", "true"].map(str::to_string)]);
+        // Without a certificate there is the password alone, and without TLS no such mechanism.
+        let nameless = || connect(&broker, authority.client_config(None));
+        assert_eq!(log_in_by(&mut nameless(), "EXTERNAL", b""), "closed");
+        said(&broker, "no peer certificate");
+        assert_eq!(log_in_by(&mut nameless(), "PLAIN", b"\0guest\0guest"), "method (10,41)");
+        let mut plain = Client::connect(broker.amqp());
+        assert_eq!(mechanisms(&mut plain), "PLAIN");
+        assert_eq!(mechanisms(&mut nameless()), "EXTERNAL PLAIN");
+    }
+}
+
+/// What connection.start offers.
+fn mechanisms(client: &mut Client) -> String {
+    let start = client.greet();
+    let mut arguments = start.arguments();
+    arguments.short();
+    arguments.longstr();
+    String::from_utf8(arguments.longstr().to_vec()).expect("names")
+}
+
+#[test]
+fn pika_works_over_tls_and_logs_in_by_certificate() {
+    let authority = Authority::new();
+    let more = ["--auth-mechanisms", "PLAIN EXTERNAL", "--ssl-cert-login-from", "common_name"];
+    let broker = asking_broker(&authority, &more);
+    let bob = authority.client("bob", "bob.example", Validity::Now);
+    let ctl = broker.ctl();
+    ctl.succeed(&["add_user", "bob", "unused"]);
+    ctl.succeed(&["set_permissions", "bob", ".*", ".*", ".*"]);
+    let (port, authorities) = (broker.amqps().port().to_string(), text(&authority.file()));
+    let (certificate, key) = (text(&bob.certificate), text(&bob.key));
+    for (own, user) in [(&[][..], "guest"), (&[certificate.as_str(), key.as_str()], "bob")] {
+        let mut arguments = vec![port.as_str(), authorities.as_str()];
+        arguments.extend(own);
+        let lines = Program::run(Pika::One, "over_tls", &broker, &arguments);
+        assert_eq!(lines.last().map(String::as_str), Some("500 of 500"), "{user}: {lines:?}");
+    }
+    assert_eq!(ctl.messages("over-tls"), Some(0));
+}
+
+#[test]
+fn what_cannot_be_used_for_tls_is_named_at_the_start() {
+    let authority = Authority::new();
+    let server = authority.server("server", Validity::Now);
+    let other = authority.server("other", Validity::Now);
+    let directory = TestDirectory::new();
+    let file = |name: &str, content: &[u8]| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).expect("the directory of the test can be written");
+        text(&path)
+    };
+    let (certificate, key) = (text(&server.certificate), text(&server.key));
+    let garbage = file("garbage", b"\0\x01\x02 not PEM at all");
+    let broken = file("broken", b"-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n");
+    let no_certificate =
+        file("no-x509", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let encrypted = file(
+        "encrypted",
+        b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
+    let missing = text(&directory.path().join("missing"));
+    let mismatch = text(&other.key);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = taken.local_addr().expect("an address").to_string();
+    let listen = "127.0.0.1:0";
+    let refused = |listen: &str, certificate: &str, key: &str, more: &[&str], parts: &[&str]| {
+        let mut words = vec!["--listen-ssl", listen];
+        for (flag, value) in
+            [("--ssl-options-certfile", certificate), ("--ssl-options-keyfile", key)]
+        {
+            if !value.is_empty() {
+                words.extend([flag, value]);
+            }
+        }
+        words.extend(more);
+        let data = TestDirectory::new();
+        start_refused(&Setup::new(), &data.path().join("data"), &words).assert_says(parts);
+    };
+    refused(listen, "", "", &[], &["--listen-ssl", "--ssl-options-certfile"]);
+    refused(listen, &certificate, "", &[], &["--ssl-options-keyfile"]);
+    refused(listen, &missing, &key, &[], &[&missing, "--ssl-options-certfile", "No such file"]);
+    refused(listen, &garbage, &key, &[], &[&garbage, "no certificate"]);
+    refused(listen, &broken, &key, &[], &[&broken, "not PEM"]);
+    refused(listen, &no_certificate, &key, &[], &[&no_certificate]);
+    refused(listen, &certificate, &missing, &[], &[&missing, "--ssl-options-keyfile"]);
+    refused(listen, &certificate, &certificate, &[], &[&certificate, "no private key"]);
+    refused(listen, &certificate, &encrypted, &[], &[&encrypted, "encrypted", "openssl pkey"]);
+    refused(listen, &certificate, &mismatch, &[], &[&mismatch, &certificate, "is not that of"]);
+    refused(&taken, &certificate, &key, &[], &[&taken, "--listen-ssl"]);
+    let verify = ["--ssl-options-verify", "verify_peer"];
+    refused(listen, &certificate, &key, &verify, &["--ssl-options-cacertfile"]);
+    let mut authorities = verify.to_vec();
+    authorities.extend(["--ssl-options-cacertfile", &missing]);
+    refused(listen, &certificate, &key, &authorities, &[&missing, "--ssl-options-cacertfile"]);
+}
+
+#[test]
+fn a_certificate_that_has_expired_is_warned_of() {
+    let authority = Authority::new();
+    let expired = authority.server("old", Validity::Expired);
+    let (certificate, key) = (text(&expired.certificate), text(&expired.key));
+    let setup = Setup::new().arguments([
+        "--listen-ssl",
+        "127.0.0.1:0",
+        "--ssl-options-certfile",
+        &certificate,
+        "--ssl-options-keyfile",
+        &key,
+    ]);
+    let broker = Broker::start_with(setup);
+    said(&broker, "2020-01-01T00:00:00Z - 2021-01-01T00:00:00Z");
+    let mut stream = secure(authority.client_config(None), socket(broker.amqps()));
+    assert!(stream.write_all(b"AMQP\0\0\x09\x01").is_err(), "no client believes it");
+    said(&broker, "its TLS handshake has failed");
+}
+
+#[test]
+fn a_proxy_speaks_before_tls() {
+    let authority = Authority::new();
+    let broker = broker(&authority, &["--proxy-protocol", "on"]);
+    let mut below = socket(broker.amqps());
+    below.write_all(b"PROXY TCP4 127.0.0.1 127.0.0.1 7777 5671\r\n").expect("octets are taken");
+    let mut client = Client::over(secure(authority.client_config(None), below));
+    assert_eq!(client.log_in(&Login::default()).to_string(), "method (10,41)");
+    let listed = broker.ask("/api/connections");
+    assert_eq!((&listed[0]["peer_port"], &listed[0]["ssl"]), (&7777.into(), &true.into()));
+    // Without it nobody is heard, TLS or not.
+    for address in [broker.amqps(), broker.amqp()] {
+        assert_unheard(address, b"\x16\x03\x01\0\x05hello");
+    }
+    said(&broker, "does not begin with a header of the PROXY protocol");
+}
+
+fn assert_unheard(address: SocketAddr, octets: &[u8]) {
+    let mut client = Client::connect(address);
+    client.send(octets);
+    assert_eq!(client.receive(LIMIT), Received::Closed);
+}
