@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, ShardId};
 
 use crate::mail::Received;
-use crate::shadow::{Entity, QueueSpec};
+use crate::shadow::{CommitId, Entity, QueueSpec};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Consumer {
@@ -34,6 +34,7 @@ pub struct Clients {
     pub next_confirm: Vec<u64>,
     pub next_number: u64,
     next_serial: u32,
+    next_commit: u32,
     pub consumers: BTreeMap<u32, Consumer>,
     pub held: Vec<Received>,
     /// Deliveries that have not left for the socket.
@@ -51,6 +52,7 @@ impl Clients {
             next_confirm: vec![1; shards],
             next_number: 1,
             next_serial: 1,
+            next_commit: 0,
             consumers: BTreeMap::new(),
             held: Vec::new(),
             unsent: Vec::new(),
@@ -97,6 +99,16 @@ impl Clients {
     pub fn admin(&self, shard: usize) -> ChannelKey {
         let connection = ConnectionId::new(ShardId(shard as u16), self.admins[shard]);
         ChannelKey { connection, channel: 1, incarnation: 0 }
+    }
+
+    /// A channel whose answer says which transaction it is about.
+    pub fn channel_of_commit(&self, shard: usize, id: CommitId) -> ChannelKey {
+        ChannelKey { channel: 2, incarnation: id.0, ..self.channel(shard) }
+    }
+
+    pub fn next_commit(&mut self) -> CommitId {
+        self.next_commit += 1;
+        CommitId(self.next_commit)
     }
 
     /// A channel whose answers say which queue they are about.

@@ -5,15 +5,24 @@ use haremq_engine::ids::{ConsumerKey, QueueId};
 use crate::simulation::Simulation;
 use crate::violation::{broken, require, Kind, Verdict};
 
+/// Half as many times what is wanted as files may take: small messages to several queues each take
+/// most.
+const DISK_TIMES_HALVES: u64 = 7;
+/// Segments beyond that.
+const DISK_SEGMENTS: u64 = 10;
+
 /// After every step.
 pub fn check(simulation: &Simulation) -> Verdict {
-    counts(simulation)
+    counts(simulation)?;
+    budget(simulation)
 }
 
 /// When the shards have come to rest.
 pub fn check_at_rest(simulation: &Simulation) -> Verdict {
     counts(simulation)?;
-    memory(simulation)
+    budget(simulation)?;
+    memory(simulation)?;
+    disk(simulation)
 }
 
 /// The numbers that owners give of their queues are possible.
@@ -47,6 +56,36 @@ fn memory(simulation: &Simulation) -> Verdict {
     require(held <= possible, Kind::Space, || {
         format!("{held} messages in memory, and {possible} can be")
     })
+}
+
+/// Messages in memory take no more of it than they may, however many there are.
+fn budget(simulation: &Simulation) -> Verdict {
+    let max_bytes = simulation.world.limits.memory_max_bytes;
+    for shard in &simulation.world.shards {
+        let bytes = shard.memory_bytes();
+        require(bytes <= max_bytes, Kind::Space, || {
+            format!("{bytes} octets of messages in memory, and there may be {max_bytes}")
+        })?;
+    }
+    Ok(())
+}
+
+/// Segment files take no more than so many times the octets of what is wanted (docs/guarantees.md,
+/// "Disk space"), and a constant number of segments.
+fn disk(simulation: &Simulation) -> Verdict {
+    let world = &simulation.world;
+    if world.is_full() {
+        return Ok(());
+    }
+    for (shard, disk) in world.shards.iter().zip(&world.disks) {
+        let (space, used) = (shard.log_space(), disk.bytes());
+        let wanted = space.live_octets * DISK_TIMES_HALVES / 2;
+        let max = wanted + DISK_SEGMENTS * world.limits.segment_bytes;
+        require(used <= max, Kind::Space, || {
+            format!("{used} octets of files, and there may be {max}: {space:?}")
+        })?;
+    }
+    Ok(())
 }
 
 /// A consumer holds no more than it has credit for.

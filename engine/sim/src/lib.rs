@@ -6,7 +6,7 @@
 //! | module | what it may do |
 //! |---|---|
 //! | `disk`, `rings`, `clock`, `world` | the world: does what the schedule says, judges nothing |
-//! | `workload`, `population`, `clients` | what clients do; draws random numbers |
+//! | `workload`, `commits`, `population`, `clients` | what clients do; draws random numbers |
 //! | `shadow` | the model: follows what was promised, touches nothing |
 //! | `invariants` | judges after every step; reads only, draws no random number |
 //! | `oracle` | judges at the end, after crash, recovery and drain |
@@ -19,6 +19,7 @@
 pub mod body;
 pub mod clients;
 pub mod clock;
+pub mod commits;
 pub mod disk;
 pub mod failures;
 pub mod invariants;

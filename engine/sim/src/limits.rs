@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use haremq_engine::ids::ShardId;
 use haremq_engine::log::LogConfig;
+use haremq_engine::queue::Packing;
 use haremq_engine::shard::ShardConfig;
 
 use crate::random::Random;
@@ -26,6 +27,7 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Messages that a queue may hold before publishers turn to others.
     pub backlog_max: usize,
+    pub packing: Packing,
 }
 
 impl Limits {
@@ -44,8 +46,17 @@ impl Limits {
             memory_max_bytes: random.pick(&[0, 2_000, 1 << 30]),
             ring_capacity: random.pick(&[1, 4, 64]),
             body_bytes_max,
-            backlog_max: random.pick(&[10, 40, 150]),
+            backlog_max: random.pick(&[10, 40, 40, 150, 150, 1_200]),
+            packing: Packing {
+                open_freely: random.pick(&[0, 0, 4, 4096]),
+                bale: random.pick(&[2, 2, 3, 32]),
+            },
         }
+    }
+
+    /// Queues are to grow long: longer than what is kept unpacked of them.
+    pub fn has_long_queues(&self) -> bool {
+        self.backlog_max >= 1_000
     }
 
     pub fn shard_config(&self, shard: ShardId) -> ShardConfig {

@@ -5,10 +5,19 @@
 //! the product has no switches for them. Each text must stand exactly once in its file: when the
 //! engine changes, a mutant that no longer applies fails the tests and is written anew.
 
+/// Who must see a mutant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judge {
+    Simulator,
+    /// Tests of the engine's log with that in their names: for what is no part of a schedule.
+    LogTests(&'static str),
+}
+
 /// One change.
 #[derive(Clone, Copy, Debug)]
 pub struct Mutant {
     pub name: &'static str,
+    pub judge: Judge,
     /// Below `engine/src`.
     pub file: &'static str,
     pub from: &'static str,
@@ -21,7 +30,18 @@ const fn mutant(
     from: &'static str,
     to: &'static str,
 ) -> Mutant {
-    Mutant { name, file, from, to }
+    Mutant { name, judge: Judge::Simulator, file, from, to }
+}
+
+/// One that makes damage whole in a wrong way.
+const fn in_quarantine(
+    name: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+) -> Mutant {
+    let judge = Judge::LogTests("log::tests::");
+    Mutant { name, judge, file, from, to }
 }
 
 pub const MUTANTS: &[Mutant] = &[
@@ -153,6 +173,121 @@ pub const MUTANTS: &[Mutant] = &[
         "shard/parts.rs",
         "if *waiting.end.get_or_insert_with(&mut end) <= durable {",
         "if *waiting.end.get_or_insert_with(&mut end) <= durable.max(end()) {",
+    ),
+    mutant(
+        "marks of an earlier run not gone for good before transactions begin",
+        "shard/transactions.rs",
+        "&& transactions.outlived_gone <= durable",
+        "&& transactions.outlived_gone <= durable.max(transactions.outlived_gone)",
+    ),
+    mutant(
+        "transaction carried out elsewhere before it is decided",
+        "shard/transactions.rs",
+        "if pending.decided > durable {",
+        "if pending.decided > durable.max(pending.decided) {",
+    ),
+    mutant(
+        "transaction without a journal",
+        "shard/transactions.rs",
+        "let is_journaled = self.lasting_deeds(&transaction) > 1;",
+        "let is_journaled = self.lasting_deeds(&transaction) > 1_000;",
+    ),
+    mutant(
+        "what is marked is put again",
+        "shard/transactions.rs",
+        "(again && self.transactions.held.contains_key(&mark))",
+        "(again && self.transactions.held.contains_key(&mark) && index > 1_000)",
+    ),
+    mutant(
+        "marks forgotten before the journal is settled for good",
+        "shard/transactions/journal.rs",
+        "self.transactions.ended.front().is_some_and(|ended| ended.settled <= durable)",
+        "self.transactions.ended.front().is_some_and(|ended| ended.settled <= durable.max(ended.settled))",
+    ),
+    mutant(
+        "what a start puts again is not marked as redelivered",
+        "shard/transactions.rs",
+        "            if again {
+                self.note_seen();",
+        "            if again && queues.is_empty() {
+                self.note_seen();",
+    ),
+    mutant(
+        "copy settles before the copy is durable",
+        "log/copies.rs",
+        "            let (these, others) = rest.split_at(count);",
+        "            let (these, others) = rest.split_at(count);
+            for held in these {
+                self.append_settle(now, *held);
+            }
+            if !self.batch.is_empty() {
+                self.flush();
+                self.close_partial_batch();
+            }",
+    ),
+    mutant(
+        "parts of another message taken for those that a record names",
+        "log/recovery/parts.rs",
+        "named.eq(self.seen.iter().copied()) && message.content_bytes() == Some(self.bytes)",
+        "named.count() > 0 || message.content_bytes() == Some(self.bytes)",
+    ),
+    mutant(
+        "parts without the record that names them counted",
+        "log/recovery/parts.rs",
+        "        if part.index == 0 {
+            self.seen.clear();",
+        "        if part.index == 0 && self.seen.is_empty() {
+            self.seen.clear();",
+    ),
+    mutant(
+        "rotten header page believed",
+        "log/recovery/catalogue.rs",
+        "    if header.sum() != header.checksum.get() {
+        return Ok(Content::Damaged(\"the checksum",
+        "    if header.checksum.get() == 0 {
+        return Ok(Content::Damaged(\"the checksum",
+    ),
+    mutant(
+        "stale index accepted",
+        "log/record/segment_index.rs",
+        "if crc32fast::hash(record) != piece.sum {",
+        "if record.is_empty() {",
+    ),
+    mutant(
+        "packed slot gets the flags of the one before it",
+        "queue/pack.rs",
+        "        | other(slot.bits != previous.bits, BITS)",
+        "        | other(slot.bits != previous.bits && gap != 0, BITS)",
+    ),
+    mutant(
+        "expiry lost in a bale",
+        "queue/chunk.rs",
+        "let later = chunk.base_unix_ms.saturating_sub(base_unix_ms);",
+        "let later = chunk.base_unix_ms.min(base_unix_ms).saturating_sub(base_unix_ms);",
+    ),
+    mutant(
+        "memory for messages without a limit",
+        "shard/publish.rs",
+        "self.store.arena.has_room(message, arena_max_bytes)",
+        "self.store.arena.has_room(message, arena_max_bytes.max(1 << 30))",
+    ),
+    mutant(
+        "sparse segments not copied",
+        "log/space.rs",
+        "self.exceeds(SLACK_SEGMENTS) || self.is_out_of_space()",
+        "self.is_out_of_space()",
+    ),
+    in_quarantine(
+        "quarantine drops a good record",
+        "log/recovery/damage.rs",
+        "_ if self.at == self.from => {}",
+        "_ if self.at <= self.from + PAGE_BYTES as u64 => {}",
+    ),
+    in_quarantine(
+        "quarantine keeps silent about what is gone",
+        "log/recovery/toll.rs",
+        "if !is_dead(reference) && places.any(|place| self.is_in_hole(place)) {",
+        "if is_dead(reference) && places.any(|place| self.is_in_hole(place)) {",
     ),
 ];
 

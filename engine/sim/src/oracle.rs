@@ -7,6 +7,9 @@ use haremq_engine::mail::Outcome;
 use crate::simulation::Simulation;
 use crate::violation::{require, Kind, Verdict};
 
+/// What the definitions of a schedule take in the log, at most.
+const DEFINITIONS_OCTETS_MAX: u64 = 16_384;
+
 impl Simulation {
     /// Everything that is due is there, once, in order; and then nothing is left.
     pub fn judge(&mut self, crash: bool) -> Verdict {
@@ -18,6 +21,7 @@ impl Simulation {
             self.crash()?;
         }
         self.drain()?;
+        self.shadow.note_missing(self.world.clock.now().unix_ms)?;
         self.check_drained()?;
         if self.stop()? {
             self.crash()?;
@@ -30,6 +34,7 @@ impl Simulation {
     pub fn drain(&mut self) -> Verdict {
         // Nobody is let in before what had been decided is carried out.
         self.settle_down()?;
+        self.let_in()?;
         for received in std::mem::take(&mut self.clients.held) {
             self.settle(&received, Outcome::Requeue)?;
         }
@@ -85,6 +90,10 @@ impl Simulation {
             }
             let bytes = shard.memory_bytes();
             require(bytes == 0, Kind::Space, || format!("{bytes} octets of memory for nothing"))?;
+            let live = shard.log_space().live_octets;
+            require(live <= DEFINITIONS_OCTETS_MAX, Kind::Space, || {
+                format!("{live} octets of the log are wanted, and only definitions are there")
+            })?;
         }
         Ok(())
     }

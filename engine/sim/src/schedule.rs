@@ -49,7 +49,7 @@ pub fn run(seed: u64, plan: Plan, conditions: Conditions) -> Result<Outcome, Vio
 
 fn play(seed: u64, plan: Plan, conditions: Conditions) -> Verdict<Outcome> {
     let mut simulation = Simulation::new(seed, conditions)?;
-    let mixture = Mixture::draw(&mut simulation.random);
+    let mixture = Mixture::draw(&simulation.world.limits, &mut simulation.random);
     simulation.trace.say(|| format!("{mixture:?}"));
     let booted = simulation.world.boot(&mut simulation.random);
     if booted.is_err() && conditions.failure.is_some() {
@@ -69,8 +69,11 @@ fn play(seed: u64, plan: Plan, conditions: Conditions) -> Verdict<Outcome> {
         }
         simulation.act(&mixture)?;
         invariants::check(&simulation)?;
+        let shards = &simulation.world.shards;
+        let is_packed = shards.iter().any(|shard| shard.index_packed_bytes() > 0);
+        simulation.tally.packed += u64::from(is_packed);
         if plan.crash_every > 0 && simulation.random.one_in(plan.crash_every) {
-            simulation.interrupt(plan)?;
+            simulation.interrupt(plan, &mixture)?;
         }
     }
     let crash = simulation.random.one_in(2);
@@ -81,13 +84,23 @@ fn play(seed: u64, plan: Plan, conditions: Conditions) -> Verdict<Outcome> {
 
 impl Simulation {
     /// A crash, several in a row, or a clean stop; and rot, perhaps.
-    fn interrupt(&mut self, plan: Plan) -> Verdict {
+    fn interrupt(&mut self, plan: Plan, mixture: &Mixture) -> Verdict {
         if self.random.one_in(5) && self.stop()? {
             return self.start_again(plan, Scope::All);
         }
         self.start_again(plan, Scope::Sealed)?;
         while self.random.one_in(3) {
-            // The power goes again before much has been done.
+            // The power goes again before much has been done, or just when clients are back.
+            if self.random.one_in(3) {
+                self.settle_down()?;
+                for _ in 0..self.random.below(30) {
+                    if self.world.down.is_some() {
+                        break;
+                    }
+                    self.act(mixture)?;
+                    invariants::check(self)?;
+                }
+            }
             for _ in 0..self.random.below(12) {
                 let shard = self.random.below(self.world.count());
                 self.poll(shard)?;

@@ -14,7 +14,7 @@ use crate::invariants;
 use crate::limits::Limits;
 use crate::mail::{Letter, Mail, Received};
 use crate::random::Random;
-use crate::shadow::Shadow;
+use crate::shadow::{CommitId, Shadow};
 use crate::trace::Trace;
 use crate::violation::{broken, require, Kind, Verdict};
 use crate::world::{BootError, World};
@@ -41,6 +41,11 @@ pub struct Tally {
     pub refused: u64,
     pub delivered: u64,
     pub settled: u64,
+    pub committed: u64,
+    /// Transactions under way when the power went.
+    pub interrupted_commits: u64,
+    /// Steps after which a shard had some of a queue packed.
+    pub packed: u64,
     pub operations: u64,
 }
 
@@ -93,6 +98,10 @@ impl Simulation {
                 match command {
                     Command::Purge { queue, .. } => self.shadow.purged(queue),
                     Command::Delete { queue, .. } => self.shadow.closing(queue),
+                    Command::Commit { channel, .. } => {
+                        let (id, shard) = (CommitId(channel.incarnation), ShardId(to as u16));
+                        self.shadow.part_handed(id, shard, false, now.unix_ms)?;
+                    }
                     _ => {}
                 }
                 self.world.shards[to].command(now, command);
@@ -106,6 +115,10 @@ impl Simulation {
             }
             Mail::Peer(mail) => {
                 self.trace.say(|| format!("s{to} {}", short(&mail)));
+                if let PeerMail::CarryOut { transaction, again, .. } = &mail {
+                    let shard = ShardId(to as u16);
+                    self.shadow.part_asked(shard, transaction, *again, now.unix_ms)?;
+                }
                 self.world.shards[to].peer(now, mail);
             }
             Mail::Notice(notice) => self.read_notice(to, notice)?,
@@ -158,6 +171,10 @@ impl Simulation {
                     self.trace.note(confirm);
                     self.shadow.answered(from, *channel, confirm, *accepted)?;
                 }
+            }
+            Notice::Committed { channel, refused } => {
+                require(!refused, Kind::Confirm, || format!("{channel:?} is refused"))?;
+                self.shadow.committed(CommitId(channel.incarnation))?;
             }
             Notice::Topology { channel, result } if self.is_admin(*channel) => {
                 let home = usize::from(channel.connection.shard().0);
@@ -341,7 +358,8 @@ impl Simulation {
         }
         self.clients.reconnect_all();
         let topology = self.world.shards[0].topology();
-        self.shadow.crashed(|id| topology.queue_by_id(id).is_some())?;
+        let one_log = self.world.count() == 1;
+        self.shadow.crashed(|id| topology.queue_by_id(id).is_some(), one_log)?;
         self.shadow.definitions.crashed(topology)?;
         invariants::replicas(self)?;
         invariants::counts(self)
@@ -384,6 +402,8 @@ impl Simulation {
             refused: self.shadow.refused,
             delivered: self.shadow.delivered,
             settled: self.shadow.settled,
+            committed: self.shadow.committed,
+            interrupted_commits: self.shadow.interrupted,
             interrupted_boots: self.world.interrupted_boots,
             operations: self.world.disks.iter().map(|disk| disk.operations()).sum(),
             ..self.tally
@@ -414,6 +434,9 @@ impl Tally {
         self.refused += other.refused;
         self.delivered += other.delivered;
         self.settled += other.settled;
+        self.committed += other.committed;
+        self.interrupted_commits += other.interrupted_commits;
+        self.packed += other.packed;
         self.operations += other.operations;
     }
 }
@@ -422,11 +445,13 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Tally { crashes, clean_stops, interrupted_boots, damages, damages_found, .. } = self;
         let Tally { failures, confirmed, refused, delivered, settled, operations, .. } = self;
+        let Tally { committed, interrupted_commits, packed, .. } = self;
         write!(
             f,
             "{crashes} crashes, {interrupted_boots} interrupted starts, {clean_stops} clean stops, \
              {failures} failures, {damages} damages ({damages_found} found); \
              {confirmed} confirmed, {refused} refused, {delivered} delivered, {settled} settled; \
+             {committed} transactions, {interrupted_commits} interrupted; {packed} steps with packed queues; \
              {operations} disk operations"
         )
     }

@@ -23,6 +23,8 @@ pub enum Kind {
     Expired,
     /// The numbers of a queue are not what they must be.
     Counts,
+    /// Half a transaction.
+    Torn,
     /// More deliveries than there was credit for.
     Credit,
     /// A confirm, a refusal or a failure that should not be.

@@ -1,14 +1,16 @@
 //! What clients do, and what the world does meanwhile, as the seed has it.
 
-use haremq_engine::ids::{ChannelKey, QueueId};
+use haremq_engine::ids::{ChannelKey, QueueId, ShardId};
 use haremq_engine::mail::{Command, Consume, Credit, Outcome};
 use haremq_engine::shard::Shard;
 use haremq_engine::table::Table;
 
 use crate::body::{body, properties, BODY_BYTES_MIN};
 use crate::clients::Consumer;
+use crate::limits::Limits;
 use crate::mail::{Letter, Mail};
 use crate::random::Random;
+use crate::shadow::Queue;
 use crate::simulation::Simulation;
 use crate::violation::Verdict;
 
@@ -17,7 +19,10 @@ use crate::violation::Verdict;
 #[derive(Clone, Debug)]
 pub struct Mixture {
     publish: usize,
+    /// Many at once to one queue.
+    publish_many: usize,
     settle: usize,
+    commit: usize,
     other: usize,
     poll: usize,
     complete: usize,
@@ -33,10 +38,12 @@ pub struct Mixture {
 }
 
 impl Mixture {
-    pub fn draw(random: &mut Random) -> Self {
+    pub fn draw(limits: &Limits, random: &mut Random) -> Self {
         Mixture {
             publish: 10 + random.below(40),
+            publish_many: usize::from(limits.has_long_queues()),
             settle: 10 + random.below(40),
+            commit: random.pick(&[0, 3, 12]),
             other: 6,
             poll: 5 + random.below(20),
             complete: 3 + random.below(30),
@@ -52,7 +59,9 @@ impl Mixture {
 
     fn total(&self) -> usize {
         self.publish
+            + self.publish_many
             + self.settle
+            + self.commit
             + self.other
             + self.poll
             + self.complete
@@ -73,8 +82,15 @@ impl Simulation {
         };
         let shard = self.random.below(self.world.count());
         let serves = self.serves();
+        if serves {
+            self.let_in()?;
+        }
         if is_next(mixture.publish) {
             return if serves { self.publish(mixture) } else { Ok(()) };
+        } else if is_next(mixture.publish_many) {
+            return if serves { self.publish_many() } else { Ok(()) };
+        } else if is_next(mixture.commit) {
+            return if serves { self.commit(mixture) } else { Ok(()) };
         } else if is_next(mixture.settle) {
             return if serves { self.settle_some(mixture) } else { Ok(()) };
         } else if is_next(mixture.other) {
@@ -102,6 +118,16 @@ impl Simulation {
     /// Clients are let in once everything that was decided before the start has been carried out.
     fn serves(&self) -> bool {
         self.world.shards.iter().all(Shard::is_resolved)
+    }
+
+    /// The shadow may draw conclusions from what is there.
+    pub fn let_in(&mut self) -> Verdict {
+        let shards = &self.world.shards;
+        let ready = |queue: &Queue, id| {
+            let shard = shards.get(usize::from(queue.owner.0))?;
+            shard.queue_stats(id).map(|stats| stats.messages_ready)
+        };
+        self.shadow.let_in(ready, self.world.clock.now().unix_ms)
     }
 
     fn pass_time(&mut self) {
@@ -136,7 +162,7 @@ impl Simulation {
         self.any_queue()
     }
 
-    fn draw_targets(&mut self) -> Vec<QueueId> {
+    pub fn draw_targets(&mut self) -> Vec<QueueId> {
         let mut queues: Vec<QueueId> = self.any_queue().into_iter().collect();
         while self.random.one_in(3) {
             queues.extend(self.any_queue());
@@ -161,7 +187,7 @@ impl Simulation {
         queues
     }
 
-    fn draw_size(&mut self, mixture: &Mixture) -> usize {
+    pub fn draw_size(&mut self, mixture: &Mixture) -> usize {
         let max = match self.random.below(mixture.large_one_in.max(2)) {
             0 => self.world.limits.body_bytes_max,
             1 => 6_000,
@@ -181,21 +207,28 @@ impl Simulation {
         if !owners.iter().all(|(owner, _)| has_room(usize::from(owner.0))) {
             return Ok(());
         }
-        let number = self.clients.next_number();
         let persistent = self.random.percent(mixture.persistent);
+        let size = self.draw_size(mixture);
+        self.publish_to(publisher, owners, size, persistent)
+    }
+
+    pub fn publish_to(
+        &mut self,
+        publisher: usize,
+        owners: Vec<(ShardId, Vec<QueueId>)>,
+        size: usize,
+        persistent: bool,
+    ) -> Verdict {
+        let number = self.clients.next_number();
         let confirm = self.clients.next_confirm(publisher);
         let channel = self.clients.channel(publisher);
-        let size = self.draw_size(mixture);
         let letter = Letter {
             number,
             body: body(number, size),
             properties: properties(number, persistent),
             persistent,
             priority: self.random.below(6) as u8,
-            expiration_ms: self
-                .random
-                .one_in(12)
-                .then(|| 1 + self.random.clone().below(100) as u64),
+            expiration_ms: self.random.one_in(12).then(|| 1 + self.random.below(100) as u64),
             queues: Vec::new(),
             confirm: Some((channel, confirm)),
         };

@@ -106,6 +106,7 @@ impl World {
         for (index, disk) in self.disks.iter_mut().enumerate() {
             let config = self.limits.shard_config(ShardId(index as u16));
             let mut boot = ShardBoot::new(config, Vectors, disk.listing());
+            boot.pack_queues(self.limits.packing);
             while let Some(read) = boot.next_read() {
                 if !goes_on(index) {
                     return Ok(None);
@@ -183,6 +184,11 @@ impl World {
     /// True if a publisher on `from` may send to these owners now.
     pub fn has_room(&self, from: usize, owner: usize) -> bool {
         self.shards[owner].has_room() && (from == owner || !self.rings.is_full(from, owner))
+    }
+
+    /// The disk of shard 0 has no room for another file.
+    pub fn is_full(&self) -> bool {
+        self.disks[0].is_full()
     }
 
     /// The disk of shard 0 fills up for a while, or has got space again.

@@ -10,7 +10,8 @@ use haremq_sim::simulation::{Conditions, Tally};
 use haremq_sim::violation::Kind;
 
 /// Copying without end, reads that starved each other, a copy settled with what it was made of,
-/// marks of a transaction that had outlived it.
+/// marks of a transaction that had outlived it. Of the workload of their day: each of these has a
+/// test of its own by now, and here is a schedule like others.
 const FOUND: [u64; 16] = [
     782,
     1090,
@@ -48,6 +49,7 @@ fn nothing_confirmed_is_lost_doubled_or_out_of_order_whenever_the_power_goes() {
     println!("{total}");
     assert!(total.crashes > 500 && total.confirmed > 5_000 && total.delivered > 5_000);
     assert!(total.clean_stops > 100 && total.damages_found > 2 && total.refused > 100);
+    assert!(total.committed > 500 && total.interrupted_commits > 100 && total.packed > 500);
 }
 
 #[test]

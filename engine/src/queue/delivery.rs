@@ -206,6 +206,13 @@ impl Queue {
         self.lanes[lane].relocate(pool, number, from, to)
     }
 
+    /// Somebody may have seen that message: its next delivery says so.
+    pub fn note_seen(&mut self, pool: &mut ChunkPool, seq: Seq) {
+        if let Some((lane, number)) = self.locate(seq) {
+            self.lanes[lane].note_seen(pool, number);
+        }
+    }
+
     /// Where the message of that number lies; `None` if the queue does not have it.
     pub fn place(&self, seq: Seq) -> Option<Place> {
         let (lane, number) = self.locate(seq)?;

@@ -140,6 +140,13 @@ impl Lane {
         slot.is_some_and(|slot| slot.state() != State::Dead && slot.relocate(from, to))
     }
 
+    /// Somebody may have seen the message.
+    pub(super) fn note_seen(&mut self, pool: &mut ChunkPool, number: u64) {
+        if let Some(slot) = self.index.get_mut(pool, number) {
+            slot.note_seen();
+        }
+    }
+
     pub(super) fn next_expiry_unix_ms(&self) -> Option<u64> {
         self.index.next_expiry_unix_ms()
     }

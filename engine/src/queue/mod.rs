@@ -39,7 +39,7 @@ pub use consumers::{ConsumerSlot, Consumers, Unused};
 pub use delivery::{Due, Release};
 pub use error::QueueError;
 pub use intake::Arrival;
-pub use pool::ChunkPool;
+pub use pool::{ChunkPool, Packing};
 pub use remains::Remains;
 pub use role::Role;
 pub use settings::{DeadLetterRule, Overflow, QueueSettings};

@@ -37,22 +37,42 @@ pub struct ChunkPool {
     pub(super) scratch: Vec<u8>,
 }
 
+/// How eagerly the queues of a shard pack what they know of their messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packing {
+    /// Unpacked chunks of all queues above which they pack at every occasion.
+    pub open_freely: usize,
+    /// Packed chunks that become one bale.
+    pub bale: usize,
+}
+
+impl Default for Packing {
+    fn default() -> Self {
+        Packing { open_freely: OPEN_CHUNKS_FREELY, bale: BALE }
+    }
+}
+
 impl Default for ChunkPool {
     fn default() -> Self {
-        ChunkPool::new(OPEN_CHUNKS_FREELY)
+        ChunkPool::new(Packing::default())
     }
 }
 
 impl ChunkPool {
-    /// `open_freely`: unpacked chunks of all queues above which they pack at every occasion.
-    pub fn new(open_freely: usize) -> Self {
+    pub fn new(packing: Packing) -> Self {
         let (spare, scratch) = (Vec::new(), Vec::new());
-        ChunkPool { spare, open: 0, packed_bytes: 0, open_freely, bale: BALE, scratch }
+        let Packing { open_freely, bale } = packing;
+        ChunkPool { spare, open: 0, packed_bytes: 0, open_freely, bale, scratch }
     }
 
     /// Octets of all chunks, packed and not, and of those kept for later.
     pub fn bytes(&self) -> usize {
         (self.open + self.spare.len()) * CHUNK_BYTES + self.packed_bytes
+    }
+
+    /// Of those, octets of packed chunks.
+    pub fn packed_bytes(&self) -> usize {
+        self.packed_bytes
     }
 
     /// A chunk of dead slots.

@@ -130,6 +130,13 @@ impl Slot {
         }
     }
 
+    /// Somebody may have seen it, if it is not dead.
+    pub(super) fn note_seen(&mut self) {
+        if self.state() != State::Dead {
+            self.bits |= REDELIVERED;
+        }
+    }
+
     #[inline]
     pub fn redelivered(&self) -> bool {
         self.bits & REDELIVERED != 0

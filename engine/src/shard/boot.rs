@@ -30,7 +30,7 @@ use crate::event;
 use crate::ids::{QueueId, Seq, ShardId, Target};
 use crate::log::{Address, Log, LogError, Memory, Recovered, Recovery, RecoveryRead, SegmentFile};
 use crate::now::Now;
-use crate::queue::{Backlog, Place, Queue, QueueSettings, Slot};
+use crate::queue::{Backlog, ChunkPool, Packing, Place, Queue, QueueSettings, Slot};
 use crate::topology::{
     BindingTarget, Change, DefinitionError, DefinitionLimits, EntityKey, Topology,
 };
@@ -103,6 +103,12 @@ impl<M: Memory> ShardBoot<M> {
     /// How much there may be in the whole broker. For shard 0.
     pub fn limit_definitions(&mut self, limits: DefinitionLimits) {
         self.limits = limits;
+    }
+
+    /// Queues pack what they know of their messages so eagerly, and not as they do by themselves.
+    /// Before anything is read.
+    pub fn pack_queues(&mut self, packing: Packing) {
+        self.found.queues.pool = ChunkPool::new(packing);
     }
 
     /// There is to be an event exchange in vhost `/` (behaviour C12). For shard 0, before

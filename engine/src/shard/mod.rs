@@ -249,6 +249,11 @@ impl<M: Memory> Shard<M> {
         self.queues.pool.bytes()
     }
 
+    /// Of those, octets that are packed: the middle of long queues.
+    pub fn index_packed_bytes(&self) -> usize {
+        self.queues.pool.packed_bytes()
+    }
+
     /// Messages that are in memory only; what the log holds does not count.
     pub fn memory_messages(&self) -> u64 {
         self.store.arena.messages()

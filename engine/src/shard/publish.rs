@@ -163,6 +163,16 @@ impl<M: Memory> Shard<M> {
         Intake { end: end.max(duplicate_of), refused }
     }
 
+    /// What [`Shard::take_message`] has just put into queues was there before a crash, and somebody
+    /// may have seen it then.
+    pub(super) fn note_seen(&mut self) {
+        for taker in &self.takers.all {
+            if let Some((hosted, pool)) = self.queues.get_mut(taker.at) {
+                hosted.queue.note_seen(pool, taker.seq);
+            }
+        }
+    }
+
     /// True if the message may be kept in memory. Messages of short queues, whose consumers keep up,
     /// need not go by the device for the sake of long ones.
     #[inline]

@@ -335,6 +335,9 @@ impl<M: Memory> Shard<M> {
             }
             let mark = is_journaled.then_some(mark);
             refused |= self.take_message(now, &message, &queues, None, mark).refused;
+            if again {
+                self.note_seen();
+            }
         }
         for settle in transaction.settles().iter().filter(|settle| settle.shard == me) {
             if again {

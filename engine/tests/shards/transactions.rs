@@ -156,6 +156,34 @@ fn no_transaction_begins_before_the_marks_of_an_earlier_run_are_gone_for_good() 
     }
 }
 
+/// Shard 1 had carried out its part and delivered the message, and neither was durable. The next
+/// start put the message again, as one that nobody can have seen.
+#[test]
+fn what_a_start_puts_again_is_marked_as_redelivered() {
+    let mut world = World::new(2, 3);
+    let queues = queues_on_both_shards(&mut world);
+    let mut deeds = Deeds::default();
+    deeds.publish(&world, &queues, "seen");
+    commit(&mut world, 0, 7, &deeds);
+    world.poll(0);
+    while world.complete(0, 0) {
+        world.poll(0);
+    }
+    while world.carry(0, 1) {}
+    let far = queues.iter().copied().find(|queue| world.owner(*queue) == ShardId(1));
+    let far = far.expect("a queue on shard 1");
+    let get = Command::Get { queue: far, channel: channel(1, 1), no_ack: false };
+    world.command(ShardId(1), get);
+    world.dispatch(1);
+    let seen = world.take_deliveries();
+    assert!(matches!(seen.as_slice(), [one] if one.queue == far && !one.redelivered), "{seen:?}");
+    world.crash();
+    world.settle_down();
+    let again = take_all(&mut world, far);
+    assert_eq!(bodies(&again), ["seen"]);
+    assert!(again[0].redelivered);
+}
+
 #[test]
 fn a_rejection_in_a_transaction_dead_letters_with_the_rest() {
     for seed in 0..40 {

@@ -5,10 +5,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Output};
 
 use clap::Parser;
-use haremq_sim::mutants::{apply, Mutant, MUTANTS};
+use haremq_sim::mutants::{apply, Judge, Mutant, MUTANTS};
 
 #[derive(Debug, Parser)]
 #[command(about = "Runs the simulator on broken engines: each must be caught")]
@@ -63,25 +63,49 @@ fn is_caught(copy: &Path, mutant: &Mutant, seconds: u64) -> Result<String, Strin
     let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
     let broken = apply(mutant, &text)?;
     fs::write(&path, broken).map_err(|error| error.to_string())?;
-    let verdict = judge(copy, seconds);
+    let verdict = match mutant.judge {
+        Judge::Simulator => judge(copy, seconds),
+        Judge::LogTests(filter) => test(copy, filter),
+    };
     fs::write(&path, text).map_err(|error| error.to_string())?;
     verdict
 }
 
-fn judge(copy: &Path, seconds: u64) -> Result<String, String> {
-    let cargo = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO"))
-            .current_dir(copy)
-            .env("CARGO_TARGET_DIR", copy.join("target"))
-            .args(arguments)
-            .output();
-        output.map_err(|error| error.to_string())
-    };
-    let built =
-        cargo(&["build", "--offline", "--release", "-p", "haremq-sim", "--bin", "haremq-sim"])?;
-    if !built.status.success() {
-        return Err(format!("does not build:\n{}", String::from_utf8_lossy(&built.stderr)));
+fn cargo(copy: &Path, arguments: &[&str]) -> Result<Output, String> {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(copy)
+        .env("CARGO_TARGET_DIR", copy.join("target"))
+        .args(arguments)
+        .output();
+    output.map_err(|error| error.to_string())
+}
+
+/// What it says if it does not build.
+fn build(copy: &Path, arguments: &[&str]) -> Result<(), String> {
+    let built = cargo(copy, arguments)?;
+    match built.status.success() {
+        true => Ok(()),
+        false => Err(format!("does not build:\n{}", String::from_utf8_lossy(&built.stderr))),
     }
+}
+
+/// By the tests of the log whose names have `filter` in them.
+fn test(copy: &Path, filter: &str) -> Result<String, String> {
+    const TESTS: [&str; 6] = ["test", "--offline", "--release", "-p", "haremq-engine", "--lib"];
+    build(copy, &[&TESTS[..], &["--no-run"]].concat())?;
+    let output = cargo(copy, &[&TESTS[..], &[filter]].concat())?;
+    if output.status.success() {
+        return Err("SURVIVES".into());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let failed = text.lines().find(|line| line.contains("FAILED")).unwrap_or("the tests died");
+    Ok(failed.to_owned())
+}
+
+fn judge(copy: &Path, seconds: u64) -> Result<String, String> {
+    const BUILD: [&str; 7] =
+        ["build", "--offline", "--release", "-p", "haremq-sim", "--bin", "haremq-sim"];
+    build(copy, &BUILD)?;
     let program = copy.join("target/release/haremq-sim");
     let run = |arguments: &[&str]| {
         let output = Command::new(&program).args(arguments).output();

@@ -3,7 +3,7 @@
 //!
 //! | zone | what happens to it | what is promised |
 //! |---|---|---|
-//! | writes that have not completed | a crash keeps any sectors of them, of 512 or of 4096 octets: none, all, the first ones or any mixture, of each write by itself | the log recovers; nobody was promised these |
+//! | writes that have not completed | a crash keeps any sectors of them, of 512 or of 4096 octets: none, all, the first ones, the last ones or any mixture, of each write by itself | the log recovers; nobody was promised these |
 //! | writes that have completed | nothing | they are there |
 //! | files being made | a crash leaves none, a part, or all of one | made again |
 //! | files made | nothing | they are there |
@@ -105,6 +105,11 @@ impl Disk {
     /// From now on every operation succeeds.
     pub fn heal(&mut self) {
         self.failure = None;
+    }
+
+    /// No file can be made just now.
+    pub fn is_full(&self) -> bool {
+        self.failure.is_some_and(|failure| failure.kind == FailureKind::Full)
     }
 
     pub fn set_failure(&mut self, failure: Failure) {
@@ -230,13 +235,14 @@ impl Disk {
             LogEffect::Write { file, offset, buffer, length, .. } => {
                 let held = self.files.get_mut(&file.0).expect("made before it is written");
                 let sectors = length / sector;
-                let kind = random.below(4);
+                let kind = random.below(5);
                 let whole = random.below(sectors + 1);
                 for index in 0..sectors {
                     let lands = match kind {
                         0 => false,
                         1 => true,
                         2 => index < whole,
+                        3 => index >= whole,
                         _ => random.one_in(2),
                     };
                     if lands {

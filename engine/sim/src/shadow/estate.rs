@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use haremq_engine::ids::{QueueId, ShardId};
 
+use super::commits::{CommitId, Commits, Evidence};
 use crate::violation::{broken, require, Kind, Verdict};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,10 @@ struct Token {
     may_be_double: bool,
     /// Deliveries since the power came the last time.
     deliveries: u32,
+    /// The transaction that published it.
+    put_by: Option<CommitId>,
+    /// The power went, and it is there if that transaction has happened.
+    waits_for: Option<CommitId>,
 }
 
 #[derive(Clone, Debug)]
@@ -48,6 +53,8 @@ pub struct Estate {
     /// The first queue keeps no more than so many and refuses: what it refuses goes on.
     pub buries_refused: bool,
     tokens: BTreeMap<u64, Token>,
+    /// What has shown of transactions since it was taken last.
+    evidence: Vec<Evidence>,
 }
 
 impl Estate {
@@ -57,7 +64,8 @@ impl Estate {
         on_one_shard: bool,
         buries_refused: bool,
     ) -> Self {
-        Estate { queues, owner, on_one_shard, buries_refused, tokens: BTreeMap::new() }
+        let (tokens, evidence) = Default::default();
+        Estate { queues, owner, on_one_shard, buries_refused, tokens, evidence }
     }
 
     pub fn index(&self, queue: QueueId) -> Option<usize> {
@@ -90,8 +98,49 @@ impl Estate {
             seen_in: None,
             may_be_double: false,
             deliveries: 0,
+            put_by: None,
+            waits_for: None,
         };
         self.tokens.insert(number, token);
+    }
+
+    /// A transaction puts a message.
+    pub fn put(&mut self, id: CommitId, number: u64) {
+        self.arrive(number, true);
+        if let Some(token) = self.tokens.get_mut(&number) {
+            token.put_by = Some(id);
+        }
+    }
+
+    /// A start carries out again that it is settled, wherever it has come to.
+    pub fn settled_again(&mut self, number: u64) {
+        if let Some(token) = self.tokens.get_mut(&number) {
+            token.in_doubt = true;
+        }
+    }
+
+    /// It is known what became of a transaction.
+    pub fn learn_fate(&mut self, id: CommitId, happened: bool) {
+        self.tokens.retain(|_, token| {
+            if token.put_by == Some(id) && happened {
+                token.confirmed = true;
+                token.waits_for = None;
+            }
+            token.put_by != Some(id) || happened
+        });
+    }
+
+    pub fn take_evidence(&mut self) -> Vec<Evidence> {
+        std::mem::take(&mut self.evidence)
+    }
+
+    /// Everything has been taken out: what is missing is not there.
+    pub fn note_missing(&mut self) {
+        let missing = self
+            .tokens
+            .values()
+            .filter(|token| !token.in_doubt && !matches!(token.place, Place::Done(_)));
+        self.evidence.extend(missing.filter_map(|token| token.waits_for).map(|id| (id, false)));
     }
 
     pub fn confirmed(&mut self, number: u64) {
@@ -131,6 +180,7 @@ impl Estate {
         require(!must_be_flagged || redelivered, Kind::Flag, || {
             format!("{number} of {queue:?} has been seen there, and is not marked")
         })?;
+        self.evidence.extend(token.put_by.map(|id| (id, true)));
         token.seen_in = Some(at);
         token.place = end.map_or(Place::Held(at), Place::Done);
         token.deliveries += 1;
@@ -153,7 +203,7 @@ impl Estate {
         };
     }
 
-    pub fn crashed(&mut self, settled_until: u64) {
+    pub fn crashed(&mut self, settled_until: u64, commits: &Commits) {
         let on_one_shard = self.on_one_shard;
         self.tokens.retain(|_, token| {
             // Between shards a final ack at the end does not say that the beginning is settled.
@@ -161,7 +211,10 @@ impl Estate {
             token.persistent && !(is_final && on_one_shard)
         });
         for token in self.tokens.values_mut() {
-            token.in_doubt |= !token.confirmed || matches!(token.place, Place::Done(_));
+            let put_by = token.put_by.filter(|id| commits.is_interrupted(*id));
+            token.waits_for = put_by.filter(|_| !token.confirmed).or(token.waits_for);
+            let is_promised = token.confirmed || token.waits_for.is_some();
+            token.in_doubt |= !is_promised || matches!(token.place, Place::Done(_));
             token.place = Place::From(0);
             token.seen_in = None;
             token.may_be_double |= !on_one_shard;
@@ -176,14 +229,15 @@ impl Estate {
             token.persistent && (!is_done || token.may_be_double)
         });
         for token in self.tokens.values_mut() {
-            token.confirmed |= !token.in_doubt;
+            token.confirmed |= !token.in_doubt && token.waits_for.is_none();
         }
     }
 
     /// Everything that was there has been taken, since the power came the last time.
     pub fn check_drained(&self) -> Verdict {
         for (number, token) in &self.tokens {
-            let is_due = !token.in_doubt && !matches!(token.place, Place::Done(_));
+            let is_in_doubt = token.in_doubt || token.waits_for.is_some();
+            let is_due = !is_in_doubt && !matches!(token.place, Place::Done(_));
             require(!is_due, Kind::Lost, || format!("{number} of {:?}: {token:?}", self.queues))?;
             let is_double = token.deliveries > 1 && !token.may_be_double;
             require(!is_double, Kind::Duplicate, || format!("{number} twice: {token:?}"))?;

@@ -3,8 +3,10 @@
 //! It sees everything at the moment at which the owning shard is handed it or says it, knows
 //! nothing of logs, blocks or memory, and never changes what the engine does. Plain queues are
 //! followed exactly (`queue`), queues with dead-letter exchanges by what is conserved (`estate`),
-//! definitions by their answers (`definitions`).
+//! definitions by their answers (`definitions`), transactions by what shows of their parts
+//! (`commits`).
 
+mod commits;
 mod definitions;
 mod estate;
 mod queue;
@@ -13,7 +15,11 @@ use std::collections::BTreeMap;
 
 use haremq_engine::ids::{ChannelKey, ConsumerKey, QueueId, ShardId};
 use haremq_engine::mail::{DeliveryTo, Outcome};
+use haremq_engine::transaction::Transaction;
 
+use commits::Commits;
+
+pub use commits::{Commit, CommitId, Put, Take};
 pub use definitions::{Definitions, Entity, SOURCE, VHOST};
 pub use estate::{Estate, Settling};
 pub use queue::{Arrival, Copy, Counts, Doubt, Queue, QueueSpec, State};
@@ -39,6 +45,9 @@ pub struct Shadow {
     pub queues: BTreeMap<QueueId, Queue>,
     pub estates: Vec<Estate>,
     pub definitions: Definitions,
+    commits: Commits,
+    /// All that was decided before the last start has been carried out.
+    is_let_in: bool,
     owed: BTreeMap<(ShardId, ChannelKeyOrd, u64), Owed>,
     /// Settles before this moment can no longer be undone, for each shard.
     settled_until: BTreeMap<ShardId, u64>,
@@ -48,6 +57,10 @@ pub struct Shadow {
     pub refused: u64,
     pub delivered: u64,
     pub settled: u64,
+    /// Transactions answered.
+    pub committed: u64,
+    /// Transactions under way when the power went.
+    pub interrupted: u64,
 }
 
 /// Connection serial and channel number.
@@ -144,7 +157,7 @@ impl Shadow {
 
     /// True if every publish that was handed in has been answered.
     pub fn nothing_owed(&self) -> bool {
-        self.owed.is_empty()
+        self.owed.is_empty() && self.commits.nothing_owed()
     }
 
     /// A shard gives a delivery out.
@@ -154,7 +167,8 @@ impl Shadow {
         let number = number_of(&received.body)?;
         let end = received.no_ack().then_some(self.moment);
         if let Some(estate) = self.estate_of(received.queue) {
-            return estate.delivered(received.queue, number, received.redelivered, end);
+            estate.delivered(received.queue, number, received.redelivered, end)?;
+            return self.weigh_evidence();
         }
         let Some(queue) = self.queues.get_mut(&received.queue) else {
             let text = format!("{number} is delivered from {:?}, which is gone", received.queue);
@@ -169,7 +183,10 @@ impl Shadow {
         let persistent = received.properties.get(2) == Some(&2);
         let is_whole = received.routing_key == ROUTING_KEY
             && received.properties == properties(number, persistent);
-        require(is_whole, Kind::Corrupt, || format!("{number} has other properties: {received:?}"))
+        require(is_whole, Kind::Corrupt, || {
+            format!("{number} has other properties: {received:?}")
+        })?;
+        self.weigh_evidence()
     }
 
     /// A shard is handed a settle.
@@ -222,18 +239,154 @@ impl Shadow {
     }
 
     /// The power went and came. `exists` says which queues came back.
-    pub fn crashed(&mut self, exists: impl Fn(QueueId) -> bool) -> Verdict {
+    pub fn crashed(&mut self, exists: impl Fn(QueueId) -> bool, one_log: bool) -> Verdict {
         self.owed.clear();
+        self.is_let_in = false;
         let settled_until = std::mem::take(&mut self.settled_until);
         let until = |owner: ShardId| settled_until.get(&owner).copied().unwrap_or(0);
+        self.interrupted += self.commits.crashed(until);
         self.keep(exists)?;
         for queue in self.queues.values_mut() {
-            queue.crashed(until(queue.owner));
+            queue.crashed(until(queue.owner), &self.commits, one_log);
         }
         for estate in &mut self.estates {
-            estate.crashed(until(estate.owner));
+            estate.crashed(until(estate.owner), &self.commits);
         }
         Ok(())
+    }
+
+    /// A client asks for a transaction.
+    pub fn commit_asked(&mut self, id: CommitId, commit: Commit) {
+        self.commits.add(id, commit);
+    }
+
+    /// A shard is handed its part of a transaction of another one.
+    pub fn part_asked(
+        &mut self,
+        shard: ShardId,
+        of: &Transaction,
+        again: bool,
+        now_unix_ms: u64,
+    ) -> Verdict {
+        let message = of.publishes().next();
+        let found = match (message, of.settles().first()) {
+            (Some((message, targets)), _) => number_of(message.body).ok().and_then(|number| {
+                targets.iter().find_map(|to| self.commits.of_message(number, to.queue))
+            }),
+            (None, Some(settle)) => self.commits.of_settle(settle.queue, settle.seq),
+            (None, None) => None,
+        };
+        match found {
+            Some(id) => self.part_handed(id, shard, again, now_unix_ms),
+            // A dead letter under way.
+            None => Ok(()),
+        }
+    }
+
+    /// A shard is handed its part of a transaction, and does it.
+    pub fn part_handed(
+        &mut self,
+        id: CommitId,
+        shard: ShardId,
+        again: bool,
+        now_unix_ms: u64,
+    ) -> Verdict {
+        self.moment += 1;
+        let moment = self.moment;
+        if again && self.commits.note((id, true))? {
+            self.learn_fate(id, true);
+        }
+        if !self.commits.handed(id, shard, moment) {
+            return Ok(());
+        }
+        let Some(commit) = self.commits.get(id).cloned() else { return Ok(()) };
+        for put in commit.puts.iter().filter(|put| put.shard == shard) {
+            if let Some(estate) = self.estate_of(put.queue) {
+                estate.put(id, put.number);
+            } else if let Some(queue) = self.queues.get_mut(&put.queue) {
+                queue.put(id, put, again, now_unix_ms);
+            }
+        }
+        for take in commit.takes.iter().filter(|take| take.shard == shard) {
+            let is_end = take.outcome != Outcome::Requeue;
+            match self.queues.get_mut(&take.queue) {
+                Some(queue) if is_end => queue.take(id, take.number, again, moment),
+                // After a start everything has come back anyway.
+                _ if again && !is_end => {}
+                _ if again => {
+                    if let Some(estate) = self.estate_of(take.queue) {
+                        estate.settled_again(take.number);
+                    }
+                }
+                _ => self.settled(take.queue, take.number, take.outcome),
+            }
+        }
+        Ok(())
+    }
+
+    /// A client is told that its transaction has happened.
+    pub fn committed(&mut self, id: CommitId) -> Verdict {
+        let Some(parts) = self.commits.answered(id) else {
+            return broken(Kind::Confirm, format!("{id:?} is answered unasked"));
+        };
+        self.committed += 1;
+        for (shard, moment) in parts {
+            let until = self.settled_until.entry(shard).or_default();
+            *until = moment.max(*until);
+        }
+        let Some(commit) = self.commits.get(id) else { return Ok(()) };
+        for put in commit.puts.clone() {
+            if let Some(queue) = self.queues.get_mut(&put.queue) {
+                queue.confirmed(put.number);
+            } else if let Some(estate) = self.estate_of(put.queue) {
+                estate.confirmed(put.number);
+            }
+        }
+        Ok(())
+    }
+
+    /// After a start: all that was decided before it has been carried out, and nobody has done
+    /// anything since. `ready` says how many messages a queue has.
+    pub fn let_in(
+        &mut self,
+        ready: impl Fn(&Queue, QueueId) -> Option<u64>,
+        now_unix_ms: u64,
+    ) -> Verdict {
+        if std::mem::replace(&mut self.is_let_in, true) {
+            return Ok(());
+        }
+        for (id, happened) in self.commits.let_in() {
+            self.learn_fate(id, happened);
+        }
+        for (id, queue) in &mut self.queues {
+            if let Some(ready) = ready(queue, *id).filter(|_| !queue.closing) {
+                queue.learn_count(ready, now_unix_ms);
+            }
+        }
+        self.weigh_evidence()
+    }
+
+    /// Everything that is there has been taken out.
+    pub fn note_missing(&mut self, now_unix_ms: u64) -> Verdict {
+        self.queues.values_mut().for_each(|queue| queue.note_missing(now_unix_ms));
+        self.estates.iter_mut().for_each(Estate::note_missing);
+        self.weigh_evidence()
+    }
+
+    fn weigh_evidence(&mut self) -> Verdict {
+        let mut found: Vec<_> = self.queues.values_mut().flat_map(Queue::take_evidence).collect();
+        found.extend(self.estates.iter_mut().flat_map(Estate::take_evidence));
+        for (id, happened) in found {
+            if self.commits.note((id, happened))? {
+                self.learn_fate(id, happened);
+            }
+        }
+        Ok(())
+    }
+
+    fn learn_fate(&mut self, id: CommitId, happened: bool) {
+        self.queues.values_mut().for_each(|queue| queue.learn_fate(id, happened));
+        self.estates.iter_mut().for_each(|estate| estate.learn_fate(id, happened));
     }
 
     /// The broker has stopped cleanly; call before [`Shadow::crashed`].

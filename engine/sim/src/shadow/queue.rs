@@ -9,6 +9,7 @@ use std::collections::HashSet;
 
 use haremq_engine::ids::{ConsumerKey, ShardId};
 
+use super::commits::{CommitId, Commits, Evidence, Put};
 use crate::violation::{broken, require, Kind, Verdict};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,20 @@ pub enum Doubt {
     Expired,
     /// It may have had to make room.
     MadeRoom,
+    /// The power went, and it is there or not as the transaction that put or settled it happened
+    /// or not.
+    Commit(CommitId),
+}
+
+impl Doubt {
+    /// First what recovery decides, once for all; then what happens in memory and may be undone.
+    fn rank(self) -> u8 {
+        match self {
+            Doubt::Commit(_) => 0,
+            Doubt::NotPromised | Doubt::SettleMayBeLost => 1,
+            Doubt::Expired | Doubt::MadeRoom => 2,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +64,14 @@ pub struct Copy {
     pub is_safe: bool,
     /// It was there before the power went the last time.
     pub recovered: bool,
+    /// The transaction that published it.
+    pub put_by: Option<CommitId>,
+    /// The transaction that settled it.
+    pub taken_by: Option<CommitId>,
+    /// A later start may have put it again: then its time begins anew.
+    pub is_put_anew: bool,
+    /// The same, and behind others.
+    pub is_unordered: bool,
 }
 
 /// How a queue was declared.
@@ -83,6 +106,8 @@ pub struct Queue {
     copies: Vec<Copy>,
     /// Messages whose end can no longer be undone.
     ended: HashSet<u64>,
+    /// What has shown of transactions since it was taken last.
+    evidence: Vec<Evidence>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,15 +119,47 @@ pub struct Counts {
 
 impl Copy {
     fn may_be_gone(&self, now_unix_ms: u64) -> bool {
-        self.doubt.is_some()
-            || self.may_be_refused
-            || self.expires_unix_ms.is_some_and(|at| now_unix_ms > at)
+        self.doubt.is_some() || self.may_be_refused || self.may_have_expired(now_unix_ms)
+    }
+
+    fn may_have_expired(&self, now_unix_ms: u64) -> bool {
+        self.expires_unix_ms.is_some_and(|at| now_unix_ms > at || self.is_put_anew)
+    }
+
+    /// The stronger doubt stays.
+    fn cast_doubt(&mut self, doubt: Doubt) {
+        if self.doubt.is_none_or(|held| held.rank() < doubt.rank()) {
+            self.doubt = Some(doubt);
+        }
+    }
+
+    /// That it is not there can only mean that recovery has not found it, so it is nowhere.
+    fn is_absent_for_good(&self, now_unix_ms: u64) -> bool {
+        let is_of_the_disk = self.doubt.is_some_and(|doubt| doubt.rank() < Doubt::Expired.rank());
+        self.recovered
+            && is_of_the_disk
+            && !self.may_be_refused
+            && !self.may_have_expired(now_unix_ms)
+    }
+
+    /// What it says that this copy is there.
+    fn presence(&self) -> impl Iterator<Item = Evidence> {
+        let put = self.put_by.map(|id| (id, true));
+        let taken = self.taken_by.map(|id| (id, false));
+        put.into_iter().chain(taken)
+    }
+
+    /// What it says that this copy is not there.
+    fn absence(&self, now_unix_ms: u64) -> Option<Evidence> {
+        let Some(Doubt::Commit(id)) = self.doubt else { return None };
+        self.is_absent_for_good(now_unix_ms).then_some((id, self.taken_by == Some(id)))
     }
 }
 
 impl Queue {
     pub fn new(owner: ShardId, spec: QueueSpec) -> Self {
-        Queue { owner, spec, closing: false, copies: Vec::new(), ended: HashSet::new() }
+        let (copies, ended, evidence) = Default::default();
+        Queue { owner, spec, closing: false, copies, ended, evidence }
     }
 
     pub fn copies(&self) -> &[Copy] {
@@ -148,8 +205,111 @@ impl Queue {
             may_be_refused: may_be_full,
             is_safe: false,
             recovered: false,
+            put_by: None,
+            taken_by: None,
+            is_put_anew: false,
+            is_unordered: false,
         });
         self.make_room();
+    }
+
+    /// A transaction puts a message. `again`: it was decided before the power went, and will be put
+    /// until it is there for good.
+    pub fn put(&mut self, id: CommitId, put: &Put, again: bool, now_unix_ms: u64) {
+        let Put { number, priority, expiration_ms, .. } = *put;
+        let persistent = true;
+        self.arrive(&Arrival { number, persistent, priority, expiration_ms, now_unix_ms });
+        let closing = self.closing;
+        if let Some(copy) = self.last(number) {
+            copy.put_by = Some(id);
+            // Others may have been seen before the power went, and this is not told apart.
+            copy.seen = again;
+            if closing {
+                // It is not taken; if the power undoes the delete, the next start may put it.
+                copy.cast_doubt(Doubt::MadeRoom);
+            }
+        }
+    }
+
+    /// A transaction settles a message for good.
+    pub fn take(&mut self, id: CommitId, number: u64, again: bool, moment: u64) {
+        let is_it = |copy: &&mut Copy| {
+            copy.number == number
+                && match copy.state {
+                    State::Unacked(_) => true,
+                    State::Ready => again,
+                    State::Gone(_) => false,
+                }
+        };
+        if let Some(copy) = self.copies.iter_mut().find(is_it) {
+            copy.state = State::Gone(moment);
+            copy.taken_by = Some(id);
+        }
+    }
+
+    /// It is known what became of a transaction.
+    pub fn learn_fate(&mut self, id: CommitId, happened: bool) {
+        let Queue { copies, ended, spec, .. } = self;
+        copies.retain_mut(|copy| {
+            let is_put = copy.put_by == Some(id);
+            let is_taken = copy.taken_by == Some(id);
+            if copy.doubt == Some(Doubt::Commit(id)) && (is_put || is_taken) {
+                copy.doubt = None;
+            }
+            if is_put && happened {
+                copy.is_safe |= spec.durable && copy.persistent;
+            }
+            if is_taken && !happened {
+                copy.taken_by = None;
+            }
+            let is_gone = (is_put && !happened) || (is_taken && happened);
+            if is_gone {
+                ended.insert(copy.number);
+            }
+            !is_gone
+        });
+    }
+
+    pub fn take_evidence(&mut self) -> Vec<Evidence> {
+        std::mem::take(&mut self.evidence)
+    }
+
+    /// Everything has been taken out: what is missing is not there.
+    pub fn note_missing(&mut self, now_unix_ms: u64) {
+        let missing = self.copies.iter().filter(|copy| copy.state == State::Ready);
+        self.evidence.extend(missing.filter_map(|copy| copy.absence(now_unix_ms)));
+    }
+
+    /// After a start, before anybody does anything: so many messages are there. If that leaves no
+    /// choice, it is known which.
+    pub fn learn_count(&mut self, ready: u64, now_unix_ms: u64) {
+        let counts = self.counts(now_unix_ms);
+        if counts.certain == counts.possible {
+            return;
+        }
+        if counts.certain == ready {
+            let Queue { copies, ended, evidence, .. } = self;
+            copies.retain_mut(|copy| {
+                if copy.state != State::Ready || !copy.may_be_gone(now_unix_ms) {
+                    return true;
+                }
+                evidence.extend(copy.absence(now_unix_ms));
+                copy.state = State::Gone(0);
+                let is_final = copy.is_absent_for_good(now_unix_ms);
+                if is_final {
+                    ended.insert(copy.number);
+                }
+                !is_final
+            });
+        } else if counts.possible == ready {
+            for copy in self.copies.iter_mut().filter(|copy| copy.state == State::Ready) {
+                self.evidence.extend(copy.presence());
+                // What time and limits do may still happen.
+                copy.doubt = copy.doubt.filter(|doubt| doubt.rank() >= Doubt::Expired.rank());
+                copy.may_be_refused = false;
+                copy.is_safe |= copy.recovered;
+            }
+        }
     }
 
     /// The queue may have dropped the first ones. Whatever is really there, those that went are
@@ -165,7 +325,7 @@ impl Queue {
                     return;
                 }
                 excess -= 1;
-                copy.doubt.get_or_insert(Doubt::MadeRoom);
+                copy.cast_doubt(Doubt::MadeRoom);
             }
         }
     }
@@ -218,11 +378,14 @@ impl Queue {
             format!("{number} of {name}: seen {}, redelivered {redelivered}", found.seen)
         })?;
         let in_time = found.expires_unix_ms.is_none_or(|expires| now_unix_ms <= expires);
-        require(in_time, Kind::Expired, || {
+        require(in_time || found.is_put_anew, Kind::Expired, || {
             format!("{number} of {name} is delivered at {now_unix_ms}: {found:?}")
         })?;
+        self.evidence.extend(found.presence());
+        let mut passed_over = Vec::new();
         for (index, copy) in self.copies.iter_mut().enumerate() {
             let comes_first = copy.state == State::Ready
+                && !(copy.is_unordered || found.is_unordered)
                 && (copy.priority > found.priority
                     || (copy.priority == found.priority && index < at));
             if !comes_first {
@@ -232,7 +395,11 @@ impl Queue {
                 let text = format!("{number} of {name} is delivered before {copy:?}");
                 return broken(Kind::Order, text);
             }
+            self.evidence.extend(copy.absence(now_unix_ms));
             copy.state = State::Gone(0);
+            if copy.is_absent_for_good(now_unix_ms) {
+                passed_over.push(copy.number);
+            }
         }
         let copy = &mut self.copies[at];
         copy.state = to;
@@ -240,6 +407,10 @@ impl Queue {
         copy.doubt = None;
         copy.may_be_refused = false;
         copy.is_safe |= copy.recovered;
+        if !passed_over.is_empty() {
+            self.copies.retain(|copy| !passed_over.contains(&copy.number));
+            self.ended.extend(passed_over);
+        }
         Ok(())
     }
 
@@ -265,30 +436,39 @@ impl Queue {
     pub fn note_expiries(&mut self, now_unix_ms: u64) {
         for copy in self.copies.iter_mut().filter(|copy| copy.state == State::Ready) {
             if copy.expires_unix_ms.is_some_and(|at| now_unix_ms > at) {
-                copy.doubt.get_or_insert(Doubt::Expired);
+                copy.cast_doubt(Doubt::Expired);
             }
         }
     }
 
     /// The power went: what comes back is what was promised, and perhaps more. Settles before
-    /// moment `settled_until` are on stable storage.
-    pub fn crashed(&mut self, settled_until: u64) {
+    /// moment `settled_until` are on stable storage. `one_log`: there is but one shard.
+    pub fn crashed(&mut self, settled_until: u64, commits: &Commits, one_log: bool) {
         self.closing = false;
         let ended = &mut self.ended;
         self.copies.retain(|copy| {
-            let is_final = matches!(copy.state, State::Gone(at) if at < settled_until && at > 0);
+            let State::Gone(at) = copy.state else { return copy.persistent };
+            let is_final = (at < settled_until && at > 0)
+                || copy.taken_by.is_some_and(|id| commits.is_done(id));
             if is_final {
                 ended.insert(copy.number);
             }
             copy.persistent && !is_final
         });
         for copy in &mut self.copies {
+            let put_by = copy.put_by.filter(|id| commits.is_interrupted(*id));
+            let taken_by = copy.taken_by.filter(|id| commits.is_interrupted(*id));
             if matches!(copy.state, State::Gone(_)) {
-                copy.doubt.get_or_insert(Doubt::SettleMayBeLost);
+                copy.cast_doubt(match taken_by {
+                    Some(id) if put_by.is_none() => Doubt::Commit(id),
+                    _ => Doubt::SettleMayBeLost,
+                });
             }
             if !copy.is_safe {
-                copy.doubt.get_or_insert(Doubt::NotPromised);
+                copy.cast_doubt(put_by.map_or(Doubt::NotPromised, Doubt::Commit));
             }
+            copy.is_put_anew |= put_by.is_some();
+            copy.is_unordered |= put_by.is_some() && !one_log;
             copy.state = State::Ready;
             copy.seen = true;
             copy.recovered = true;

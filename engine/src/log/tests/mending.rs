@@ -14,7 +14,7 @@ use crate::log::{mend, FileId, LogError, MendError, Mended, Octets, Recovery, Re
 const Q: QueueId = QueueId(1);
 const R: QueueId = QueueId(2);
 
-type Key = (QueueId, Seq);
+pub(super) type Key = (QueueId, Seq);
 
 struct Shelf<'d>(&'d Disk);
 
@@ -25,7 +25,7 @@ impl Octets for Shelf<'_> {
     }
 }
 
-fn mended(world: &World) -> Result<Mended, LogError> {
+pub(super) fn mended(world: &World) -> Result<Mended, LogError> {
     let mut shelf = Shelf(&world.disk);
     mend(&world.config, &world.disk.listing(), &mut shelf, &mut |_| ()).map_err(|error| match error
     {
@@ -35,7 +35,7 @@ fn mended(world: &World) -> Result<Mended, LogError> {
 }
 
 /// Writes what mends the log, as a broker would.
-fn patch(disk: &mut Disk, mended: &Mended) {
+pub(super) fn patch(disk: &mut Disk, mended: &Mended) {
     for patch in &mended.patches {
         let file = disk.files.entry(patch.file.0).or_default();
         let bytes = file.len().max(mended.segment_bytes as usize);
@@ -44,12 +44,12 @@ fn patch(disk: &mut Disk, mended: &Mended) {
     }
 }
 
-fn keys(mended: &Mended) -> Vec<Key> {
+pub(super) fn keys(mended: &Mended) -> Vec<Key> {
     mended.lost.iter().map(|lost| (lost.queue, lost.seq)).collect()
 }
 
 /// What is there after a start, and whether each message can be read.
-fn start(world: &mut World, is_mended: bool) -> Result<Vec<Key>, LogError> {
+pub(super) fn start(world: &mut World, is_mended: bool) -> Result<Vec<Key>, LogError> {
     let mut recovery = Recovery::new(world.config.clone(), Vectors, world.disk.listing());
     let seen = read_back(&mut recovery, &world.disk)?;
     if is_mended {
@@ -73,9 +73,21 @@ fn start(world: &mut World, is_mended: bool) -> Result<Vec<Key>, LogError> {
     Ok(there)
 }
 
-fn stop(world: &mut World) {
+pub(super) fn stop(world: &mut World) {
     world.log.stop();
     world.settle_down();
+}
+
+/// The report says that the message is gone, or that it may be.
+pub(super) fn is_listed(mended: &Mended, key: &Key, held: &Held) -> bool {
+    let at = held.address.block().0;
+    mended.lost.iter().any(|lost| (lost.queue, lost.seq) == *key)
+        || mended.headless.iter().any(|headless| headless.address == held.address)
+        || mended.damages.iter().any(|damage| {
+            let start = u64::from(damage.segment) * mended.segment_bytes + damage.offset;
+            let is_vague = !damage.is_indexed && damage.references != Some(0);
+            is_vague && (start..start + damage.octets).contains(&at)
+        })
 }
 
 /// How a damaged log fares: what was confirmed is there as it was, or listed.
@@ -106,17 +118,10 @@ fn survive(world: &mut World, held: &BTreeMap<Key, Held>, told: &str, tally: &mu
     world.held.clone_from(held);
     let there = start(world, true).unwrap_or_else(|error| panic!("{told}: still refused: {error}"));
     assert!(world.is_intact(), "{told}: a message cannot be read");
-    let lost = keys(&mended);
     let unsettled = held.iter().filter(|(_, held)| held.settled.is_none());
     for (key, held) in unsettled {
         let at = held.address.block().0;
-        let is_listed = lost.contains(key)
-            || mended.headless.iter().any(|headless| headless.address == held.address)
-            || mended.damages.iter().any(|damage| {
-                let start = u64::from(damage.segment) * mended.segment_bytes + damage.offset;
-                let is_vague = !damage.is_indexed && damage.references != Some(0);
-                is_vague && (start..start + damage.octets).contains(&at)
-            });
+        let is_listed = is_listed(&mended, key, held);
         let is_there = there.contains(key);
         assert!(is_there || is_listed, "{told}: {key:?} at {at} is gone without a word");
     }
@@ -182,7 +187,7 @@ fn what_a_sealed_segment_has_lost_is_listed_without_doubt() {
 }
 
 /// Long messages, whose parts lie in several segments.
-fn parted() -> World {
+pub(super) fn parted() -> World {
     let mut world = World::new(tiny(), 5);
     for _ in 0..4 {
         world.append(&[Q, R], 60_000);

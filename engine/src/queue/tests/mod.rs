@@ -10,13 +10,15 @@ use super::*;
 use crate::mail::Outcome;
 
 const NOW_MS: u64 = 1_700_000_000_000;
+/// At every occasion.
+const EAGER: Packing = Packing { open_freely: 0, bale: 32 };
 
 fn arrival(priority: u8, expiration_ms: Option<u64>) -> Arrival {
     Arrival { priority, body_bytes: 10, expiration_ms }
 }
 
 fn queue(settings: QueueSettings) -> (Queue, ChunkPool) {
-    (Queue::new(QueueId(7), settings, NOW_MS), ChunkPool::new(0))
+    (Queue::new(QueueId(7), settings, NOW_MS), ChunkPool::new(EAGER))
 }
 
 fn push_at(queue: &mut Queue, pool: &mut ChunkPool, arrival: Arrival, now_ms: u64) -> Seq {
@@ -186,7 +188,7 @@ proptest! {
         steps in prop::collection::vec((0_u8..3, 0_u64..1500, any::<bool>()), 0..400),
     ) {
         let mut index = Index::default();
-        let mut pool = ChunkPool::new(0);
+        let mut pool = ChunkPool::new(EAGER);
         let mut model = BTreeMap::new();
         for (kind, number, far) in steps {
             let number = if far { number * 1_000_003 } else { number };

@@ -152,7 +152,7 @@ fn chunks_whose_deliveries_came_back_are_packed_by_and_by() {
 
 #[test]
 fn backlog_is_packed_while_it_is_read_back() {
-    let mut pool = ChunkPool::new(0);
+    let mut pool = ChunkPool::new(EAGER);
     let mut backlog = Backlog::default();
     let count = 100_000;
     for number in 0..count {

@@ -1,0 +1,158 @@
+//! Transactions of clients: some publishes and some settles that are to happen all or not at all.
+
+use std::sync::Arc;
+
+use haremq_engine::ids::{QueueId, ShardId, Target};
+use haremq_engine::mail::{Command, DeliveryTo, Outcome};
+use haremq_engine::message::MessageRef;
+use haremq_engine::transaction::{Transaction, TransactionSettle};
+
+use crate::body::{body, number_of, properties};
+use crate::mail::{Mail, ROUTING_KEY};
+use crate::shadow::{Commit, Put, Take};
+use crate::simulation::Simulation;
+use crate::violation::Verdict;
+use crate::workload::Mixture;
+
+impl Simulation {
+    /// A client publishes and settles some, by one tx.commit.
+    pub fn commit(&mut self, mixture: &Mixture) -> Verdict {
+        let home = self.random.below(self.world.count());
+        let mut transaction = Transaction::new();
+        let mut puts = Vec::new();
+        for _ in 0..self.random.below(4) {
+            self.put_one(home, mixture, &mut transaction, &mut puts)?;
+        }
+        let mut takes = Vec::new();
+        for _ in 0..self.random.below(4) {
+            self.take_one(home, &mut transaction, &mut takes)?;
+        }
+        if transaction.is_empty() {
+            return Ok(());
+        }
+        let id = self.clients.next_commit();
+        let numbers: Vec<u64> = puts.iter().map(|put| put.number).collect();
+        let settled: Vec<u64> = takes.iter().map(|take| take.number).collect();
+        self.trace.say(|| format!("{id:?}: publishes {numbers:?}, settles {settled:?}"));
+        self.shadow.commit_asked(id, Commit::new(puts, takes));
+        let channel = self.clients.channel_of_commit(home, id);
+        let command = Command::Commit { channel, transaction: Arc::new(transaction) };
+        self.send(home, home, Mail::Command(command))
+    }
+
+    fn put_one(
+        &mut self,
+        home: usize,
+        mixture: &Mixture,
+        transaction: &mut Transaction,
+        puts: &mut Vec<Put>,
+    ) -> Verdict {
+        let mut queues = self.draw_targets();
+        // What is refused of a transaction is refused alone: another story.
+        queues.retain(|id| !self.refuses(*id));
+        let mut targets = Vec::new();
+        for queue in &queues {
+            targets.push(Target { queue: *queue, shard: self.owner_of(*queue)? });
+        }
+        let has_room = |to: &Target| self.world.has_room(home, usize::from(to.shard.0));
+        if targets.is_empty() || !targets.iter().all(has_room) {
+            return Ok(());
+        }
+        let number = self.clients.next_number();
+        // All copies of one that goes to queues with different limits of time fit one block: for
+        // longer ones it is not promised that none comes twice.
+        let record_max = self.world.limits.segment_bytes as usize / 4;
+        let size = match targets.len() {
+            1 => self.draw_size(mixture),
+            count => self.draw_size(mixture).min(record_max / (count + 1) - 200),
+        };
+        let body = body(number, size);
+        let priority = self.random.below(6) as u8;
+        let expiration_ms = self.random.one_in(12).then(|| 1 + self.random.below(100) as u64);
+        let message = MessageRef {
+            exchange: b"",
+            routing_key: ROUTING_KEY,
+            properties: &properties(number, true),
+            body: &body,
+            persistent: true,
+            priority,
+            expiration_ms,
+        };
+        transaction.publish(&message, targets.iter().copied());
+        puts.extend(targets.iter().map(|target| Put {
+            shard: target.shard,
+            queue: target.queue,
+            number,
+            priority,
+            expiration_ms,
+            is_lasting: self.is_durable(target.queue),
+        }));
+        Ok(())
+    }
+
+    fn take_one(
+        &mut self,
+        home: usize,
+        transaction: &mut Transaction,
+        takes: &mut Vec<Take>,
+    ) -> Verdict {
+        let held = &self.clients.held;
+        let Some(at) = held.iter().position(|one| usize::from(one.home().0) == home) else {
+            return Ok(());
+        };
+        let received = self.clients.held.remove(at);
+        let consumer = match received.to {
+            DeliveryTo::Consumer { consumer, .. } => Some(consumer),
+            DeliveryTo::Get { .. } => None,
+        };
+        let outcome = match self.random.below(8) {
+            0 => Outcome::Requeue,
+            1 => Outcome::Reject,
+            _ => Outcome::Ack,
+        };
+        let (shard, queue, seq) = (received.from, received.queue, received.seq);
+        transaction.settle(TransactionSettle { shard, queue, seq, consumer, outcome });
+        let number = number_of(&received.body)?;
+        let is_lasting = self.is_durable(queue);
+        takes.push(Take { shard, queue, seq, number, outcome, is_lasting });
+        Ok(())
+    }
+
+    fn refuses(&self, id: QueueId) -> bool {
+        match self.shadow.queues.get(&id) {
+            Some(queue) => queue.spec.refuses,
+            None => self
+                .shadow
+                .estates
+                .iter()
+                .any(|estate| estate.index(id).is_some() && estate.buries_refused),
+        }
+    }
+
+    fn is_durable(&self, id: QueueId) -> bool {
+        // Those of estates are.
+        self.shadow.queues.get(&id).is_none_or(|queue| queue.spec.durable)
+    }
+
+    /// Many small messages to one queue, from a connection on its own shard.
+    pub fn publish_many(&mut self) -> Verdict {
+        let queues = self.draw_targets();
+        let plain: Vec<QueueId> =
+            queues.into_iter().filter(|id| self.shadow.queues.contains_key(id)).collect();
+        let Some(queue) = plain.first().copied() else { return Ok(()) };
+        let ShardId(owner) = self.owner_of(queue)?;
+        let publisher = usize::from(owner);
+        let persistent = !self.random.one_in(4);
+        for _ in 0..50 + self.random.below(400) {
+            while !self.world.shards[publisher].has_room() {
+                self.poll(publisher)?;
+                if !self.complete(publisher, 0)? || self.world.down.is_some() {
+                    return Ok(());
+                }
+            }
+            let size = 16 + self.random.below(24);
+            self.publish_to(publisher, vec![(ShardId(owner), vec![queue])], size, persistent)?;
+        }
+        Ok(())
+    }
+}
