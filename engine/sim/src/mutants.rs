@@ -145,6 +145,31 @@ pub const MUTANTS: &[Mutant] = &[
         self.append_settle(now, from);",
     ),
     mutant(
+        "copies not said to be copies",
+        "log/copies.rs",
+        "            self.batch.write_copied(at, copied);",
+        "            self.batch.write_copied(at, Copied { segment: u32::MAX, ..copied });",
+    ),
+    mutant(
+        "what was copied comes back",
+        "log/recovery/mod.rs",
+        "copied.is_some_and(|copied| copied.get(reference))",
+        "copied.is_some_and(|copied| copied.is_empty() && copied.get(reference))",
+    ),
+    mutant(
+        "copies not noted in the index",
+        "log/copies.rs",
+        "        self.index.copied(copied);",
+        "        let _ = &self.index;",
+    ),
+    Mutant {
+        name: "a segment with copies is no holder",
+        judge: Judge::LogTests("log::tests::recycling"),
+        file: "log/copies.rs",
+        from: "            old.note_holder(holder);",
+        to: "            let _ = (old, holder);",
+    },
+    mutant(
         "half-made file used",
         "log/files.rs",
         "self.wanted.iter().all(|wanted| wanted.file != file)",

@@ -127,7 +127,9 @@ impl<M: Memory> Log<M> {
         let number = self.geometry.segment_of_address(address);
         let Some(segment) = self.segments.get_mut(number) else { return };
         let octets = aligned_record(length as usize) as u64;
-        let Some(freed) = segment.kill(reference, octets) else { return };
+        let multiparts = &self.multiparts;
+        let is_in_parts = || multiparts.record(address).is_some();
+        let Some(freed) = segment.kill(reference, octets, is_in_parts) else { return };
         if segment.is_done() {
             self.reclaim.done(number);
         }

@@ -7,7 +7,7 @@ use super::block::{self, Census, Stamp};
 use super::format::{
     whole_pages, BLOCK_HEADER_BYTES, BLOCK_MAX_BYTES, BLOCK_TARGET_BYTES, PAGE_BYTES,
 };
-use super::record::Settle;
+use super::record::{Copied, Settle};
 use super::{Address, QueueId, Seq};
 
 /// Settle records of the open block that may still be made longer. A power of two.
@@ -40,6 +40,8 @@ pub(super) struct Batch<B> {
     records: u32,
     first_reference: u32,
     mergeable: [Mergeable; MERGE_SLOTS],
+    /// A Copied record of the open block that may still be made longer, and where it lies.
+    copied: Option<(Copied, usize)>,
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
@@ -55,6 +57,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
             records: 0,
             first_reference: 0,
             mergeable: [NOTHING; MERGE_SLOTS],
+            copied: None,
         };
         batch.begin(start, room, skip, reference);
         batch
@@ -73,7 +76,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
         self.limit = self.capacity.min(self.block + BLOCK_TARGET_BYTES);
         self.records = 0;
         self.first_reference = reference;
-        self.mergeable = [NOTHING; MERGE_SLOTS];
+        self.close_settles();
     }
 
     /// Starts over at `start`, keeping the buffer.
@@ -252,9 +255,28 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
         true
     }
 
-    /// The Settle records so far stay as they are: something behind them says what they said.
+    /// The Settle and Copied records so far stay as they are: something behind them says what they
+    /// said.
     pub(super) fn close_settles(&mut self) {
         self.mergeable = [NOTHING; MERGE_SLOTS];
+        self.copied = None;
+    }
+
+    /// Makes the last Copied record of the open block longer, if that is possible. What was copied
+    /// must lie in the open block.
+    pub(super) fn merge_copied(&mut self, copied: &Copied) -> bool {
+        let Some((run, at)) = &mut self.copied else { return false };
+        if !run.extend(copied) {
+            return false;
+        }
+        run.write(&mut self.buffer.as_mut()[*at..]);
+        true
+    }
+
+    /// Writes a Copied record at `at` and remembers it for [`Batch::merge_copied`].
+    pub(super) fn write_copied(&mut self, at: usize, copied: Copied) {
+        copied.write(&mut self.buffer.as_mut()[at..]);
+        self.copied = Some((copied, at));
     }
 
     /// Writes a Settle record at `at` and remembers it for [`Batch::merge_settle`].

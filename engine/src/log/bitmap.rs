@@ -65,6 +65,12 @@ impl Bitmap {
         &self.words
     }
 
+    /// Every number from `first` up to `end` is set.
+    pub(super) fn covers(&self, first: u32, end: u32) -> bool {
+        let known = self.words.len() as u32 * 64;
+        first >= end || (end <= known && self.next(first, end, false) >= end)
+    }
+
     /// Maximal runs as (first, count), ascending.
     pub(super) fn runs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         let end = self.words.len() as u32 * 64;
@@ -106,6 +112,14 @@ mod tests {
         bitmap.set(191);
         assert_eq!(bitmap.runs().collect::<Vec<_>>(), [(3, 2), (60, 70), (191, 1)]);
         assert_eq!(Bitmap::default().runs().count(), 0);
+    }
+
+    #[test]
+    fn a_stretch_is_covered_if_no_number_in_it_is_missing() {
+        let mut bitmap = Bitmap::default();
+        bitmap.set_run(60, 70);
+        assert!(bitmap.covers(60, 130) && bitmap.covers(63, 65) && bitmap.covers(5, 5));
+        assert!(!bitmap.covers(59, 61) && !bitmap.covers(129, 131) && !bitmap.covers(100, 300));
     }
 
     #[test]

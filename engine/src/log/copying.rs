@@ -2,7 +2,7 @@
 //! segment's file comes back.
 //!
 //! One segment at a time, the *victim*, is read window by window; each record with live references
-//! is appended again, and the old references are settled in the same block (`copies`). The copying
+//! is appended again, and the same block says that the old references are dead (`copies`). The copying
 //! keeps to a measure of octets in a turn, waits while the device is busy, and begins only when the
 //! files that segments take exceed twice what is wanted and a constant. It ends by itself, since it
 //! may write no more than it gives back (`allowance`). Section "Copying forward" of
@@ -13,7 +13,8 @@ use super::block::Block;
 use super::copies::Relocated;
 use super::format::PAGE_BYTES;
 use super::readback::{Pending, WINDOW_BYTES};
-use super::record::{MessageView, Payload, Record};
+use super::record::{Copied, MessageView, Payload, Record};
+use super::segment::Segment;
 use super::{Address, Fetch, Log, LogEffect, LogError, Memory, Settling};
 use crate::ids::{QueueId, Seq};
 use crate::now::Now;
@@ -29,7 +30,7 @@ const OCTETS_BESIDE: u64 = 2 * PAGE_BYTES as u64;
 pub trait Holders {
     /// True if that is where the queue's message of that number lies, and it may be moved now.
     fn holds(&mut self, held: &Settling) -> bool;
-    /// The message lies elsewhere now; the old reference is settled.
+    /// The message lies elsewhere now; the old reference is dead.
     fn moved(&mut self, held: &Settling, to: &Relocated);
     /// As `holds`, of a definition with that content.
     fn holds_definition(&mut self, held: &Settling, payload: &[u8]) -> bool;
@@ -82,18 +83,26 @@ pub(super) struct Copying<B> {
     /// Octets of records copied since the start.
     copied_octets: u64,
     allowance: Allowance,
+    /// The run of references copied last: their segment, and the number behind the last one.
+    run: (u32, u32),
+    /// The segment written to was begun by a version that knows no Copied records: they go to the
+    /// next one.
+    awaits_segment: bool,
     /// Working memory.
     moving: Vec<Settling>,
 }
 
 impl<B> Copying<B> {
-    pub(super) fn new(segment_bytes: u64) -> Self {
+    /// `awaits_segment`: no Copied record may be written to the segment that there is.
+    pub(super) fn new(segment_bytes: u64, awaits_segment: bool) -> Self {
         Copying {
             work: None,
             stuck: Vec::new(),
             found_none: None,
             copied_octets: 0,
             allowance: Allowance::new(segment_bytes),
+            run: (0, 0),
+            awaits_segment,
             moving: Vec::new(),
         }
     }
@@ -110,6 +119,23 @@ impl<B> Copying<B> {
     /// Another segment has been begun: what could not be moved may be gone.
     pub(super) fn segment_begun(&mut self) {
         self.stuck.clear();
+        self.awaits_segment = false;
+    }
+
+    /// The first reference of those that can be said to be dead together with `reference` of
+    /// `segment`, which is `old`: the run copied last goes on if nothing between lives.
+    pub(super) fn run_start(&self, segment: u32, reference: u32, old: &Segment) -> u32 {
+        let (of, end) = self.run;
+        let goes_on = of == segment && end <= reference && old.are_dead(end, reference);
+        if goes_on {
+            end
+        } else {
+            reference
+        }
+    }
+
+    pub(super) fn note_run(&mut self, copied: &Copied) {
+        self.run = (copied.segment, copied.end());
     }
 
     /// The read of that ticket, if copying asked for it.
@@ -136,11 +162,15 @@ impl<B> Copying<B> {
 }
 
 impl<M: Memory> Log<M> {
-    /// Goes on copying forward, if that is due. Call once in a turn. True: there is more to do at
+    /// Goes on giving sparse segments back: copying forward, and what else takes its time, if that is
+    /// due. Call once in a turn. True: there is more to do at
     /// once.
     pub fn copy_forward(&mut self, now: Now, holders: &mut impl Holders) -> bool {
         self.copying.allowance.earn(self.space.activity());
-        if self.copying.work.is_none() && !self.begin_copying() {
+        if self.sweep(now) {
+            return true;
+        }
+        if self.copying.work.is_none() && !self.begin_copying(now) {
             return false;
         }
         let (copied, begun) = (self.copying.copied_octets, self.batch.end());
@@ -190,9 +220,12 @@ impl<M: Memory> Log<M> {
     }
 
     /// Looks for a segment worth copying, if there should be one.
-    fn begin_copying(&mut self) -> bool {
+    fn begin_copying(&mut self, now: Now) -> bool {
         if !self.is_compaction_due() || !self.copying.allowance.is_enough() {
             return false;
+        }
+        if self.copying.awaits_segment {
+            self.seal_segment(now, 0);
         }
         let tail = self.segments.tail().number;
         let live = self.space.live_octets();
@@ -264,11 +297,7 @@ impl<M: Memory> Log<M> {
             }
             Stage::Parts(addresses) => {
                 let Some(address) = addresses.last().copied() else { return Step::Over };
-                // The copy's record would lie in the same segment as the old one, and the settle
-                // names no more than a segment: after a restart both would be settled.
-                let is_in_tail =
-                    self.geometry.segment_of_address(address) == self.segments.tail().number;
-                if !is_in_tail && !self.copy_in_parts(now, address, holders) {
+                if !self.copy_in_parts(now, address, holders) {
                     return Step::Wait;
                 }
                 addresses.pop();

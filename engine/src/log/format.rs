@@ -16,6 +16,8 @@ pub(super) const BLOCK_TARGET_BYTES: usize = 64 * 1024;
 pub(super) const BLOCK_MAX_BYTES: usize = 1 << 20;
 /// Format version that a reader must know to read what is written here.
 pub(super) const VERSION: u32 = 1;
+/// Highest version of records that is written and understood: 2 has Copied records.
+pub(super) const RECORDS_VERSION: u32 = 2;
 /// References (message x queue) that one segment numbers at most: their bitmap must fit a record.
 pub(super) const SEGMENT_REFERENCES_MAX: u32 = 1 << 21;
 /// Smallest segment that leaves room for header, roster and records.

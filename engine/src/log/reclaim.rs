@@ -5,6 +5,10 @@
 //! record follows, and the file is free at once: it can only be written as a later segment, and
 //! the first write to a segment waits until everything before it is durable (see `commit`).
 //! Section "Recycling" of docs/log-format.md. Segments that do not empty by themselves are emptied by `copying`.
+//!
+//! Where that takes many long Liveness records, as for a segment of nothing but settles of messages
+//! in a great many others, it waits until several such segments are given back for one record of
+//! each of these others: a *sweep*, some records in a turn.
 
 use super::record::{self, Recycled, RECYCLED_BYTES};
 use super::segment::Segment;
@@ -18,13 +22,18 @@ pub(super) struct Reclaim {
     done: Vec<u32>,
     /// Such ones whose Liveness records would be too long for now.
     postponed: Vec<u32>,
+    /// Segments that a Liveness record is being written of for the sake of those, the oldest last.
+    sweep: Vec<u32>,
 }
+
+/// Octets of Liveness records written in one turn of a sweep, reached by the last one.
+const SWEEP_OCTETS: u64 = 128 * 1024;
 
 impl Reclaim {
     /// Segments in which nothing was found alive are done from the start.
     pub(super) fn after_recovery(segments: &Segments) -> Self {
         let done = segments.iter().filter(|segment| segment.is_done());
-        Reclaim { done: done.map(|segment| segment.number).collect(), postponed: Vec::new() }
+        Reclaim { done: done.map(|segment| segment.number).collect(), ..Reclaim::default() }
     }
 
     /// Nothing is wanted any more of a segment.
@@ -57,6 +66,51 @@ impl<M: Memory> Log<M> {
             self.recycle(now, number);
         }
         self.spent_since(begun);
+        if self.reclaim.sweep.is_empty() && !self.reclaim.postponed.is_empty() {
+            self.reclaim.sweep = self.sweep_worth_it();
+        }
+    }
+
+    /// The segments of which a Liveness record each is to be written so that all that are postponed
+    /// can go, if that gives back more than twice what it takes.
+    fn sweep_worth_it(&self) -> Vec<u32> {
+        let postponed = &self.reclaim.postponed;
+        let is_held = |segment: &&Segment| {
+            postponed.iter().any(|holder| segment.is_held_by(*holder))
+                && !postponed.contains(&segment.number)
+        };
+        let held: Vec<&Segment> = self.segments.iter().rev().filter(is_held).collect();
+        let octets: u64 = held.iter().map(|segment| record::liveness_max(segment.dead())).sum();
+        let segment_bytes = self.geometry.segment_bytes;
+        match postponed.len() as u64 * segment_bytes >= 2 * octets + segment_bytes {
+            true => held.into_iter().map(|segment| segment.number).collect(),
+            false => Vec::new(),
+        }
+    }
+
+    /// Goes on with a sweep, if one is under way. True: there is more to do at once.
+    pub(super) fn sweep(&mut self, now: Now) -> bool {
+        let begun = self.batch.end();
+        while let Some(number) = self.reclaim.sweep.last().copied() {
+            if !self.may_copy() {
+                return false;
+            }
+            if self.batch.end() - begun >= SWEEP_OCTETS {
+                return true;
+            }
+            self.reclaim.sweep.pop();
+            let postponed = &self.reclaim.postponed;
+            let held = self.segments.get(number);
+            let is_held = |held: &Segment| postponed.iter().any(|holder| held.is_held_by(*holder));
+            if held.is_some_and(is_held) {
+                self.append_liveness(now, number);
+            }
+            if self.reclaim.sweep.is_empty() {
+                let mut postponed = std::mem::take(&mut self.reclaim.postponed);
+                self.reclaim.done.append(&mut postponed);
+            }
+        }
+        false
     }
 
     fn recycle(&mut self, now: Now, number: u32) {
@@ -69,8 +123,12 @@ impl<M: Memory> Log<M> {
             .collect();
         // Recycling must give more than it takes, or it would feed itself.
         let older = held.iter().filter_map(|older| self.segments.get(*older));
-        let bytes: usize = older.map(|older| record::plan_liveness(older.dead()).0).sum();
-        if bytes as u64 > self.geometry.segment_bytes / 4 {
+        let enough = self.geometry.segment_bytes / 4;
+        let bytes = older.scan(0, |sum, older| {
+            *sum += record::plan_liveness(older.dead()).0 as u64;
+            Some(*sum)
+        });
+        if bytes.into_iter().any(|bytes| bytes > enough) {
             self.reclaim.postponed.push(number);
             return;
         }

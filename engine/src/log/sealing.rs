@@ -7,7 +7,7 @@
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::IntoBytes;
 
-use super::format::{aligned_record, FileHeader, FILE_MAGIC, PAGE_BYTES, VERSION};
+use super::format::{aligned_record, FileHeader, FILE_MAGIC, PAGE_BYTES, RECORDS_VERSION, VERSION};
 use super::record::{self, IndexPiece, RosterEntry, ROSTER_ENTRY_BYTES, ROSTER_HEAD_BYTES};
 use super::segment::Segment;
 use super::{Log, Memory};
@@ -111,7 +111,7 @@ impl<M: Memory> Log<M> {
             epoch: U32::new(self.stamp.epoch),
             shard: U16::new(self.config.shard.0),
             reserved: U16::ZERO,
-            records_version: U32::new(VERSION),
+            records_version: U32::new(RECORDS_VERSION),
             begun_unix_ms: U64::new(now.unix_ms),
         };
         self.stamp.previous = header.sum();

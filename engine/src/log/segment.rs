@@ -2,7 +2,7 @@
 //! that say so.
 
 use super::bitmap::Bitmap;
-use super::record::{IndexPiece, RosterEntry};
+use super::record::{IndexPiece, RosterEntry, REFERENCE_BYTES};
 use super::{Address, FileId};
 
 #[derive(Clone, Debug)]
@@ -16,8 +16,9 @@ pub(super) struct Segment {
     /// References numbered so far.
     references: u32,
     live: u32,
-    /// Octets of records that are wanted: of messages and definitions with a live reference, and
-    /// of parts of live messages.
+    /// Octets of records that are wanted, as copies of them would be long: of messages and
+    /// definitions with a live reference, without those of the dead ones, and of parts of live
+    /// messages.
     live_octets: u64,
     dead: Bitmap,
     /// References that are not the first of their record.
@@ -82,40 +83,52 @@ impl Segment {
     }
 
     /// A reference dies, of a record of so many octets. Gives the octets that are wanted no more;
-    /// `None` if the reference was not alive.
+    /// `None` if the reference was not alive. `is_in_parts`: the record does not hold its
+    /// references.
     #[inline]
-    pub(super) fn kill(&mut self, reference: u32, octets: u64) -> Option<u64> {
+    pub(super) fn kill(
+        &mut self,
+        reference: u32,
+        octets: u64,
+        is_in_parts: impl FnOnce() -> bool,
+    ) -> Option<u64> {
         if reference >= self.references || !self.dead.set(reference) {
             return None;
         }
         self.live -= 1;
-        let freed = if self.others_are_dead(reference) { octets } else { 0 };
+        let freed = self.share(reference, octets, is_in_parts);
         self.live_octets = self.live_octets.saturating_sub(freed);
         Some(freed)
     }
 
-    /// True if no other reference of that one's record is alive.
+    /// Octets of a record that go with a reference of it, and come back with it: its own, and all
+    /// the rest of the record if no other one is alive.
     #[inline]
-    fn others_are_dead(&self, reference: u32) -> bool {
-        self.continued.is_empty() || self.neighbours_are_dead(reference)
+    fn share(&self, reference: u32, octets: u64, is_in_parts: impl FnOnce() -> bool) -> u64 {
+        if self.continued.is_empty() {
+            return octets;
+        }
+        let each = if is_in_parts() { 0 } else { REFERENCE_BYTES as u64 };
+        self.others_if_dead(reference).map_or(each, |others| octets - each * u64::from(others))
     }
 
-    fn neighbours_are_dead(&self, reference: u32) -> bool {
-        let mut next = reference + 1;
-        while next < self.references && self.continued.get(next) {
-            if !self.dead.get(next) {
-                return false;
+    /// How many other references that one's record has, if all of them are dead.
+    fn others_if_dead(&self, reference: u32) -> Option<u32> {
+        let mut end = reference + 1;
+        while end < self.references && self.continued.get(end) {
+            if !self.dead.get(end) {
+                return None;
             }
-            next += 1;
+            end += 1;
         }
-        let mut at = reference;
-        while at > 0 && self.continued.get(at) {
-            at -= 1;
-            if !self.dead.get(at) {
-                return false;
+        let mut first = reference;
+        while first > 0 && self.continued.get(first) {
+            first -= 1;
+            if !self.dead.get(first) {
+                return None;
             }
         }
-        true
+        Some(end - first - 1)
     }
 
     #[inline]
@@ -123,11 +136,21 @@ impl Segment {
         reference >= self.references || self.dead.get(reference)
     }
 
-    /// Undoes a death that recovery took for granted, of a reference of a record of so many octets.
-    pub(super) fn revive(&mut self, reference: u32, octets: u64) -> bool {
+    /// None of the references from `first` up to `end` lives.
+    pub(super) fn are_dead(&self, first: u32, end: u32) -> bool {
+        self.dead.covers(first, end)
+    }
+
+    /// Undoes a death that recovery took for granted. As [`Segment::kill`].
+    pub(super) fn revive(
+        &mut self,
+        reference: u32,
+        octets: u64,
+        is_in_parts: impl FnOnce() -> bool,
+    ) -> bool {
         let revived = reference < self.references && self.dead.get(reference);
         if revived {
-            self.live_octets += if self.others_are_dead(reference) { octets } else { 0 };
+            self.live_octets += self.share(reference, octets, is_in_parts);
             self.live += 1;
             self.dead.clear(reference);
         }
@@ -145,11 +168,6 @@ impl Segment {
         debug_assert!(self.pins > 0, "segment {} is not pinned", self.number);
         self.pins = self.pins.saturating_sub(1);
         self.live_octets = self.live_octets.saturating_sub(octets);
-    }
-
-    /// References that live.
-    pub(super) fn live(&self) -> u32 {
-        self.live
     }
 
     /// Octets of it that are wanted.
@@ -213,12 +231,12 @@ mod tests {
     fn a_segment_is_done_when_it_is_sealed_and_every_reference_is_dead() {
         let mut segment = Segment::new(1, FileId(1));
         segment.add_live(2, 100);
-        assert!(segment.kill(0, 100).is_some());
+        assert!(segment.kill(0, 100, || false).is_some());
         segment.sealed_end = Some(100);
         assert!(!segment.is_done());
-        assert!(segment.kill(0, 100).is_none(), "a second death is none");
-        assert!(segment.kill(2, 100).is_none(), "there is no such reference");
-        assert!(segment.kill(1, 100).is_some() && segment.is_done());
+        assert!(segment.kill(0, 100, || false).is_none(), "a second death is none");
+        assert!(segment.kill(2, 100, || false).is_none(), "there is no such reference");
+        assert!(segment.kill(1, 100, || false).is_some() && segment.is_done());
     }
 
     #[test]
@@ -228,13 +246,24 @@ mod tests {
             segment.add_live(count, octets);
         }
         assert_eq!(segment.live_octets(), 1480);
-        let freed = [(2, 400, 0), (0, 80, 80), (1, 400, 0), (4, 1000, 0), (3, 400, 400)];
+        // Each takes its own 16 octets with it, the last one the rest.
+        let freed = [(2, 400, 16), (0, 80, 80), (1, 400, 16), (4, 1000, 16), (3, 400, 368)];
         for (reference, octets, expected) in freed {
-            assert_eq!(segment.kill(reference, octets), Some(expected), "{reference}");
+            assert_eq!(segment.kill(reference, octets, || false), Some(expected), "{reference}");
         }
-        assert_eq!(segment.live_octets(), 1000);
-        assert!(segment.revive(2, 400) && segment.revive(1, 400) && !segment.revive(1, 400));
-        assert_eq!(segment.live_octets(), 1400);
+        assert_eq!(segment.live_octets(), 984);
+        assert!(segment.revive(2, 400, || false) && segment.revive(1, 400, || false));
+        assert!(!segment.revive(1, 400, || false));
+        assert_eq!(segment.live_octets(), 984 + 384);
+    }
+
+    #[test]
+    fn a_record_in_parts_does_not_get_shorter_with_its_references() {
+        let mut segment = Segment::new(1, FileId(1));
+        segment.add_live(3, 72);
+        for (reference, expected) in [(1, 0), (0, 0), (2, 72)] {
+            assert_eq!(segment.kill(reference, 72, || true), Some(expected));
+        }
     }
 
     #[test]

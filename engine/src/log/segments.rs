@@ -59,7 +59,7 @@ impl Segments {
         self.live.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Segment> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Segment> {
         self.live.iter()
     }
 }

@@ -4,7 +4,6 @@
 use std::ops::Range;
 
 use super::format::PAGE_BYTES;
-use super::record::SETTLE_BYTES;
 use super::segment::Segment;
 use super::segments::Segments;
 use super::{Address, FileId, Log, Memory};
@@ -22,7 +21,7 @@ const FILES_BEYOND: u64 = 5;
 pub struct LogSpace {
     /// Segments that hold something wanted, and the one written to.
     pub segments: u64,
-    /// Octets of records that are wanted.
+    /// Octets of records that are wanted, each without the references that are dead.
     pub live_octets: u64,
     /// Octets of all segment files, free ones included.
     pub file_octets: u64,
@@ -119,7 +118,7 @@ impl<M: Memory> Log<M> {
 
     /// Octets that copying the segment would give back.
     fn gain(&self, segment: &Segment) -> u64 {
-        let copies = segment.live_octets() + u64::from(segment.live()) * SETTLE_BYTES as u64;
+        let copies = segment.live_octets();
         self.geometry.segment_bytes.saturating_sub(copies + copies / 32)
     }
 

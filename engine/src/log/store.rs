@@ -10,7 +10,7 @@ use super::cache::{Cache, Window};
 use super::commit::Commit;
 use super::copying::Copying;
 use super::files::Files;
-use super::format::{whole_pages, PAGE_BYTES};
+use super::format::{whole_pages, PAGE_BYTES, RECORDS_VERSION};
 use super::geometry::Geometry;
 use super::index::Builder;
 use super::parts::{Assemblies, Multiparts};
@@ -89,6 +89,8 @@ pub(super) struct Opening<M: Memory> {
     pub multiparts: Multiparts,
     pub files: Files,
     pub tail: Tail,
+    /// Version of records that may be in the segment that the log goes on in.
+    pub records_version: u32,
 }
 
 impl<M: Memory> Log<M> {
@@ -109,12 +111,14 @@ impl<M: Memory> Log<M> {
         let skip = if matches!(tail, Tail::Anew { .. }) { PAGE_BYTES } else { 0 };
         let reference = segments.tail().references();
         let half = config.cache_bytes / 2;
+        let is_older = opening.records_version < RECORDS_VERSION;
+        let awaits_segment = is_older && matches!(tail, Tail::Within { .. });
         let mut log = Log {
             batch: Batch::new(buffer, start, room, skip, reference),
             stamp: Stamp { log: opening.log, epoch: opening.epoch, durable: start, previous },
             reclaim: Reclaim::after_recovery(&segments),
             space: Space::after_recovery(&segments),
-            copying: Copying::new(geometry.segment_bytes),
+            copying: Copying::new(geometry.segment_bytes, awaits_segment),
             segments,
             index: opening.index.unwrap_or_else(|| Builder::new(geometry, segment)),
             commit: Commit::new(start, segment, config.writes_in_flight_max),

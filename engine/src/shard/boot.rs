@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::confirm::Confirms;
+use super::copying;
 use super::dead_letters::DeadLetters;
 use super::definitions::{self, Definition, Definitions, Live, Record};
 use super::links::Links;
@@ -158,6 +159,7 @@ impl<M: Memory> ShardBoot<M> {
     /// If a definition cannot be understood: it may be one of a newer version, and starting
     /// without it would drop what belongs to it.
     pub fn definitions(&mut self) -> Result<Arc<[Change]>, DefinitionError> {
+        self.found.forget_copied(&self.recovery);
         let guest = Arc::clone(&self.config.guest_password_hash);
         let sorted = sort(&self.found.definitions, guest, self.tells_events, self.rescues)?;
         let changes = sorted.changes.as_slice().into();
@@ -172,7 +174,8 @@ impl<M: Memory> ShardBoot<M> {
     /// On shard 0 if [`ShardBoot::definitions`] was not asked for; on any if the log holds
     /// messages of a queue that lives on another shard, which would be lost.
     pub fn finish(self, now: Now, definitions: &[Change]) -> Result<Shard<M>, LogError> {
-        let ShardBoot { config, mut recovery, found, sorted, limits, .. } = self;
+        let ShardBoot { config, mut recovery, mut found, sorted, limits, .. } = self;
+        found.forget_copied(&recovery);
         let Findings { mut queues, mut backlogs, definitions: records, .. } = found;
         let (next_definition, transactions) = (found.next_definition, found.transactions);
         let mut values = found.values;
@@ -187,15 +190,11 @@ impl<M: Memory> ShardBoot<M> {
         for change in definitions {
             let Some(id) = change.new_queue() else { continue };
             newest_queue = newest_queue.max(id);
-            if let Some((settings, backlog)) = claim(&config, change, &topology, &mut backlogs) {
+            if let Some((settings, mut backlog)) = claim(&config, change, &topology, &mut backlogs)
+            {
+                copying::keep(&mut recovery, &mut queues.pool, &mut backlog);
                 let settings = queues.share(settings);
-                let queue = Queue::recovered(id, settings, backlog, now.unix_ms);
-                for (_, slot) in queue.messages() {
-                    if let Place::Log { address, length, reference } = slot.place() {
-                        recovery.keep(Address(address), length, reference);
-                    }
-                }
-                queues.add(queue);
+                queues.add(Queue::recovered(id, settings, backlog, now.unix_ms));
             }
         }
         values.retain(|(queue, _), held| {
@@ -256,6 +255,17 @@ impl<M: Memory> ShardBoot<M> {
 }
 
 impl Findings {
+    /// When all is read: takes out what has been copied, and settled where the copies were. Of
+    /// queues that is seen later.
+    fn forget_copied<M: Memory>(&mut self, recovery: &Recovery<M>) {
+        let is_held = |held: &Held| !recovery.is_copied(held.address, held.reference);
+        self.transactions.retain(|_, held| is_held(held));
+        self.values.retain(|_, held| is_held(held));
+        self.definitions.retain(|_, FoundDefinition { record, .. }| {
+            !recovery.is_copied(record.address, record.reference)
+        });
+    }
+
     fn take(&mut self, recovered: Recovered<'_>) {
         let pool = &mut self.queues.pool;
         match recovered {

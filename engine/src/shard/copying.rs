@@ -10,9 +10,9 @@ use super::transactions::{Held, Transactions};
 use super::values::Values;
 use super::Shard;
 use crate::ids::{QueueId, Seq};
-use crate::log::{Address, Holders, LogSpace, Memory, Relocated, Settling};
+use crate::log::{Address, Holders, LogSpace, Memory, Recovery, Relocated, Settling};
 use crate::now::Now;
-use crate::queue::Place;
+use crate::queue::{Backlog, ChunkPool, Place};
 
 struct Holding<'a> {
     queues: &'a mut Queues,
@@ -84,6 +84,26 @@ impl Holders for Holding<'_> {
             panic!("{held:?} was copied and no definition is held there");
         };
         (record.address, record.length, record.reference) = (to.address, to.length, to.reference);
+    }
+}
+
+/// Keeps what the log holds of a queue, but for messages that have been copied, and settled where
+/// the copies were.
+pub(super) fn keep<M: Memory>(
+    recovery: &mut Recovery<M>,
+    pool: &mut ChunkPool,
+    backlog: &mut Backlog,
+) {
+    let mut copied = Vec::new();
+    for (seq, slot) in backlog.messages() {
+        let Place::Log { address, length, reference } = slot.place() else { continue };
+        match recovery.is_copied(Address(address), reference) {
+            true => copied.push(seq),
+            false => recovery.keep(Address(address), length, reference),
+        }
+    }
+    for seq in copied {
+        backlog.settled(pool, seq, seq, |_| true);
     }
 }
 

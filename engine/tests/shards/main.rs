@@ -15,6 +15,7 @@ mod policies;
 mod random;
 mod removal;
 mod schedules;
+mod sharing;
 mod space;
 mod spilling;
 mod transactions;

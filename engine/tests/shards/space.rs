@@ -16,19 +16,19 @@ const SEGMENTS_BEYOND: u64 = 10;
 /// Octets of a record beside the body, at most, of the messages here.
 const OVERHEAD_BYTES: u64 = 200;
 
-struct Disk {
-    world: World,
+pub(crate) struct Disk {
+    pub(crate) world: World,
     /// Numbers of the messages that are to be there, by queue, in queue order.
-    kept: BTreeMap<QueueId, Vec<u64>>,
+    pub(crate) kept: BTreeMap<QueueId, Vec<u64>>,
     sizes: BTreeMap<u64, usize>,
     next: u64,
-    busy: QueueId,
+    pub(crate) busy: QueueId,
     /// Files on disk, at most, in segments.
     most: u64,
 }
 
 impl Disk {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut world = World::new(1, seed);
         let busy = world.durable_queue("busy");
         let key = consumer(channel(0, 1), 1);
@@ -39,7 +39,7 @@ impl Disk {
         Disk { world, kept, sizes, next: 1, busy, most: 0 }
     }
 
-    fn queue(&mut self, name: &str) -> QueueId {
+    pub(crate) fn queue(&mut self, name: &str) -> QueueId {
         self.world.events.clear();
         self.world.durable_queue(name)
     }
@@ -60,7 +60,7 @@ impl Disk {
     }
 
     /// Publishes a message that nobody takes from those queues.
-    fn keep(&mut self, queues: &[QueueId], bytes: usize) -> u64 {
+    pub(crate) fn keep(&mut self, queues: &[QueueId], bytes: usize) -> u64 {
         self.wait_for_room();
         let number = self.next;
         let body = self.body(bytes);
@@ -84,12 +84,16 @@ impl Disk {
         self.rest();
     }
 
-    /// All that can be done without new work is done.
-    fn rest(&mut self) {
+    pub(crate) fn rest_of_turns(&mut self) {
         for _ in 0..3 {
             self.world.settle_down();
             self.world.pass_ms(1, 0);
         }
+    }
+
+    /// All that can be done without new work is done.
+    pub(crate) fn rest(&mut self) {
+        self.rest_of_turns();
         self.world.events.clear();
         let space = self.world.shards[0].log_space();
         let bytes = self.world.disks[0].bytes() as u64;
@@ -117,6 +121,10 @@ impl Disk {
     /// The power goes; everything that is kept is delivered, once, in order, as it was.
     fn crash_and_compare(&mut self) {
         self.check_live();
+        self.crash_and_deliver();
+    }
+
+    pub(crate) fn crash_and_deliver(&mut self) {
         let live = self.world.shards[0].log_space().live_octets;
         self.world.crash();
         assert_eq!(self.world.shards[0].log_space().live_octets, live, "counted differently");
@@ -141,7 +149,7 @@ impl Disk {
     }
 }
 
-fn number_of(body: &[u8]) -> u64 {
+pub(crate) fn number_of(body: &[u8]) -> u64 {
     u64::from_le_bytes(body[..8].try_into().expect("eight octets"))
 }
 

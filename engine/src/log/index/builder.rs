@@ -9,7 +9,7 @@ use super::{Run, Spot};
 use crate::ids::{QueueId, Seq};
 use crate::log::format::aligned_record;
 use crate::log::geometry::Geometry;
-use crate::log::record::{IndexPiece, PartEntry, Settle, REFERENCE_BYTES};
+use crate::log::record::{Copied, IndexPiece, PartEntry, Settle, REFERENCE_BYTES};
 use crate::log::Address;
 
 /// Runs of settles that may still be made longer. A power of two.
@@ -41,6 +41,8 @@ pub(in crate::log) struct Builder {
     next: Address,
     next_seq: u64,
     settles: [Settle; SETTLE_SLOTS],
+    /// The run of references made anew that may still be made longer.
+    copied: Option<Copied>,
     pub(super) parts: Vec<OpenPart>,
     /// Octets of content in these parts.
     part_bytes: usize,
@@ -78,6 +80,7 @@ impl Builder {
             next: Address(0),
             next_seq: 0,
             settles: [NO_SETTLE; SETTLE_SLOTS],
+            copied: None,
             parts: Vec::new(),
             part_bytes: 0,
             pieces: Vec::new(),
@@ -107,6 +110,7 @@ impl Builder {
         self.run = NO_RUN;
         self.next = Address(0);
         self.settles = [NO_SETTLE; SETTLE_SLOTS];
+        self.copied = None;
         self.first_reference = references;
         self.is_fresh = false;
         self.notes.restart(self.geometry, self.segment, references);
@@ -328,6 +332,17 @@ impl Builder {
         }
     }
 
+    /// References have been made anew.
+    pub(in crate::log) fn copied(&mut self, copied: Copied) {
+        if self.copied.as_mut().is_some_and(|run| run.extend(&copied)) {
+            return;
+        }
+        let before = self.copied.replace(copied);
+        if self.has_room(ENTRY_BYTES) {
+            before.into_iter().for_each(|before| self.notes.copied(before));
+        }
+    }
+
     pub(in crate::log) fn liveness(&mut self, segment: u32, address: Address, length: u32) {
         if self.has_room(ENTRY_BYTES) {
             self.notes.liveness(segment, address, length);
@@ -351,5 +366,6 @@ impl Builder {
                 self.notes.settle(settle);
             }
         }
+        self.copied.take().into_iter().for_each(|copied| self.notes.copied(copied));
     }
 }

@@ -96,10 +96,14 @@ impl Builder {
                     }
                 }
                 Entry::Settle(settle) if lives(settle.segment) => out.settle(settle),
+                Entry::Copied(copied) if lives(copied.segment) => out.copied(copied),
                 Entry::Liveness { segment, address, length } if lives(segment) => {
                     out.liveness(segment, address, length);
                 }
-                Entry::Settle(_) | Entry::Liveness { .. } | Entry::Part { .. } => {}
+                Entry::Settle(_)
+                | Entry::Copied(_)
+                | Entry::Liveness { .. }
+                | Entry::Part { .. } => {}
             }
         }
         Ok(())

@@ -25,6 +25,7 @@ pub(super) const DEFINITION: u8 = 0x82;
 pub(super) const SETTLE: u8 = 0x83;
 pub(super) const LIVENESS: u8 = 0x84;
 pub(super) const PART: u8 = 0x85;
+pub(super) const COPIED: u8 = 0x86;
 
 #[derive(Clone, Debug)]
 pub(super) struct Context {

@@ -5,7 +5,7 @@ use super::{Run, Spot};
 use crate::ids::{QueueId, Seq};
 use crate::log::format::{aligned_record, BLOCK_MAX_BYTES};
 use crate::log::geometry::Geometry;
-use crate::log::record::{IndexScope, Malformed, PartEntry, Settle, RECORD_HEADER_BYTES};
+use crate::log::record::{Copied, IndexScope, Malformed, PartEntry, Settle, RECORD_HEADER_BYTES};
 use crate::log::Address;
 
 /// What a stream says.
@@ -22,6 +22,7 @@ pub(in crate::log) enum Entry<'a> {
         payload: &'a [u8],
     },
     Settle(Settle),
+    Copied(Copied),
     Liveness {
         segment: u32,
         address: Address,
@@ -95,6 +96,7 @@ impl<'a> Reader<'a> {
                 Entry::Definition { address, length, reference, seq, payload }
             }
             context::SETTLE => self.settle()?,
+            context::COPIED => self.copied()?,
             context::LIVENESS => {
                 let (segment, address, length) = (self.small()?, self.number()?, self.small()?);
                 Entry::Liveness { segment, address: self.within(Address(address), length)?, length }
@@ -282,6 +284,13 @@ impl<'a> Reader<'a> {
             expires_unix_ms,
             dead,
         }))
+    }
+
+    fn copied(&mut self) -> Read<Entry<'a>> {
+        let (segment, first, count) = (self.small()?, self.small()?, self.small()?);
+        let copied = Copied::new(segment, first, count);
+        let copied = copied.filter(|copied| copied.segment <= self.scope.segment);
+        copied.map(Entry::Copied).ok_or(Malformed("an index with copies of what cannot be"))
     }
 
     fn settle(&mut self) -> Read<Entry<'a>> {

@@ -77,7 +77,7 @@ impl Author {
     fn settle(&mut self, queue: u64, seq: u64) {
         let key = (QueueId(queue), Seq(seq));
         let (_, _, reference, ..) = self.live.remove(&key).expect("alive");
-        self.segments.tail_mut().kill(reference, 64);
+        self.segments.tail_mut().kill(reference, 64, || false);
         self.builder.settle(key.0, key.1, SEGMENT, reference);
     }
 

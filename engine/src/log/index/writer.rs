@@ -6,7 +6,7 @@ use super::{Run, Spot};
 use crate::ids::{QueueId, Seq};
 use crate::log::format::aligned_record;
 use crate::log::geometry::Geometry;
-use crate::log::record::{PartEntry, Settle};
+use crate::log::record::{Copied, PartEntry, Settle};
 use crate::log::Address;
 
 #[derive(Clone, Debug)]
@@ -149,6 +149,14 @@ impl Writer {
         self.number(settle.first.0);
         self.number(u64::from(settle.count));
         self.number(u64::from(settle.segment));
+    }
+
+    /// References have been made anew.
+    pub(super) fn copied(&mut self, copied: Copied) {
+        self.out.push(context::COPIED);
+        self.number(u64::from(copied.segment));
+        self.number(u64::from(copied.first));
+        self.number(u64::from(copied.count));
     }
 
     /// A Liveness record about an older segment.

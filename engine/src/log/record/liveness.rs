@@ -97,9 +97,14 @@ impl<'a> LivenessView<'a> {
     }
 }
 
+/// Octets that the record for that bitmap has at most.
+pub(in crate::log) fn length_max(dead: &Bitmap) -> u64 {
+    (HEAD_BYTES + dead.words().len() * 8) as u64
+}
+
 /// Octets of the record for that bitmap, and whether it will have runs.
 pub(in crate::log) fn plan(dead: &Bitmap) -> (usize, bool) {
-    let runs = dead.runs().count();
+    let runs = dead.runs().take(dead.words().len()).count();
     let as_runs = runs < dead.words().len();
     let count = if as_runs { runs } else { dead.words().len() };
     (HEAD_BYTES + count * 8, as_runs)

@@ -4,6 +4,7 @@
 //! block checksum was right, and still believe nothing: every length is checked, and what does
 //! not fit is [`Malformed`].
 
+mod copied;
 mod definition;
 mod gone;
 mod liveness;
@@ -13,9 +14,12 @@ mod roster;
 mod segment_index;
 mod settle;
 
+pub(super) use copied::{Copied, COPIED_BYTES};
 pub(super) use definition::{write as write_definition, DefinitionView, DEFINITION_HEAD_BYTES};
 pub(super) use gone::{write as write_gone, GONE_BYTES};
-pub(super) use liveness::{plan as plan_liveness, write as write_liveness, LivenessView};
+pub(super) use liveness::{
+    length_max as liveness_max, plan as plan_liveness, write as write_liveness, LivenessView,
+};
 pub(super) use message::{
     content_bytes, write_content as write_message_content, write_head as write_message_head,
     Attributes, MessageView, Payload, MESSAGE_HEAD_BYTES, REFERENCE_BYTES,
@@ -37,7 +41,7 @@ use roster::RosterView;
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::format::{aligned_record, VERSION};
+use super::format::{aligned_record, RECORDS_VERSION};
 
 pub(super) const KIND_MESSAGE: u8 = 1;
 pub(super) const KIND_PART: u8 = 2;
@@ -48,6 +52,7 @@ pub(super) const KIND_ROSTER: u8 = 6;
 pub(super) const KIND_RECYCLED: u8 = 7;
 pub(super) const KIND_MARK: u8 = 8;
 pub(super) const KIND_GONE: u8 = 9;
+pub(super) const KIND_COPIED: u8 = 10;
 pub(super) const KIND_SEGMENT_INDEX: u8 = 18;
 
 /// A reader that does not know the kind must not go on.
@@ -98,6 +103,7 @@ pub(super) enum Record<'a> {
     Part(PartView<'a>),
     Definition(DefinitionView<'a>),
     Settle(Settle),
+    Copied(Copied),
     Liveness(LivenessView<'a>),
     Roster(RosterView<'a>),
     Recycled(Recycled),
@@ -121,6 +127,7 @@ impl<'a> Record<'a> {
             KIND_PART => Record::Part(PartView::read(octets)?),
             KIND_DEFINITION => Record::Definition(DefinitionView::read(octets)?),
             KIND_SETTLE => Record::Settle(Settle::read(octets)?),
+            KIND_COPIED => Record::Copied(Copied::read(octets)?),
             KIND_LIVENESS => Record::Liveness(LivenessView::read(octets)?),
             KIND_ROSTER => Record::Roster(RosterView::read(octets)?),
             KIND_RECYCLED => Record::Recycled(Recycled::read(octets)?),
@@ -186,7 +193,7 @@ impl<'a> Iterator for Records<'a> {
 
 /// What an unknown record in a segment of `records_version` means.
 pub(super) fn is_newer(records_version: u32) -> bool {
-    records_version > VERSION
+    records_version > RECORDS_VERSION
 }
 
 /// Fixed-size head of a record, or what is wrong.

@@ -15,8 +15,8 @@ use crate::log::geometry::Geometry;
 use crate::log::index::{Builder, Spot};
 use crate::log::parts::{Multiparts, Pinned};
 use crate::log::record::{
-    record_at, DefinitionView, IndexPiece, Malformed, MessageView, PartEntry, PartView, Payload,
-    Record, Settle,
+    record_at, Copied, DefinitionView, IndexPiece, Malformed, MessageView, PartEntry, PartView,
+    Payload, Record, Settle,
 };
 use crate::log::segment::Segment;
 use crate::log::segments::Segments;
@@ -29,6 +29,8 @@ pub(super) struct Found {
     pub segments: Segments,
     pub multiparts: Multiparts,
     pub dead: FxHashMap<u32, Bitmap>,
+    /// References that later records say to be dead, made anew by copies.
+    pub copied: FxHashMap<u32, Bitmap>,
     pub parts: PendingParts,
     references: Vec<(QueueId, Seq)>,
     /// Messages whose parts are not there though their segments are: only damage does that.
@@ -46,6 +48,7 @@ impl Found {
             segments: Segments::default(),
             multiparts: Multiparts::default(),
             dead,
+            copied: FxHashMap::default(),
             parts: PendingParts::default(),
             references: Vec::new(),
             broken: Vec::new(),
@@ -85,6 +88,10 @@ impl Found {
                     self.index.settle_found(settle);
                     self.settle(settle, self.geometry.addresses(settle.segment), visit);
                 }
+                Record::Copied(copied) => {
+                    self.index.copied(copied);
+                    self.copied(copied);
+                }
                 Record::Liveness(liveness) => {
                     self.index.liveness(liveness.segment, address, length);
                     self.liveness(liveness.segment, address, length);
@@ -122,6 +129,17 @@ impl Found {
             self.broken.retain_mut(|broken| !broken.is_settled(queue, first..=last, &among));
         }
         visit(Recovered::Settled { queue, first, last, among });
+    }
+
+    /// References are dead. What lived of them has been told of and will be again, unless it is dead
+    /// by now.
+    pub(super) fn copied(&mut self, copied: Copied) {
+        let Copied { segment, first, count } = copied;
+        let holder = self.segments.tail().number;
+        if let Some(old) = self.segments.get_mut(segment) {
+            old.note_holder(holder);
+            self.copied.entry(segment).or_default().set_run(first, count);
+        }
     }
 
     /// There is a Liveness record about that segment.
@@ -237,7 +255,7 @@ impl Found {
         }
         let known = message.references_in(seen.content_of(parts)).unwrap_or_default();
         let lives = wanted.zip(known).filter(|(number, _)| !self.is_known_dead(*number));
-        let references = lives.map(|(_, entry)| entry.get()).collect();
+        let references = lives.map(|(number, entry)| (number, entry.get())).collect();
         let (address, body_bytes) = (spot.address, message.body_bytes());
         let count = message.references();
         self.broken.push(Broken { address, body_bytes, count, references });
@@ -296,8 +314,8 @@ pub(super) struct Broken {
     pub body_bytes: u64,
     /// References that it has.
     pub count: u32,
-    /// Those that live, if the first part is there to tell.
-    pub references: Vec<(QueueId, Seq)>,
+    /// Those that live, by their numbers, if the first part is there to tell.
+    pub references: Vec<(u32, (QueueId, Seq))>,
 }
 
 impl Broken {
@@ -311,7 +329,7 @@ impl Broken {
         if self.references.is_empty() || !among.contains(&self.address) {
             return false;
         }
-        self.references.retain(|(of, seq)| *of != queue || !run.contains(seq));
+        self.references.retain(|(_, (of, seq))| *of != queue || !run.contains(seq));
         self.references.is_empty()
     }
 }

@@ -207,6 +207,7 @@ impl Found {
                         let among = among(&settle, &told, self.geometry);
                         self.settle(settle, among, visit);
                     }
+                    Entry::Copied(copied) => self.copied(copied),
                     Entry::Liveness { segment, address, length } => {
                         self.liveness(segment, address, length);
                     }

@@ -27,6 +27,8 @@ mod walk;
 
 use std::ops::Range;
 
+use rustc_hash::FxHashMap;
+
 use catalogue::{Catalogue, Newest};
 pub use damage::{Damage, Headless, LostMessage};
 use evidence::{Evidence, Suspect};
@@ -38,8 +40,9 @@ use replay::{Planned, Replay};
 use survey::Survey;
 use toll::Toll;
 
+use super::bitmap::Bitmap;
 use super::files::Files;
-use super::format::{aligned_record, FileHeader, VERSION};
+use super::format::{aligned_record, FileHeader, RECORDS_VERSION};
 use super::geometry::Geometry;
 use super::index::Builder;
 use super::parts::Multiparts;
@@ -113,6 +116,8 @@ pub struct Recovery<M: Memory> {
     end: Option<End>,
     segments: Segments,
     multiparts: Multiparts,
+    /// References that have been made anew by copies.
+    copied: FxHashMap<u32, Bitmap>,
     /// Notes about the newest segment.
     index: Option<Builder>,
     by_index: usize,
@@ -159,6 +164,7 @@ impl<M: Memory> Recovery<M> {
             end: None,
             segments: Segments::default(),
             multiparts: Multiparts::default(),
+            copied: FxHashMap::default(),
             index: None,
             by_index: 0,
         }
@@ -234,7 +240,7 @@ impl<M: Memory> Recovery<M> {
                 Phase::Replay(mut replay) => {
                     self.toll = replay.toll().unwrap_or_default();
                     self.by_index = replay.by_index();
-                    (self.segments, self.multiparts, self.index) = replay.found();
+                    (self.segments, self.multiparts, self.index, self.copied) = replay.found();
                     Phase::Done
                 }
             };
@@ -350,6 +356,8 @@ impl<M: Memory> Recovery<M> {
                 (identity(now, shard), 1, geometry, tail)
             }
         };
+        let header = self.newest.as_ref().map(|newest| &newest.header);
+        let records_version = header.map(|header| header.records_version.get());
         let newest_file = self.newest.as_ref().map(|newest| newest.file);
         let is_live = |file: FileId| {
             newest_file == Some(file) || self.segments.iter().any(|segment| segment.file == file)
@@ -371,17 +379,34 @@ impl<M: Memory> Recovery<M> {
                 multiparts: self.multiparts,
                 files,
                 tail,
+                records_version: records_version.unwrap_or(RECORDS_VERSION),
             },
         ))
     }
 
+    /// True for a reference that recovery told of and that is dead all the same: it has been copied
+    /// elsewhere. Whoever holds it there when all is read has it no more: the copy, of which
+    /// recovery would have told later, is settled.
+    pub fn is_copied(&self, address: Address, reference: u32) -> bool {
+        let Some(newest) = self.newest.as_ref().filter(|_| !self.copied.is_empty()) else {
+            return false;
+        };
+        let copied = self.copied.get(&newest.geometry.segment_of_address(address));
+        copied.is_some_and(|copied| copied.get(reference))
+    }
+
     /// Marks a recovered reference, of a record of `length` octets, as live. One that recovery did
     /// not tell of is left alone.
+    ///
+    /// # Panics
+    /// If it [is copied](Recovery::is_copied).
     pub fn keep(&mut self, address: Address, length: u32, reference: u32) {
+        assert!(!self.is_copied(address, reference), "{address:?} is kept though it was copied");
         let Some(newest) = &self.newest else { return };
         let number = newest.geometry.segment_of_address(address);
         let Some(segment) = self.segments.get_mut(number) else { return };
-        if !segment.revive(reference, aligned_record(length as usize) as u64) {
+        let is_in_parts = || self.multiparts.record(address).is_some();
+        if !segment.revive(reference, aligned_record(length as usize) as u64, is_in_parts) {
             return;
         }
         for (number, octets) in self.multiparts.revive(address).unwrap_or_default() {
@@ -443,7 +468,7 @@ fn identity(now: Now, shard: u16) -> u64 {
 fn unknown_record(file: FileId, header: &FileHeader, offset: u64) -> LogError {
     let version = header.records_version.get();
     if record::is_newer(version) {
-        return LogError::NewerVersion { file: file.0, version, known: VERSION };
+        return LogError::NewerVersion { file: file.0, version, known: RECORDS_VERSION };
     }
     let what = "a record of a kind that its version does not have";
     LogError::Rot { file: file.0, offset, durable: offset, what }

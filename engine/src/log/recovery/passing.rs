@@ -18,8 +18,11 @@ impl Replay {
         }
     }
 
+    /// What damage has taken, when all is read.
     pub(super) fn toll(&mut self) -> Option<Toll> {
-        self.toll.take()
+        let mut toll = self.toll.take()?;
+        toll.copied(&self.found.copied, self.geometry);
+        Some(toll)
     }
 
     pub(super) fn passes_by(&self) -> bool {
@@ -60,7 +63,7 @@ impl Replay {
         let all_dead =
             missed.is_some_and(|missed| (first_reference..first_reference + missed).all(is_dead));
         if !all_dead {
-            lost.into_iter().for_each(|lost| toll.lose(lost));
+            lost.into_iter().for_each(|lost| toll.lose(lost, None));
         }
         toll.holes.push(Hole {
             file: planned.file,

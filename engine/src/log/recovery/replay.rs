@@ -104,14 +104,15 @@ impl Replay {
         self.way = walk.next_read().is_some().then_some(Way::Full(walk));
     }
 
-    /// What was found, when all is read; and the notes about the newest segment.
-    pub(super) fn found(self) -> (Segments, Multiparts, Option<Builder>) {
-        let Found { segments, multiparts, index, .. } = self.found;
+    /// What was found, when all is read; the notes about the newest segment; and the references that
+    /// have been made anew.
+    pub(super) fn found(self) -> (Segments, Multiparts, Option<Builder>, FxHashMap<u32, Bitmap>) {
+        let Found { segments, multiparts, index, copied, .. } = self.found;
         let is_of_newest = segments
             .iter()
             .last()
             .is_some_and(|newest| newest.sealed_end.is_none() && newest.number == index.segment());
-        (segments, multiparts, is_of_newest.then_some(index))
+        (segments, multiparts, is_of_newest.then_some(index), copied)
     }
 
     /// Segments of which only the index has been read.

@@ -1,15 +1,16 @@
 //! What damage has taken, as far as a reading that passes it by has come.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::damage::{Headless, Hole, LostMessage};
 use super::found::Broken;
 use super::indexed::IndexReads;
 use super::liveness::Wanted;
 use crate::ids::{QueueId, Seq};
+use crate::log::bitmap::Bitmap;
 use crate::log::geometry::Geometry;
 use crate::log::index::Entry;
 use crate::log::record::{Malformed, Settle};
@@ -23,7 +24,8 @@ pub(super) struct Toll {
     pub holes: Vec<Hole>,
     /// Places that have been filled already, by position.
     pub filled: Vec<Range<u64>>,
-    lost: BTreeSet<LostMessage>,
+    /// By the number of the reference, where that is known.
+    lost: BTreeMap<LostMessage, Option<u32>>,
     pub headless: Vec<Headless>,
     /// Segments that have lost something: what their indexes say is not so any more.
     pub hurt: FxHashSet<u32>,
@@ -37,13 +39,14 @@ pub(super) struct Toll {
 }
 
 impl Toll {
-    pub(super) fn lose(&mut self, lost: LostMessage) {
-        self.lost.insert(lost);
+    /// `reference`: its number in the segment, if that is known.
+    pub(super) fn lose(&mut self, lost: LostMessage, reference: Option<u32>) {
+        self.lost.insert(lost, reference);
     }
 
     /// Each message once; one that is lost without doubt is not listed with doubt.
     pub(super) fn lost(&self) -> Vec<LostMessage> {
-        let mut lost: Vec<_> = self.lost.iter().copied().collect();
+        let mut lost: Vec<_> = self.lost.keys().copied().collect();
         lost.sort_by_key(|lost| (lost.queue, lost.seq, !lost.is_certain));
         lost.dedup_by_key(|lost| (lost.queue, lost.seq));
         lost
@@ -62,11 +65,21 @@ impl Toll {
         }
         let lost = |seq, address| LostMessage { queue, seq, address, is_certain: false };
         let run = self.lost.range(lost(first, Address(0))..);
+        let run = run.map(|(lost, _)| *lost);
         let run = run.take_while(|lost| lost.queue == queue && lost.seq <= last);
-        let settled: Vec<_> = run.filter(|lost| among.contains(&lost.address)).copied().collect();
+        let settled: Vec<_> = run.filter(|lost| among.contains(&lost.address)).collect();
         for lost in settled {
             self.lost.remove(&lost);
         }
+    }
+
+    /// Nor is what has been copied elsewhere.
+    pub(super) fn copied(&mut self, copied: &FxHashMap<u32, Bitmap>, geometry: Geometry) {
+        self.lost.retain(|lost, reference| {
+            let copied = copied.get(&geometry.segment_of_address(lost.address));
+            let is_copied = |copied: &Bitmap| reference.is_some_and(|number| copied.get(number));
+            !copied.is_some_and(is_copied)
+        });
     }
 
     /// A message that lies in a good block, some of whose parts do not.
@@ -76,8 +89,9 @@ impl Toll {
         if known.is_empty() {
             self.headless.push(Headless { segment, address, body_bytes, references });
         }
-        for (queue, seq) in known {
-            self.lose(LostMessage { queue, seq, address, is_certain: true });
+        for (reference, (queue, seq)) in known {
+            let lost = LostMessage { queue, seq, address, is_certain: true };
+            self.lose(lost, Some(reference));
         }
     }
 
@@ -99,7 +113,7 @@ impl Toll {
         reads.check()?;
         let (among, start) = (geometry.addresses(segment), geometry.start(segment));
         // The index knows better than the octets.
-        self.lost.retain(|lost| lost.is_certain || !among.contains(&lost.address));
+        self.lost.retain(|lost, _| lost.is_certain || !among.contains(&lost.address));
         self.headless.retain(|headless| headless.segment != segment);
         reads.entries(&mut |entry, beside| match entry {
             Entry::Settle(settle) => {
@@ -124,7 +138,8 @@ impl Toll {
                 for (address, reference, queue, seq) in told(&entry, beside.references) {
                     let mut places = std::iter::once(address).chain(beside.parts.iter().copied());
                     if !is_dead(reference) && places.any(|place| self.is_in_hole(place)) {
-                        self.lose(LostMessage { queue, seq, address, is_certain: true });
+                        let lost = LostMessage { queue, seq, address, is_certain: true };
+                        self.lose(lost, Some(reference));
                     }
                 }
             }

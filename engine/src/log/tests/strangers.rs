@@ -4,9 +4,10 @@ use super::damage::{aged, blocks, write_out};
 use super::disk::Vectors;
 use super::tiny;
 use super::world::World;
-use crate::ids::ShardId;
+use crate::ids::{QueueId, ShardId};
 use crate::log::block::{seal, Block, Census, Stamp};
 use crate::log::format::{FileHeader, BLOCK_HEADER_BYTES, PAGE_BYTES};
+use crate::log::record::Record;
 use crate::log::{LogError, Recovery};
 
 use zerocopy::{FromBytes, IntoBytes};
@@ -84,29 +85,73 @@ fn records_of_later_versions_are_passed_over_only_if_they_allow_it() {
     world.recover().expect("sound");
     append_unknown(&mut world, 0x80);
     assert!(matches!(world.recover(), Err(LogError::Rot { .. })), "no such kind in this version");
-    change_header_version(&mut world);
+    change_records_version(&mut world, 7);
     assert!(matches!(world.recover(), Err(LogError::NewerVersion { version: 7, .. })));
 }
 
-/// The segment may hold records of version 7. Its first block follows the header, so the chain
-/// of checksums is made anew.
-fn change_header_version(world: &mut World) {
-    change_header(world, |header| header.records_version.set(7));
-    let octets = world.disk.files.get_mut(&1).expect("the first file");
-    let (header, _) = FileHeader::read_from_prefix(octets).expect("long enough");
-    let mut previous = header.sum();
-    for (at, _, _) in blocks(octets) {
-        let known = *Block::open(&octets[at..], at as u64, None).expect("valid").header;
-        let census = Census {
-            end: BLOCK_HEADER_BYTES + known.payload.get() as usize,
-            records: known.records.get(),
-            first_reference: known.first_reference.get(),
-        };
-        let (log, epoch, durable) = (known.log.get(), known.epoch.get(), known.durable.get());
-        let mut stamp = Stamp { log, epoch, durable, previous };
-        seal(&mut octets[at..], at as u64, census, &mut stamp);
-        previous = stamp.previous;
+/// The segments may hold records of that version. Their first blocks follow the headers, so the
+/// chains of checksums are made anew.
+fn change_records_version(world: &mut World, version: u32) {
+    change_header(world, |header| header.records_version.set(version));
+    for octets in world.disk.files.values_mut() {
+        let (header, _) = FileHeader::read_from_prefix(octets).expect("long enough");
+        let start = u64::from(header.segment.get()) * header.segment_bytes.get();
+        let mut previous = header.sum();
+        for (at, _, _) in blocks(octets) {
+            let position = start + at as u64;
+            let known = *Block::open(&octets[at..], position, None).expect("valid").header;
+            let census = Census {
+                end: BLOCK_HEADER_BYTES + known.payload.get() as usize,
+                records: known.records.get(),
+                first_reference: known.first_reference.get(),
+            };
+            let (log, epoch, durable) = (known.log.get(), known.epoch.get(), known.durable.get());
+            let mut stamp = Stamp { log, epoch, durable, previous };
+            seal(&mut octets[at..], position, census, &mut stamp);
+            previous = stamp.previous;
+        }
     }
+}
+
+/// Copied records in that file.
+fn copied_records(world: &World, file: u32) -> usize {
+    let octets = &world.disk.files[&file];
+    let (header, _) = FileHeader::read_from_prefix(octets).expect("long enough");
+    let start = u64::from(header.segment.get()) * header.segment_bytes.get();
+    let block = |at: usize| Block::open(&octets[at..], start + at as u64, None).expect("valid");
+    let in_block = |at| {
+        let records = block(at).records().map(|record| record.expect("sound").2);
+        records.filter(|record| matches!(record, Record::Copied(_))).count()
+    };
+    blocks(octets).into_iter().map(|(at, _, _)| in_block(at)).sum()
+}
+
+/// An earlier version must be able to tell a segment with Copied records from a damaged one.
+#[test]
+fn a_segment_begun_by_an_earlier_version_gets_no_records_that_it_does_not_know() {
+    let mut world = World::new(tiny(), 4);
+    for _ in 0..12 {
+        write_out(&mut world, 2, 2000);
+        for message in world.fill_segment(QueueId(2)) {
+            world.settle(message);
+        }
+    }
+    world.settle_down();
+    change_records_version(&mut world, 1);
+    world.recover().expect("an earlier version");
+    let (old, file) = (world.log.segments.tail().number, world.log.segments.tail().file);
+    for _ in 0..30 {
+        world.copy_forward();
+        world.settle_down();
+        if world.log.segments.get(old).is_some() {
+            assert_eq!(copied_records(&world, file.0), 0);
+        }
+    }
+    assert!(world.log.space().copied_octets > 0 && world.log.segments.tail().number > old);
+    let files: Vec<u32> = world.log.segments.iter().map(|segment| segment.file.0).collect();
+    assert!(files.into_iter().any(|file| copied_records(&world, file) > 0));
+    world.crash();
+    assert_eq!(world.held.len(), 24);
 }
 
 #[test]

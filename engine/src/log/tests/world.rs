@@ -478,5 +478,7 @@ pub(super) fn read_back(recovery: &mut Recovery<Vectors>, disk: &Disk) -> Result
             }
         })?;
     }
+    // What was copied, and settled where the copy was.
+    seen.retain(|_, (address, _, reference, _)| !recovery.is_copied(*address, *reference));
     Ok(seen)
 }

@@ -186,7 +186,7 @@ impl<D: Octets> Mending<'_, D> {
         };
         self.fill(&hole, log, geometry, roster.as_deref(), &recycled, &error)?;
         self.toll.hurt.insert(header.segment.get());
-        lost.into_iter().for_each(|lost| self.toll.lose(lost));
+        lost.into_iter().for_each(|lost| self.toll.lose(lost, None));
         self.damages.push(hole.damage(geometry));
         Ok(())
     }

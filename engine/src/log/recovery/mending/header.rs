@@ -8,7 +8,7 @@ use super::overlay::{Octets, Overlay};
 use crate::ids::ShardId;
 use crate::log::block::Block;
 use crate::log::format::{
-    BlockHeader, FileHeader, BLOCK_MAX_BYTES, FILE_MAGIC, PAGE_BYTES, VERSION,
+    BlockHeader, FileHeader, BLOCK_MAX_BYTES, FILE_MAGIC, PAGE_BYTES, RECORDS_VERSION, VERSION,
 };
 use crate::log::geometry::Geometry;
 use crate::log::recovery::RecoveryRead;
@@ -48,7 +48,7 @@ impl Known {
             epoch: U32::new(self.epoch),
             shard: U16::new(shard.0),
             reserved: U16::ZERO,
-            records_version: U32::new(VERSION),
+            records_version: U32::new(RECORDS_VERSION),
             begun_unix_ms: U64::ZERO,
         };
         let mut page = vec![0; PAGE_BYTES];
