@@ -6,7 +6,7 @@ use super::block::{Block, Defect};
 use super::cache::Window;
 use super::format::{whole_pages, PAGE_BYTES};
 use super::parts::Assembly;
-use super::readback::{Pending, SCATTERED_BYTES, WINDOW_BYTES};
+use super::readback::{Pending, SCATTERED_BYTES, WINDOW_BYTES, WINDOW_BYTES_MAX};
 use super::record::{record_at, Malformed, MessageView, Payload, Record, KIND_MESSAGE};
 use super::{Address, Fetch, FileId, IoFailure, Log, LogEffect, LogError, Memory};
 
@@ -101,11 +101,12 @@ impl<M: Memory> Log<M> {
             return;
         }
         window.ahead.set(true);
-        let next = Address::new(window.end, 0);
-        let segment = self.geometry.segment_of_address(next);
+        let segment = self.geometry.segment_of(window.end);
         let same = segment == self.geometry.segment_of(window.end - 1);
         if same && end < self.batch.start() / PAGE_BYTES as u64 && !self.cache.contains(end) {
-            self.ask(next, 0);
+            let length = window.end - window.first_page * PAGE_BYTES as u64;
+            let wanted = (2 * length).clamp(WINDOW_BYTES, WINDOW_BYTES_MAX);
+            self.ask_for(window.end, wanted, false, false);
         }
     }
 

@@ -5,6 +5,11 @@ use super::format::PAGE_BYTES;
 /// Octets that one read brings, where the segment has as many.
 pub(super) const WINDOW_BYTES: u64 = 256 * 1024;
 
+/// Octets that a read ahead brings at most: each is twice as long as the one before. A read costs the device and
+/// the processor much the same whatever its length, but what is read and not wanted was read for nothing, so that
+/// only who goes on reading gets more.
+pub(super) const WINDOW_BYTES_MAX: u64 = 768 * 1024;
+
 /// Octets that a read of one message brings at least: a block of several records is no longer.
 pub(super) const SCATTERED_BYTES: u64 = 64 * 1024;
 

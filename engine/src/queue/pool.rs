@@ -18,9 +18,13 @@ const SPARE_CHUNKS_MAX: usize = 256;
 const OPEN_CHUNKS_FREELY: usize = 4096;
 /// Packed chunks that make a bale: one is taken apart in a fraction of a millisecond.
 const BALE: usize = 32;
-/// Chunks at a queue's front that are not packed while there is memory: consumers that keep up
-/// never see a packed one.
+/// Chunks at a queue's front that are not packed while there is memory, at least: consumers that
+/// keep up never see a packed one.
 const LEAD: usize = 16;
+/// A queue leaves open as much as this part of what is left of those that may be open freely. One
+/// burst of small messages makes dozens of chunks, and packing them only to unpack them in the same
+/// turn took a sixth of the time of a message.
+const LEAD_PART: usize = 8;
 
 /// See the module.
 #[derive(Debug)]
@@ -99,10 +103,9 @@ impl ChunkPool {
 
     /// Chunks at a queue's front that are to stay unpacked.
     pub(super) fn lead(&self) -> usize {
-        if self.open <= self.open_freely {
-            LEAD
-        } else {
-            1
+        match self.open_freely.checked_sub(self.open) {
+            Some(left) => LEAD.max(left / LEAD_PART),
+            None => 1,
         }
     }
 }

@@ -108,6 +108,29 @@ fn consumers_that_keep_up_never_see_a_packed_chunk() {
     }
 }
 
+/// One read of a socket holds thousands of small messages: packing what their consumer takes in the same
+/// turn was once a sixth of the work.
+#[test]
+fn a_burst_that_is_consumed_at_once_is_never_packed() {
+    let mut pool = ChunkPool::default();
+    let mut queue = Queue::new(QueueId(7), QueueSettings::default(), NOW_MS);
+    for _ in 0..200 * CHUNK {
+        push_log(&mut queue, &mut pool, NOW_MS);
+    }
+    assert_eq!(packed(&queue), 0);
+    // Many queues share what there is, and a long one does not get more than its part.
+    let mut others: Vec<Queue> = (0..64)
+        .map(|number| Queue::new(QueueId(8 + number), QueueSettings::default(), NOW_MS))
+        .collect();
+    for other in &mut others {
+        for _ in 0..200 * CHUNK {
+            push_log(other, &mut pool, NOW_MS);
+        }
+    }
+    assert!(others.iter().map(packed).sum::<usize>() > 0);
+    assert!(pool.bytes() < 16 << 20, "{} octets", pool.bytes());
+}
+
 #[test]
 fn chunks_that_were_needed_are_packed_again() {
     let (mut queue, mut pool) = queue(QueueSettings::default());
