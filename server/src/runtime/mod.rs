@@ -23,6 +23,7 @@ mod clock;
 mod connection;
 mod damage;
 mod desk;
+mod direct_writes;
 mod doze;
 mod error;
 mod host;

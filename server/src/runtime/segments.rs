@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -127,13 +128,26 @@ impl Segments {
             return Err(IoFailure { code: None, text });
         }
         let written = file.write_rc_at(buffer, offset).await;
-        match written.map_err(failure)? {
-            written if written == length => Ok(()),
-            // A device that takes less than it was given is full or broken.
-            written => Err(IoFailure {
-                code: None,
-                text: format!("only {written} of {length} octets were written"),
-            }),
+        whole(written.map_err(failure)?, length)
+    }
+
+    /// Carries out a write and waits for it: the thread does nothing else meanwhile.
+    pub(super) fn write_now(
+        &self,
+        ticket: u64,
+        file: FileId,
+        offset: u64,
+        octets: &[u8],
+    ) -> LogCompletion<DmaBuffer> {
+        let written = self.file(file).and_then(|file| {
+            let written = rustix::io::pwrite(file.as_fd(), octets, offset).map_err(|errno| {
+                IoFailure { code: Some(errno.raw_os_error()), text: errno.to_string() }
+            })?;
+            whole(written, octets.len())
+        });
+        match written {
+            Ok(()) => LogCompletion::Written { ticket },
+            Err(error) => LogCompletion::Failed { ticket, error },
         }
     }
 
@@ -190,6 +204,17 @@ impl Segments {
 
     pub(super) fn path(&self, file: FileId) -> PathBuf {
         self.dir.join(format!("{:08}{SUFFIX}", file.0))
+    }
+}
+
+/// A device that takes less than it was given is full or broken.
+fn whole(written: usize, length: usize) -> Result<(), IoFailure> {
+    match written == length {
+        true => Ok(()),
+        false => Err(IoFailure {
+            code: None,
+            text: format!("only {written} of {length} octets were written"),
+        }),
     }
 }
 

@@ -9,14 +9,15 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use glommio::io::DmaBuffer;
 use haremq_engine::ids::{ConnectionId, ShardId};
-use haremq_engine::log::LogEffect;
+use haremq_engine::log::{LogCompletion, LogEffect};
 
 use super::alarms::Alarms;
 use super::budget::Budget;
+use super::direct_writes::DirectWrites;
 use super::doze::Doze;
 use super::host::Host;
 use super::loads::Loads;
@@ -51,6 +52,7 @@ pub(super) struct ShardRuntime {
     pub(super) settings: Arc<ConnectionSettings>,
     pub(super) budget: Budget,
     pub(super) lookout: Rc<Lookout>,
+    direct: DirectWrites,
     events: Sender<(ShardId, Event)>,
     read_buffer: Cell<Option<Box<[u8]>>>,
     /// A clean stop has begun: no new connections.
@@ -86,6 +88,7 @@ impl ShardRuntime {
             settings: Arc::new(settings),
             budget: Budget::new(),
             lookout,
+            direct: DirectWrites::default(),
             events,
             read_buffer: Cell::new(None),
             stopping: Cell::new(false),
@@ -133,7 +136,7 @@ impl ShardRuntime {
             (outcome, host.take_log_effects(), host.is_unfinished())
         };
         for effect in effects {
-            self.spawn(effect);
+            self.begin(effect);
         }
         self.host.borrow_mut().rouse(current);
         if unfinished {
@@ -147,22 +150,80 @@ impl ShardRuntime {
         outcome
     }
 
+    /// Has an effect of the log carried out: by the executor, or by the lookout as soon as nobody
+    /// wants to run.
+    fn begin(self: &Rc<Self>, effect: LogEffect<DmaBuffer>) {
+        if !self.lookout.is_anything_under_way() && self.direct.suits(&effect, Instant::now()) {
+            return self.direct.hold(effect);
+        }
+        // It is not alone any more.
+        self.give_up_direct_write();
+        self.spawn(effect);
+    }
+
+    /// Leaves the write that is held back, if there is one, to the executor.
+    pub(super) fn give_up_direct_write(self: &Rc<Self>) {
+        if let Some(effect) = self.direct.take() {
+            self.spawn(effect);
+        }
+    }
+
+    /// For the lookout, when others have run instead.
+    pub(super) fn delay_direct_write(self: &Rc<Self>) {
+        if self.direct.is_overdue() {
+            self.give_up_direct_write();
+        }
+    }
+
+    /// For the lookout, when nobody wants to run: makes the write that is held back. False if there
+    /// is none.
+    pub(super) fn write_directly(self: &Rc<Self>, has_mail: impl Fn() -> bool) -> bool {
+        let Some(effect) = self.direct.take() else { return false };
+        let LogEffect::Write { ticket, file, offset, ref buffer, length } = effect else {
+            self.spawn(effect);
+            return true;
+        };
+        if self.lookout.look(Duration::ZERO) > 0 {
+            self.spawn(effect);
+            return true;
+        }
+        let began = Instant::now();
+        let octets = &buffer.as_bytes()[..length];
+        let completion = self.segments.write_now(ticket, file, offset, octets);
+        let took = began.elapsed();
+        self.direct.note_write(took);
+        self.complete(completion, Some(took));
+        // Who had to wait for the thread is served now.
+        let sockets = self.lookout.look(Duration::ZERO);
+        self.direct.note_waiting(sockets, has_mail(), Instant::now());
+        self.budget.refresh();
+        true
+    }
+
+    /// An effect of the log has been carried out; a write took so long.
+    fn complete(self: &Rc<Self>, completion: LogCompletion<DmaBuffer>, took: Option<Duration>) {
+        let complete = |host: &mut Host| {
+            if let Some(took) = took {
+                host.latencies.commit.saturating_record(took.as_micros() as u64);
+            }
+            host.complete(completion)
+        };
+        if let Err(error) = self.turn(None, complete) {
+            self.fail(&error);
+        }
+    }
+
     fn spawn(self: &Rc<Self>, effect: LogEffect<DmaBuffer>) {
         let runtime = self.clone();
         self.lookout.begin();
         glommio::spawn_local(async move {
             let write = matches!(effect, LogEffect::Write { .. }).then(Instant::now);
             let completion = runtime.segments.perform(effect).await;
-            let complete = |host: &mut Host| {
-                if let Some(began) = write {
-                    let took_us = began.elapsed().as_micros() as u64;
-                    host.latencies.commit.saturating_record(took_us);
-                }
-                host.complete(completion)
-            };
-            if let Err(error) = runtime.turn(None, complete) {
-                runtime.fail(&error);
+            let took = write.map(|began| began.elapsed());
+            if let Some(took) = took {
+                runtime.direct.note_write(took);
             }
+            runtime.complete(completion, took);
             runtime.lookout.end();
         })
         .detach();

@@ -144,6 +144,11 @@ impl Lookout {
         self.under_way.set(self.under_way.get() + 1);
     }
 
+    /// Whether something is.
+    pub(super) fn is_anything_under_way(&self) -> bool {
+        self.under_way.get() > 0
+    }
+
     /// Something that was announced by [`Lookout::begin`] is over.
     ///
     /// # Panics
@@ -199,10 +204,11 @@ impl Lookout {
     }
 
     /// Asks the kernel what has changed, waits for that up to `time`, and wakes whom it concerns.
+    /// Returns of how many descriptors there was something to say.
     ///
     /// # Panics
     /// If the kernel refuses, which it has no reason for.
-    fn look(&self, time: Duration) {
+    pub(super) fn look(&self, time: Duration) -> usize {
         let timeout = Timespec {
             tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: time.subsec_nanos().into(),
@@ -220,5 +226,6 @@ impl Lookout {
                 watch.note(event.flags);
             }
         }
+        events.len()
     }
 }

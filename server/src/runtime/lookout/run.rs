@@ -22,6 +22,7 @@ pub(in crate::runtime) async fn run(runtime: Rc<ShardRuntime>, spin: Duration) {
         let_others_run().await;
         if lookout.steps.get() != steps {
             spin_until = None;
+            runtime.delay_direct_write();
             continue;
         }
         // Nobody wants to run.
@@ -34,6 +35,7 @@ pub(in crate::runtime) async fn run(runtime: Rc<ShardRuntime>, spin: Duration) {
         }
         // Before mail, which may be such a task's affair.
         if lookout.has_paused() {
+            runtime.give_up_direct_write();
             lookout.glance().await;
             runtime.budget.refresh();
             lookout.release_paused();
@@ -42,6 +44,9 @@ pub(in crate::runtime) async fn run(runtime: Rc<ShardRuntime>, spin: Duration) {
         if has_mail() {
             lookout.call_postman();
             lookout.step();
+            continue;
+        }
+        if runtime.write_directly(has_mail) {
             continue;
         }
         if now < *spin_until.get_or_insert(now + spin) {
@@ -119,7 +124,8 @@ impl Lookout {
     /// Until something happens, at most so long.
     async fn sleep(&self, time: Duration) {
         if self.under_way.get() == 0 {
-            return self.look(time);
+            self.look(time);
+            return;
         }
         self.sleeper.reset();
         if !self.is_posted.replace(true) {

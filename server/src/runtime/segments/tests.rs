@@ -32,6 +32,9 @@ fn what_was_written_is_read_back_after_a_restart() {
         let create = LogEffect::Create { ticket: 1, file: FileId(7), bytes: 3 << 20 };
         let done = segments.perform(create).await;
         assert!(matches!(done, LogCompletion::Created { ticket: 1 }), "{done:?}");
+        let directly = page(4, 4096);
+        let done = segments.write_now(9, FileId(7), 20_480, directly.as_bytes());
+        assert!(matches!(done, LogCompletion::Written { ticket: 9 }), "{done:?}");
         for (ticket, offset, length) in [(2, 8192, 4096), (3, 65_536, 16_384)] {
             let effect = LogEffect::Write {
                 ticket,
@@ -53,6 +56,8 @@ fn what_was_written_is_read_back_after_a_restart() {
         assert!(octets[..4096].iter().all(|octet| *octet == 0));
         assert!(octets[4096..8192].iter().all(|octet| *octet == 2));
         assert!(octets[8192..].iter().all(|octet| *octet == 0), "nothing else was written");
+        let directly = segments.read(FileId(7), 20_480, 4096).await.unwrap();
+        assert!(directly.as_bytes().iter().all(|octet| *octet == 4));
         let whole = segments.read(FileId(7), 65_536, 16_384).await.unwrap();
         assert!(whole.as_bytes().iter().all(|octet| *octet == 3));
         let mut batch = segments.read(FileId(7), 65_536, BATCH).await.unwrap();
@@ -99,6 +104,12 @@ fn a_failure_comes_back_with_its_ticket() {
         let read = LogEffect::Read { ticket: 9, file: FileId(1), offset: 0, length: 4096 };
         match segments.perform(read).await {
             LogCompletion::Failed { ticket: 9, error } => {
+                assert!(error.text.contains("00000001.segment"), "{error:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+        match segments.write_now(11, FileId(1), 0, &[0; 4096]) {
+            LogCompletion::Failed { ticket: 11, error } => {
                 assert!(error.text.contains("00000001.segment"), "{error:?}");
             }
             other => panic!("{other:?}"),
