@@ -1,6 +1,7 @@
 //! `amqp://user:password@host:port/vhost`, as RabbitMQ's URI specification has it. Pure.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
@@ -50,6 +51,12 @@ pub(crate) enum UriError {
 }
 
 impl AmqpUri {
+    /// Its process is one of this machine's.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let address = self.host.parse::<IpAddr>();
+        self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
+
     /// host:port, with brackets where needed.
     pub(crate) fn address(&self) -> String {
         if self.host.contains(':') {
@@ -181,6 +188,19 @@ mod tests {
         assert_eq!(parse("amqp://127.0.0.1/%2F"), Ok(usual));
         assert_eq!(parse("amqp://[::1]"), Ok(all("::1", 5672, "guest", "guest", "/")));
         assert_eq!(parse("amqp://a:b@[::1]:9/v"), Ok(all("::1", 9, "a", "b", "v")));
+    }
+
+    #[test]
+    fn this_machine_is_told_from_others() {
+        for (uri, is_here) in [
+            ("amqp://127.0.0.1", true),
+            ("amqp://localhost", true),
+            ("amqp://[::1]", true),
+            ("amqp://10.0.0.1", false),
+            ("amqp://broker.example", false),
+        ] {
+            assert_eq!(parse(uri).map(|uri| uri.is_loopback()), Ok(is_here), "{uri}");
+        }
     }
 
     #[test]

@@ -52,15 +52,21 @@ pub(crate) struct TargetArgs {
     #[arg(short, long, default_value = "amqp://guest:guest@127.0.0.1:5672/%2f")]
     pub(crate) uri: AmqpUri,
 
-    /// Process of the broker, for its CPU and memory: a pid, or auto to find who listens on the port.
+    /// Process of the broker, for its CPU and memory: a pid, or auto to find who listens on the port
+    /// [default: auto for a broker on this machine, if it can be found]
     #[arg(long, value_name = "PID|auto")]
     pub(crate) broker_pid: Option<PidChoice>,
 }
 
 impl TargetArgs {
-    /// The pid, looked up if asked for.
+    /// The pid, looked up if asked for or if the broker is here.
     pub(crate) fn pid(&self) -> crate::error::Result<Option<i32>> {
-        self.broker_pid.map(|choice| choice.resolve(self.uri.port)).transpose()
+        match self.broker_pid {
+            Some(choice) => choice.resolve(self.uri.port).map(Some),
+            // Whose process it is may be hidden from this user: the run is worth having all the same.
+            None if self.uri.is_loopback() => Ok(PidChoice::Auto.resolve(self.uri.port).ok()),
+            None => Ok(None),
+        }
     }
 }
 

@@ -39,16 +39,16 @@ pub(crate) struct ConnectionsPlan {
 pub(crate) struct ConnectionsUse {
     /// CPU microseconds per connection and channel opened.
     pub(crate) cpu_us_per_connect: f64,
-    /// Resident octets per connection.
+    /// Resident octets per connection, without pages of files.
     pub(crate) memory_octets_per_connection: f64,
     /// CPU of one processor while all are idle, in percent.
     pub(crate) idle_cpu_percent: f64,
-    /// Resident octets before.
-    pub(crate) rss_start_octets: u64,
-    /// Resident octets with all open.
-    pub(crate) rss_open_octets: u64,
-    /// Resident octets after all were closed.
-    pub(crate) rss_closed_octets: u64,
+    /// Resident octets before, without pages of files.
+    pub(crate) memory_start_octets: u64,
+    /// The same with all open.
+    pub(crate) memory_open_octets: u64,
+    /// The same after all were closed.
+    pub(crate) memory_closed_octets: u64,
 }
 
 /// What was found.
@@ -112,12 +112,12 @@ pub(crate) fn measure(plan: &ConnectionsPlan) -> Result<ConnectionsOutcome> {
             Some(ConnectionsUse {
                 cpu_us_per_connect: each((opened.cpu_us - before.cpu_us) as f64),
                 memory_octets_per_connection: each(
-                    idle.rss_octets as f64 - before.rss_octets as f64,
+                    idle.anonymous_octets as f64 - before.anonymous_octets as f64,
                 ),
                 idle_cpu_percent: idle_us / plan.idle.as_secs_f64().max(0.001) / 1e4,
-                rss_start_octets: before.rss_octets,
-                rss_open_octets: idle.rss_octets,
-                rss_closed_octets: closed.rss_octets,
+                memory_start_octets: before.anonymous_octets,
+                memory_open_octets: idle.anonymous_octets,
+                memory_closed_octets: closed.anonymous_octets,
             })
         }
         _ => None,
@@ -166,11 +166,11 @@ pub(crate) fn connections(args: &ConnectionsArgs) -> Result<Ending> {
             broker.idle_cpu_percent
         );
         println!(
-            "broker RSS  {} per connection ({} before, {} open, {} closed)",
+            "memory      {} per connection ({} before, {} open, {} closed)",
             text::octets(broker.memory_octets_per_connection),
-            text::octets(broker.rss_start_octets as f64),
-            text::octets(broker.rss_open_octets as f64),
-            text::octets(broker.rss_closed_octets as f64)
+            text::octets(broker.memory_start_octets as f64),
+            text::octets(broker.memory_open_octets as f64),
+            text::octets(broker.memory_closed_octets as f64)
         );
     }
     println!("own CPU     {} per connect", text::duration_us(outcome.own_cpu_us_per_connect));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::args::QueuesArgs;
+use crate::clock::process_cpu_ns;
 use crate::command::Ending;
 use crate::error::Result;
 use crate::interrupt;
@@ -42,9 +43,11 @@ pub(crate) struct QueuesOutcome {
     pub(crate) queues: u64,
     /// Seconds that it took.
     pub(crate) declare_s: f64,
+    /// CPU microseconds of this program per queue.
+    pub(crate) own_cpu_us_per_queue: f64,
     /// CPU microseconds of the broker per queue.
     pub(crate) cpu_us_per_queue: Option<f64>,
-    /// Resident octets of the broker per queue.
+    /// Resident octets of the broker per queue, without pages of files.
     pub(crate) memory_octets_per_queue: Option<f64>,
 }
 
@@ -64,6 +67,7 @@ impl QueuesPlan {
         session.delete_queue(&first)?;
         thread::sleep(SETTLE);
         let before = read()?;
+        let own_before_ns = process_cpu_ns();
         let begun = Instant::now();
         let mut queues = 0;
         for number in 0..self.queues {
@@ -77,6 +81,7 @@ impl QueuesPlan {
             }
         }
         let declare_s = begun.elapsed().as_secs_f64();
+        let own_cpu_us = (process_cpu_ns() - own_before_ns) as f64 / 1e3;
         thread::sleep(SETTLE);
         let after = read()?;
         let each = |total: f64| total / queues.max(1) as f64;
@@ -85,10 +90,12 @@ impl QueuesPlan {
             identity: session.identity().clone(),
             queues,
             declare_s,
+            own_cpu_us_per_queue: each(own_cpu_us),
             cpu_us_per_queue: both
                 .map(|(before, after)| each((after.cpu_us - before.cpu_us) as f64)),
-            memory_octets_per_queue: both
-                .map(|(before, after)| each(after.rss_octets as f64 - before.rss_octets as f64)),
+            memory_octets_per_queue: both.map(|(before, after)| {
+                each(after.anonymous_octets as f64 - before.anonymous_octets as f64)
+            }),
         };
         session.close()?;
         Ok(outcome)
@@ -166,6 +173,7 @@ fn declare(plan: &QueuesPlan, args: &QueuesArgs) -> Result<()> {
             text::octets(memory)
         );
     }
+    println!("own CPU     {} per queue", text::duration_us(outcome.own_cpu_us_per_queue));
     match &args.output.json {
         Some(path) => json::write(path, "queues", plan, &outcome),
         None => Ok(()),

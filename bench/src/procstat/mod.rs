@@ -14,33 +14,50 @@ pub(crate) struct ProcessReading {
     /// User and system time of all threads, ended ones included, in microseconds. It moves in steps of the
     /// kernel's tick, mostly 10 ms.
     pub(crate) cpu_us: u64,
-    /// Resident set in octets.
+    /// Resident set in octets: what `ps` and `top` show. Pages of the program's file are in it, which the kernel
+    /// may take back at any time and read again when they are needed.
     pub(crate) rss_octets: u64,
+    /// The part of it that only the process can have filled (RssAnon and RssShmem): the one to go by where small
+    /// amounts count.
+    pub(crate) anonymous_octets: u64,
 }
 
 impl ProcessReading {
-    /// Reads /proc/PID/stat.
+    /// Reads /proc/PID/stat and /proc/PID/status.
     pub(crate) fn take(pid: i32) -> Result<ProcessReading> {
-        let file = "stat";
-        let text = fs::read_to_string(format!("/proc/{pid}/{file}"))
-            .map_err(|source| PerfError::Process { pid, file, source })?;
+        let read =
+            |file| {
+                fs::read_to_string(format!("/proc/{pid}/{file}"))
+                    .map_err(|source| PerfError::Process { pid, file, source })
+            };
+        let malformed = |file| move || PerfError::ProcessForm { pid, file };
         let ticks = rustix::param::clock_ticks_per_second();
         let page = rustix::param::page_size() as u64;
-        parse(&text, ticks, page).ok_or(PerfError::ProcessForm { pid, file })
+        let (stat, status) = (read("stat")?, read("status")?);
+        let (cpu_us, rss_octets) = stat_fields(&stat, ticks, page).ok_or_else(malformed("stat"))?;
+        let anonymous_octets = anonymous(&status).ok_or_else(malformed("status"))?;
+        Ok(ProcessReading { cpu_us, rss_octets, anonymous_octets })
     }
 }
 
-fn parse(text: &str, ticks_per_second: u64, page_octets: u64) -> Option<ProcessReading> {
+/// CPU time in microseconds and resident octets.
+fn stat_fields(text: &str, ticks_per_second: u64, page_octets: u64) -> Option<(u64, u64)> {
     // The second field is the name in brackets, and may have blanks and brackets in it.
     let after_name = text.rsplit_once(')')?.1;
     let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
     // Field 3 of proc(5) is index 0 here: utime is 14, stime 15, rss 24.
     let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
     let ticks = number(14)? + number(15)?;
-    Some(ProcessReading {
-        cpu_us: ticks * 1_000_000 / ticks_per_second,
-        rss_octets: number(24)? * page_octets,
-    })
+    Some((ticks * 1_000_000 / ticks_per_second, number(24)? * page_octets))
+}
+
+/// Octets of RssAnon and RssShmem.
+fn anonymous(text: &str) -> Option<u64> {
+    let kilobytes = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+    };
+    Some((kilobytes("RssAnon")? + kilobytes("RssShmem")?) * 1024)
 }
 
 #[cfg(test)]
@@ -51,14 +68,24 @@ mod tests {
     fn a_name_with_blanks_and_brackets_does_not_shift_the_fields() {
         let text = "4242 (a (b) c) S 1 4242 4242 0 -1 4194560 11 0 0 0 150 50 0 0 20 0 4 0 99 \
                     1000000 25 18446744073709551615 1 1 0";
-        let reading = ProcessReading { cpu_us: 2_000_000, rss_octets: 25 * 4096 };
-        assert_eq!(parse(text, 100, 4096), Some(reading));
-        assert_eq!(parse("4242 (x) S 1", 100, 4096), None);
+        assert_eq!(stat_fields(text, 100, 4096), Some((2_000_000, 25 * 4096)));
+        assert_eq!(stat_fields("4242 (x) S 1", 100, 4096), None);
+    }
+
+    /// What 2000 connections take was once told as less than nothing: the kernel had taken back more of the
+    /// program's file meanwhile.
+    #[test]
+    fn pages_of_files_do_not_count_as_anonymous() {
+        let text = "Name:\tx\nVmRSS:\t    9000 kB\nRssAnon:\t    1000 kB\nRssFile:\t    7990 kB\n\
+                    RssShmem:\t      10 kB\n";
+        assert_eq!(anonymous(text), Some(1010 * 1024));
+        assert_eq!(anonymous("VmRSS:\t    9000 kB\n"), None);
     }
 
     #[test]
     fn this_process_can_be_read() {
         let reading = ProcessReading::take(std::process::id() as i32).unwrap();
         assert!(reading.rss_octets > 100_000);
+        assert!((10_000..=reading.rss_octets).contains(&reading.anonymous_octets), "{reading:?}");
     }
 }

@@ -9,7 +9,8 @@ use crate::report::text;
 const WIDTH: f64 = 900.0;
 const PANEL_HEIGHT: f64 = 360.0;
 const LEFT: f64 = 90.0;
-const RIGHT: f64 = 30.0;
+// Half the width of the last label of the axis.
+const RIGHT: f64 = 45.0;
 const TOP: f64 = 50.0;
 const BOTTOM: f64 = 50.0;
 const COLOURS: [&str; 3] = ["#1f6fb4", "#c8501e", "#3a8c3f"];

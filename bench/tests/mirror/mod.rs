@@ -1,9 +1,11 @@
 //! The least broker that a load generator can be tested with: it hands what is published straight to who
-//! consumes, keeps nothing on disk, checks nothing, and can be told to misbehave.
+//! consumes, checks nothing, and can be told to misbehave. If it is given a device, it writes a page there before
+//! it confirms; it reads nothing back.
 //!
 //! Its reader and writer of frames are its own, so that a mistake in the generator's cannot hide behind it.
 //! A thread per connection; one lock, taken once per read.
 
+mod device;
 mod octets;
 
 use std::collections::{HashMap, VecDeque};
@@ -12,6 +14,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
+pub(crate) use device::Device;
 use octets::{frame, method, short, Fields};
 
 /// What the mirror does wrong, counting publishes from 1.
@@ -62,16 +65,23 @@ pub(crate) struct Mirror {
 
 impl Mirror {
     /// Starts one on `port`, 0 for a free one.
+    #[allow(dead_code, reason = "the example says what it wants of a device")]
     pub(crate) fn start(port: u16, mischief: Mischief) -> Mirror {
+        Mirror::start_on(port, mischief, None)
+    }
+
+    /// As [`Mirror::start`]; what is confirmed has been written to `device`.
+    pub(crate) fn start_on(port: u16, mischief: Mischief, device: Option<Device>) -> Mirror {
+        let device = device.map(|device| Arc::new(Mutex::new(device)));
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let state = Arc::new(Mutex::new(State { mischief, ..State::default() }));
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let state = Arc::clone(&shared);
+                let (state, device) = (Arc::clone(&shared), device.clone());
                 // A client that hangs up ends its thread, and nothing else.
-                thread::spawn(move || Connection::new(stream, state).serve());
+                thread::spawn(move || Connection::new(stream, state, device).serve());
             }
         });
         Mirror { port, state }
@@ -91,6 +101,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 struct Connection {
     stream: TcpStream,
     state: Arc<Mutex<State>>,
+    device: Option<Arc<Mutex<Device>>>,
     outbox: Vec<u8>,
     /// Exchange and key of the publish whose content is being read.
     publish: Option<(String, String)>,
@@ -111,10 +122,15 @@ impl From<std::io::Error> for Over {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, state: Arc<Mutex<State>>) -> Connection {
+    fn new(
+        stream: TcpStream,
+        state: Arc<Mutex<State>>,
+        device: Option<Arc<Mutex<Device>>>,
+    ) -> Connection {
         Connection {
             stream,
             state,
+            device,
             outbox: Vec::new(),
             publish: None,
             content: Vec::new(),
@@ -191,6 +207,9 @@ impl Connection {
         drop(state);
         if self.confirms && self.acked < self.number {
             self.acked = self.number;
+            if let Some(device) = &self.device {
+                device.lock().expect("no thread panics with the device").commit()?;
+            }
             let mut ack = self.number.to_be_bytes().to_vec();
             ack.push(1);
             method(&mut self.outbox, 1, 60, 80, &ack);
