@@ -172,6 +172,7 @@ pub(crate) fn connections(args: &ConnectionsArgs) -> Result<Ending> {
             text::octets(broker.memory_open_octets as f64),
             text::octets(broker.memory_closed_octets as f64)
         );
+        text::doubt_memory(broker.memory_octets_per_connection);
     }
     println!("own CPU     {} per connect", text::duration_us(outcome.own_cpu_us_per_connect));
     if let Some(path) = &args.output.json {

@@ -172,6 +172,7 @@ fn declare(plan: &QueuesPlan, args: &QueuesArgs) -> Result<()> {
             text::duration_us(cpu_us),
             text::octets(memory)
         );
+        text::doubt_memory(memory);
     }
     println!("own CPU     {} per queue", text::duration_us(outcome.own_cpu_us_per_queue));
     match &args.output.json {

@@ -31,6 +31,13 @@ pub(crate) fn duration_us(us: f64) -> String {
     }
 }
 
+/// Says why memory of each came out as nothing or less.
+pub(crate) fn doubt_memory(octets_each: f64) {
+    if octets_each <= 0.0 {
+        println!("            the process gave memory back meanwhile: start the broker afresh to see what they take");
+    }
+}
+
 /// A size in the decimal unit that suits it: `512 B`, `26.4 KB`, `1.20 GB`.
 pub(crate) fn octets(octets: f64) -> String {
     if octets.abs() < 1e3 {
