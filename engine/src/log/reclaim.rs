@@ -82,17 +82,20 @@ impl<M: Memory> Log<M> {
         let held: Vec<&Segment> = self.segments.iter().rev().filter(is_held).collect();
         let octets: u64 = held.iter().map(|segment| record::liveness_max(segment.dead())).sum();
         let segment_bytes = self.geometry.segment_bytes;
-        match postponed.len() as u64 * segment_bytes >= 2 * octets + segment_bytes {
-            true => held.into_iter().map(|segment| segment.number).collect(),
-            false => Vec::new(),
+        let gives_back = postponed.len() as u64 * segment_bytes;
+        if gives_back < 2 * octets + segment_bytes || !self.has_room_for(octets) {
+            return Vec::new();
         }
+        held.into_iter().map(|segment| segment.number).collect()
     }
 
     /// Goes on with a sweep, if one is under way. True: there is more to do at once.
     pub(super) fn sweep(&mut self, now: Now) -> bool {
         let begun = self.batch.end();
         while let Some(number) = self.reclaim.sweep.last().copied() {
-            if !self.may_copy() {
+            let held = self.segments.get(number);
+            let octets = held.map_or(0, |held| record::liveness_max(held.dead()));
+            if !self.may_copy() || !self.has_room_for(octets) {
                 return false;
             }
             if self.batch.end() - begun >= SWEEP_OCTETS {

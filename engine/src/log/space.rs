@@ -126,8 +126,8 @@ impl<M: Memory> Log<M> {
     /// full of copies gives nothing back: copying does not feed itself.
     pub(super) fn sparsest(&self, except: &[u32]) -> Option<u32> {
         let durable = self.commit.durable();
-        let is_starved = self.files.is_starved();
-        let enough = self.geometry.segment_bytes / 8;
+        let segment_bytes = self.geometry.segment_bytes;
+        let enough = segment_bytes / 8;
         let is_eligible = |segment: &&Segment| {
             !segment.is_done()
                 && segment.sealed_end.is_some_and(|end| end <= durable)
@@ -137,18 +137,21 @@ impl<M: Memory> Log<M> {
             .iter()
             .filter(is_eligible)
             .map(|segment| (self.gain(segment), segment.number))
-            .filter(|(gain, _)| *gain >= enough && (!is_starved || self.has_room_to_copy(*gain)))
+            .filter(|(gain, _)| *gain >= enough && self.has_room_for(segment_bytes - gain))
             .max_by_key(|(gain, number)| (*gain, u32::MAX - number))
             .map(|(_, number)| number)
     }
 
-    /// On a full disk: what a segment that gives back `gain` would take is there, and an eighth of a
-    /// segment for settles beside it.
-    fn has_room_to_copy(&self, gain: u64) -> bool {
+    /// On a full disk: there is room for so many octets that are to give back more, and an eighth of
+    /// a segment for settles beside them.
+    pub(super) fn has_room_for(&self, octets: u64) -> bool {
+        if !self.files.is_starved() {
+            return true;
+        }
         let segment_bytes = self.geometry.segment_bytes;
         let used = self.geometry.offset(self.batch.start()) + self.batch.used() as u64;
         let room = segment_bytes.saturating_sub(used) + self.files.free() * segment_bytes;
-        room >= (segment_bytes - gain) + segment_bytes / 8
+        room >= octets + segment_bytes / 8
     }
 
     /// The device is not too busy for a few octets more.
