@@ -4,16 +4,18 @@
 //! only the octets of a frame that has not come whole.
 
 use std::io::{ErrorKind, Read, Write};
+#[cfg(test)]
 use std::net::TcpStream;
 
 use crate::error::{PerfError, Result};
 use crate::session::Session;
+use crate::stream::Stream;
 use crate::wire::method;
 use crate::wire::reply::Reply;
 
 /// A socket with what is left over on either side of it.
 pub(crate) struct Link {
-    stream: TcpStream,
+    stream: Stream,
     carry: Vec<u8>,
     /// Acks and answers, to be written at the end of the turn.
     pub(crate) outbox: Vec<u8>,
@@ -32,15 +34,15 @@ pub(crate) enum Arrival {
 
 impl Link {
     /// Takes over a connected socket and what was read from it already.
-    pub(crate) fn new(stream: TcpStream, carry: Vec<u8>, payload_limit: u32) -> Result<Link> {
+    pub(crate) fn new(stream: Stream, carry: Vec<u8>, payload_limit: u32) -> Result<Link> {
         let io = |source| PerfError::Io { doing: "making a socket non-blocking", source };
-        stream.set_nonblocking(true).map_err(io)?;
+        stream.socket().set_nonblocking(true).map_err(io)?;
         Ok(Link { stream, carry, outbox: Vec::new(), outbox_sent: 0, payload_limit })
     }
 
     /// The socket, to wait for.
-    pub(crate) fn stream(&self) -> &TcpStream {
-        &self.stream
+    pub(crate) fn socket(&self) -> &std::net::TcpStream {
+        self.stream.socket()
     }
 
     /// Longest frame payload that was negotiated.
@@ -130,7 +132,7 @@ impl Link {
     }
 }
 
-fn write_some(stream: &mut TcpStream, octets: &[u8]) -> Result<usize> {
+fn write_some(stream: &mut Stream, octets: &[u8]) -> Result<usize> {
     let mut written = 0;
     while written < octets.len() {
         match stream.write(&octets[written..]) {
@@ -164,5 +166,5 @@ pub(crate) fn test_link() -> (Link, TcpStream) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (other, _) = listener.accept().unwrap();
-    (Link::new(stream, Vec::new(), 131_064).unwrap(), other)
+    (Link::new(Stream::Plain(stream), Vec::new(), 131_064).unwrap(), other)
 }

@@ -21,6 +21,7 @@ mod procstat;
 mod producer;
 mod report;
 mod session;
+mod stream;
 mod suite;
 mod uri;
 mod wire;

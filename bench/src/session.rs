@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::error::{PerfError, Result};
 use crate::link::Link;
+use crate::stream::Stream;
 use crate::uri::AmqpUri;
 use crate::wire::frame::{Frame, METHOD, OVERHEAD, PROTOCOL_HEADER};
 use crate::wire::method;
@@ -51,7 +52,7 @@ impl fmt::Display for Identity {
 
 /// An open connection with, after [`Session::open_channel`], channel 1.
 pub(crate) struct Session {
-    stream: TcpStream,
+    stream: Stream,
     inbox: Vec<u8>,
     outbox: Vec<u8>,
     frame_max: u32,
@@ -232,9 +233,9 @@ impl Session {
     }
 
     /// Takes a link back to ask and wait again; `carry` are octets read and not yet used.
-    pub(crate) fn from_link(stream: TcpStream, inbox: Vec<u8>, outbox: Vec<u8>) -> Result<Session> {
+    pub(crate) fn from_link(stream: Stream, inbox: Vec<u8>, outbox: Vec<u8>) -> Result<Session> {
         let io = |source| PerfError::Io { doing: "making a socket blocking", source };
-        stream.set_nonblocking(false).map_err(io)?;
+        stream.socket().set_nonblocking(false).map_err(io)?;
         Ok(Session {
             stream,
             inbox,
@@ -282,7 +283,7 @@ impl Session {
                     return self.unless_closed(reply, channel);
                 }
             }
-            let mut octets = [0; 16 * 1024];
+            let mut octets = [0; 64 * 1024];
             match self.stream.read(&mut octets) {
                 Ok(0) => return Err(PerfError::Disconnected(waiting)),
                 Ok(length) => self.inbox.extend_from_slice(&octets[..length]),
@@ -325,7 +326,7 @@ fn is_answer(reply: &Reply) -> bool {
     )
 }
 
-fn connect(uri: &AmqpUri) -> Result<TcpStream> {
+fn connect(uri: &AmqpUri) -> Result<Stream> {
     let failed = |source| PerfError::Connect { address: uri.address(), source };
     let mut last = None;
     for address in (uri.host.as_str(), uri.port).to_socket_addrs().map_err(failed)? {
@@ -334,7 +335,10 @@ fn connect(uri: &AmqpUri) -> Result<TcpStream> {
                 stream.set_nodelay(true).map_err(failed)?;
                 stream.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(failed)?;
                 stream.set_write_timeout(Some(ANSWER_TIMEOUT)).map_err(failed)?;
-                return Ok(stream);
+                return match &uri.tls {
+                    None => Ok(Stream::Plain(stream)),
+                    Some(trust) => Stream::secure(stream, &uri.host, trust).map_err(failed),
+                };
             }
             Err(error) => last = Some(error),
         }

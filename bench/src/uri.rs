@@ -1,7 +1,9 @@
-//! `amqp://user:password@host:port/vhost`, as RabbitMQ's URI specification has it. Pure.
+//! `amqp://user:password@host:port/vhost`, as RabbitMQ's URI specification has it, and of its query parameters
+//! `cacertfile` and `verify`. Pure.
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
@@ -19,17 +21,30 @@ pub(crate) struct AmqpUri {
     pub(crate) password: String,
     /// Virtual host; `/` when the URI has no path.
     pub(crate) vhost: String,
+    /// amqps://: whom to believe. `None`: without TLS.
+    pub(crate) tls: Option<Trust>,
+}
+
+/// Which servers to believe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Those with a certificate from an authority in that PEM file.
+    Authorities(PathBuf),
+    /// Any.
+    Anybody,
 }
 
 /// What is wrong with a URI.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UriError {
-    /// Not amqp://
-    #[error("'{0}' is no AMQP URI: it must begin with amqp://")]
+    /// Neither amqp:// nor amqps://
+    #[error("'{0}' is no AMQP URI: it must begin with amqp:// or amqps://")]
     Scheme(String),
-    /// amqps:// is not spoken here.
-    #[error("amqps:// is not supported: connect to a plain listener with amqp://")]
-    Tls,
+    /// amqps:// without a word on whom to believe.
+    #[error(
+        "amqps:// needs ?cacertfile=FILE with the authority of the broker's certificate, or ?verify=verify_none"
+    )]
+    Trust,
     /// `%` without two hexadecimal digits, or not UTF-8.
     #[error("'{0}' in the URI is not percent-encoded correctly")]
     Percent(String),
@@ -71,12 +86,13 @@ impl FromStr for AmqpUri {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<AmqpUri, UriError> {
-        if text.starts_with("amqps://") {
-            return Err(UriError::Tls);
-        }
-        let rest = text.strip_prefix("amqp://").ok_or_else(|| UriError::Scheme(text.to_owned()))?;
-        // Query parameters (heartbeat, ...) mean nothing to a load generator.
-        let rest = rest.split('?').next().unwrap_or_default();
+        let (rest, is_tls) = match (text.strip_prefix("amqp://"), text.strip_prefix("amqps://")) {
+            (Some(rest), _) => (rest, false),
+            (None, Some(rest)) => (rest, true),
+            (None, None) => return Err(UriError::Scheme(text.to_owned())),
+        };
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let tls = if is_tls { Some(trust(query)?) } else { None };
         let (authority, vhost) = match rest.split_once('/') {
             Some((_, vhost)) if vhost.contains('/') => return Err(UriError::VhostSlash),
             // "amqp://host/" names the vhost "" in the specification, and everybody means "/".
@@ -94,16 +110,29 @@ impl FromStr for AmqpUri {
             }
             None => ("guest".to_owned(), "guest".to_owned(), authority),
         };
-        let (host, port) = split_port(place)?;
+        let (host, port) = split_port(place, if is_tls { 5671 } else { 5672 })?;
         let host = decode(host)?;
         if host.is_empty() {
             return Err(UriError::NoHost);
         }
-        Ok(AmqpUri { host, port, user, password, vhost })
+        Ok(AmqpUri { host, port, user, password, vhost, tls })
     }
 }
 
-fn split_port(place: &str) -> Result<(&str, u16), UriError> {
+/// Other parameters (heartbeat, ...) mean nothing to a load generator.
+fn trust(query: &str) -> Result<Trust, UriError> {
+    let value = |name: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
+    };
+    match (value("cacertfile"), value("verify")) {
+        (_, Some("verify_none")) => Ok(Trust::Anybody),
+        (Some(file), _) => Ok(Trust::Authorities(decode(file)?.into())),
+        (None, _) => Err(UriError::Trust),
+    }
+}
+
+fn split_port(place: &str, usual: u16) -> Result<(&str, u16), UriError> {
     let (host, port) = match place.strip_prefix('[') {
         Some(inside) => {
             let (host, after) = inside.split_once(']').ok_or(UriError::Bracket)?;
@@ -116,7 +145,7 @@ fn split_port(place: &str) -> Result<(&str, u16), UriError> {
     };
     let port = match port {
         Some(digits) => digits.parse().map_err(|_| UriError::Port(digits.to_owned()))?,
-        None => 5672,
+        None => usual,
     };
     Ok((host, port))
 }
@@ -143,7 +172,8 @@ fn decode(text: &str) -> Result<String, UriError> {
 impl fmt::Display for AmqpUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let vhost = self.vhost.replace('%', "%25").replace('/', "%2f");
-        write!(f, "amqp://{}@{}/{vhost}", self.user, self.address())
+        let scheme = if self.tls.is_some() { "amqps" } else { "amqp" };
+        write!(f, "{scheme}://{}@{}/{vhost}", self.user, self.address())
     }
 }
 
@@ -169,7 +199,7 @@ mod tests {
 
     fn all(host: &str, port: u16, user: &str, password: &str, vhost: &str) -> AmqpUri {
         let [host, user, password, vhost] = [host, user, password, vhost].map(str::to_owned);
-        AmqpUri { host, port, user, password, vhost }
+        AmqpUri { host, port, user, password, vhost, tls: None }
     }
 
     #[test]
@@ -206,12 +236,26 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         assert_eq!(parse("http://x"), Err(UriError::Scheme("http://x".into())));
-        assert_eq!(parse("amqps://x"), Err(UriError::Tls));
+        assert_eq!(parse("amqps://x"), Err(UriError::Trust));
+        assert_eq!(parse("amqps://x?verify=verify_peer"), Err(UriError::Trust));
         assert_eq!(parse("amqp://"), Err(UriError::NoHost));
         assert_eq!(parse("amqp://x:70000"), Err(UriError::Port("70000".into())));
         assert_eq!(parse("amqp://x/%zz"), Err(UriError::Percent("%zz".into())));
         assert_eq!(parse("amqp://x/a/b"), Err(UriError::VhostSlash));
         assert_eq!(parse("amqp://[::1"), Err(UriError::Bracket));
+    }
+
+    #[test]
+    fn with_tls_the_uri_says_whom_to_believe() {
+        let secure = |port, trust| {
+            let plain = all("h", port, "guest", "guest", "/");
+            Ok(AmqpUri { tls: Some(trust), ..plain })
+        };
+        let file = Trust::Authorities("/c a.pem".into());
+        assert_eq!(parse("amqps://h?cacertfile=/c%20a.pem"), secure(5671, file));
+        let uri = parse("amqps://h:7/%2f?heartbeat=5&verify=verify_none");
+        assert_eq!(uri, secure(7, Trust::Anybody));
+        assert_eq!(uri.unwrap().to_string(), "amqps://guest@h:7/%2f");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Whole runs of the program against a mirror: what it counts, what it notices, how it ends.
 
+mod front;
 mod mirror;
 
 use std::fs;
 use std::process::{Command, Output};
 
+use front::Front;
 use mirror::{Mirror, Mischief};
 use serde_json::Value;
 
@@ -17,14 +19,15 @@ struct Run {
 }
 
 fn run(mirror: &Mirror, arguments: &str) -> Run {
-    let json = std::env::temp_dir().join(format!(
-        "haremq-perf-test-{}-{}.json",
-        std::process::id(),
-        mirror.port
-    ));
+    run_at(&format!("amqp://127.0.0.1:{}", mirror.port), mirror.port, arguments)
+}
+
+fn run_at(uri: &str, port: u16, arguments: &str) -> Run {
+    let process = std::process::id();
+    let json = std::env::temp_dir().join(format!("haremq-perf-test-{process}-{port}.json"));
     let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_haremq-perf"))
         .args(arguments.split(' '))
-        .args(["--uri", &format!("amqp://127.0.0.1:{}", mirror.port)])
+        .args(["--uri", uri])
         .arg("--json")
         .arg(&json)
         .output()
@@ -235,6 +238,42 @@ fn connections_queues_and_churn_do_what_they_say() {
     let churned = run(&mirror, "churn --duration 100ms --channels 2 --parallel 2");
     assert_eq!(churned.code, Some(0), "{}", churned.stderr);
     assert!(churned.report["results"]["connections"].as_u64().unwrap() > 2);
+}
+
+#[test]
+fn runs_with_tls_are_the_same_and_believe_whom_they_are_told_to() {
+    let mirror = Mirror::start(0, Mischief::default());
+    let front = Front::start(mirror.port);
+    let (port, file) = (front.port, front.certificate.display());
+    for uri in [
+        format!("amqps://127.0.0.1:{port}?cacertfile={file}"),
+        format!("amqps://localhost:{port}?cacertfile={file}"),
+        format!("amqps://127.0.0.1:{port}/%2f?verify=verify_none"),
+    ] {
+        let options = "-x 2 -y 2 --queues 2 --size 16,200000 --confirm 50 --ack-every 7 \
+                       --prefetch 20 --count 200";
+        let run = run_at(&uri, port, &format!("throughput --warm-up 0s {options}"));
+        assert_clean(&run);
+        assert_eq!(run.report["results"]["consumed"], 200);
+        assert_eq!(run.report["results"]["confirmed"], 200);
+    }
+    let churned = run_at(
+        &format!("amqps://127.0.0.1:{port}?cacertfile={file}"),
+        port,
+        "churn --duration 200ms",
+    );
+    assert_eq!(churned.code, Some(0), "{}", churned.stderr);
+    // Somebody else's authority, and a server without TLS.
+    let stranger = Front::start(mirror.port);
+    let wrong = format!("amqps://127.0.0.1:{port}?cacertfile={}", stranger.certificate.display());
+    let plain = format!("amqps://127.0.0.1:{}?cacertfile={file}", mirror.port);
+    for (uri, why) in [(wrong, "certificate"), (plain, "")] {
+        let run = run_at(&uri, port, "throughput --count 1");
+        assert_eq!(run.code, Some(1), "{}", run.stderr);
+        assert!(run.stderr.contains("cannot connect to 127.0.0.1"), "{}", run.stderr);
+        assert!(run.stderr.contains(why), "{}", run.stderr);
+        assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+    }
 }
 
 #[test]

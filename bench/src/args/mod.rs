@@ -48,7 +48,7 @@ pub(crate) enum Command {
 /// Which broker.
 #[derive(Debug, Args)]
 pub(crate) struct TargetArgs {
-    /// amqp://user:password@host:port/vhost
+    /// amqp://user:password@host:port/vhost, or amqps:// with ?cacertfile=FILE or ?verify=verify_none at its end
     #[arg(short, long, default_value = "amqp://guest:guest@127.0.0.1:5672/%2f")]
     pub(crate) uri: AmqpUri,
 

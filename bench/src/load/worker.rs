@@ -85,7 +85,7 @@ impl Worker {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(poll_error)?;
         for (number, peer) in peers.iter().enumerate() {
             let data = epoll::EventData::new_u64(number as u64);
-            epoll::add(&epoll, peer.link.stream(), data, epoll::EventFlags::IN)
+            epoll::add(&epoll, peer.link.socket(), data, epoll::EventFlags::IN)
                 .map_err(poll_error)?;
         }
         let timer =
@@ -352,7 +352,7 @@ impl Worker {
             false => epoll::EventFlags::IN,
         };
         let data = epoll::EventData::new_u64(number as u64);
-        epoll::modify(&self.epoll, self.peers[number].link.stream(), data, flags)
+        epoll::modify(&self.epoll, self.peers[number].link.socket(), data, flags)
             .map_err(poll_error)
     }
 
