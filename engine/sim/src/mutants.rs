@@ -238,6 +238,18 @@ pub const MUTANTS: &[Mutant] = &[
                 self.note_seen();",
     ),
     mutant(
+        "a broken off start is forgotten",
+        "shard/transactions/journal.rs",
+        "if let Some(held) = self.transactions.held.get(&name) {",
+        "if let Some(held) = self.transactions.held.get(&name).filter(|held| held.length == 0) {",
+    ),
+    mutant(
+        "copies for different limits of time in different blocks",
+        "shard/publish.rs",
+        "store.log.make_room_for_move(now, message, sizes);",
+        "let _ = sizes;",
+    ),
+    mutant(
         "copy settles before the copy is durable",
         "log/copies.rs",
         "            let (these, others) = rest.split_at(count);",

@@ -231,9 +231,8 @@ impl Takers {
             self.all.sort_by_key(|taker| taker.expires_unix_ms);
             let sizes = self.all.chunk_by(Taker::expires_like).map(<[Taker]>::len);
             copies_left = sizes.clone().count();
-            if from.is_some() || mark.is_some() {
-                store.log.make_room_for_move(now, message, sizes);
-            }
+            // All in one block, so that a crash does not leave some of them.
+            store.log.make_room_for_move(now, message, sizes);
         }
         let mut end = Position::default();
         let mut marked = None;

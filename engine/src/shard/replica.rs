@@ -34,7 +34,7 @@ impl<M: Memory> Shard<M> {
             PeerMail::CarriedOut { number, refused } => self.carried_out(now, number, refused),
             PeerMail::Forget { from, number } => self.forget_transaction(now, from, number),
             PeerMail::Outlived { from, journals } => self.drop_outlived(now, from, &journals),
-            PeerMail::Resolved => self.note_resolved(),
+            PeerMail::Resolved => self.note_resolved(now),
             PeerMail::Applied { shard, version } => {
                 if let Some(writer) = &mut self.writer {
                     writer.applied(shard, version);

@@ -102,12 +102,15 @@ pub(super) struct Transactions {
     /// others have gone for good.
     heard: u16,
     outlived_gone: Position,
-    /// Records of this run have no lower addresses.
-    of_this_run: Address,
+    /// What starts have put while they carried out again what an earlier run had decided has no
+    /// lower address.
+    repeated_from: Address,
     /// Everything of an earlier run is done with.
     is_resolved: bool,
     /// Shards of which that is known.
     resolved_shards: u16,
+    /// Where it is durable that nothing is carried out again any more.
+    frontier_gone: Position,
 }
 
 impl Transactions {
@@ -127,9 +130,10 @@ impl Transactions {
             is_reading: false,
             heard: 0,
             outlived_gone: Position::default(),
-            of_this_run: Address(0),
+            repeated_from: Address(0),
             is_resolved: false,
             resolved_shards: 0,
+            frontier_gone: Position::default(),
         }
     }
 
@@ -184,6 +188,7 @@ impl<M: Memory> Shard<M> {
     /// No client should be served before every shard says so.
     pub fn is_resolved(&self) -> bool {
         self.transactions.resolved_shards >= self.config.shards
+            && self.transactions.frontier_gone <= self.store.log.durable()
     }
 
     /// Carries out a transaction of a connection of this shard.
@@ -323,6 +328,9 @@ impl<M: Memory> Shard<M> {
         again: bool,
     ) {
         let me = self.config.shard;
+        if again {
+            self.draw_frontier(now);
+        }
         let mut refused = false;
         let mut queues = Vec::new();
         for (index, (message, targets)) in transaction.publishes().enumerate() {
@@ -381,7 +389,7 @@ impl<M: Memory> Shard<M> {
             transactions.is_resolved = true;
             for to in (0..self.config.shards).map(ShardId) {
                 if to == self.config.shard {
-                    self.note_resolved();
+                    self.note_resolved(now);
                 } else {
                     self.effects.push_back(Effect::Peer { to, mail: PeerMail::Resolved });
                 }

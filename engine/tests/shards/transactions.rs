@@ -184,6 +184,40 @@ fn what_a_start_puts_again_is_marked_as_redelivered() {
     assert!(again[0].redelivered);
 }
 
+/// One message for queues of one shard needs no journal. It does need several records if the queues
+/// have different limits of time, and a crash could keep these apart.
+#[test]
+fn one_message_for_queues_with_different_limits_of_time_is_in_all_of_them_or_in_none() {
+    let (mut there, mut absent) = (0, 0);
+    for seed in 0..200 {
+        let mut world = World::new(1, seed);
+        let queues = [
+            world.durable_queue("for ever"),
+            world.queue_with("an hour", &[("x-message-ttl", 3_600_000)]),
+            world.queue_with("a day", &[("x-message-ttl", 86_400_000)]),
+        ];
+        let before = world.random.below(14_000);
+        world.send(&queues[..1], &"x".repeat(before), true);
+        let mut deeds = Deeds::default();
+        deeds.publish(&world, &queues, &"y".repeat(2500));
+        commit(&mut world, 0, 7, &deeds);
+        for _ in 0..world.random.below(12) {
+            world.step();
+        }
+        world.crash();
+        world.settle_down();
+        let found = queues.map(|queue| {
+            let all = bodies(&take_all(&mut world, queue));
+            all.iter().any(|body| body.starts_with('y'))
+        });
+        let is_there = found[1];
+        assert_eq!(found, [is_there; 3], "seed {seed}: half a transaction");
+        there += u32::from(is_there);
+        absent += u32::from(!is_there);
+    }
+    assert!(there > 20 && absent > 20, "{there} and {absent}");
+}
+
 #[test]
 fn a_rejection_in_a_transaction_dead_letters_with_the_rest() {
     for seed in 0..40 {

@@ -43,7 +43,7 @@ impl<M: Memory> Shard<M> {
 
     /// The first thing after recovery: no shard needs marks but those for these journal records.
     pub(in crate::shard) fn take_up_transactions(&mut self, now: Now) {
-        self.transactions.of_this_run = Address::first_from(self.store.log.end());
+        self.transactions.repeated_from = Address::first_from(self.store.log.end());
         let (from, journals) = (self.config.shard, self.transactions.unread.iter().copied());
         let journals: Arc<[u64]> = journals.collect();
         for to in (0..self.config.shards).map(ShardId) {
@@ -62,7 +62,9 @@ impl<M: Memory> Shard<M> {
         let queue = QueueId::carried_out_for(from);
         let marks = self.transactions.held.range((queue, Seq(0))..=(queue, Seq(u64::MAX)));
         let names = marks.map(|(name, _)| *name);
-        let outlived = names.filter(|(_, seq)| !journals.contains(&(seq.0 >> INDEX_BITS)));
+        let frontier = self.frontier();
+        let outlived = names
+            .filter(|name| *name != frontier && !journals.contains(&(name.1 .0 >> INDEX_BITS)));
         for name in outlived.collect::<Vec<_>>() {
             let gone = self.let_go(now, name);
             self.transactions.outlived_gone = gone.max(self.transactions.outlived_gone);
@@ -73,9 +75,13 @@ impl<M: Memory> Shard<M> {
         self.drive_transactions(now);
     }
 
-    /// A shard has carried out what it had decided before this run.
-    pub(in crate::shard) fn note_resolved(&mut self) {
+    /// A shard has had carried out what it had decided before this run. After the last one nothing
+    /// comes again.
+    pub(in crate::shard) fn note_resolved(&mut self, now: Now) {
         self.transactions.resolved_shards += 1;
+        if self.transactions.resolved_shards >= self.config.shards {
+            self.transactions.frontier_gone = self.drop_frontier(now);
+        }
     }
 
     /// Reads the journal records of an earlier run, in order, and begins anew.
@@ -113,6 +119,48 @@ impl<M: Memory> Shard<M> {
         }
     }
 
+    /// The name of the record that the first of several starts writes before it carries anything out
+    /// again: no transaction has the number 0.
+    fn frontier(&self) -> (QueueId, Seq) {
+        (QueueId::carried_out_for(self.config.shard), Seq(0))
+    }
+
+    /// Something is to be carried out again. What is put from here on is not what the settles among
+    /// it are about, also if the power goes before all is done and the next start begins anew.
+    pub(super) fn draw_frontier(&mut self, now: Now) {
+        let name = self.frontier();
+        if let Some(held) = self.transactions.held.get(&name) {
+            self.transactions.repeated_from = held.address;
+            return;
+        }
+        let message = MessageRef {
+            exchange: &[],
+            routing_key: &[],
+            properties: &[],
+            body: &[],
+            persistent: true,
+            priority: 0,
+            expiration_ms: None,
+        };
+        let placed = self.store.log.append_message(now, &message, None, &[name]);
+        let (address, length, reference) = (placed.address, placed.length, placed.reference);
+        self.transactions.repeated_from = address;
+        self.transactions.mark(name, Held { address, length, reference });
+    }
+
+    /// Everything has been carried out again, for good. Gives the position at which no later start
+    /// believes otherwise.
+    fn drop_frontier(&mut self, now: Now) -> Position {
+        let name = self.frontier();
+        if !self.transactions.held.contains_key(&name) {
+            return Position::default();
+        }
+        let gone = self.let_go(now, name);
+        // The whole broker waits to serve.
+        self.store.log.flush();
+        gone
+    }
+
     /// After a restart every message is ready again, so one that was settled before is taken out
     /// from among those; one that has gone already was settled the first time.
     pub(super) fn settle_again(&mut self, now: Now, id: QueueId, seq: Seq, outcome: Outcome) {
@@ -121,10 +169,10 @@ impl<M: Memory> Shard<M> {
         if outcome == Outcome::Requeue {
             return;
         }
-        // A message of this run may have the number again of one that had gone before the start.
-        let of_this_run = self.transactions.of_this_run;
+        // One that a start has put may have the number again of one that had gone before.
+        let repeated_from = self.transactions.repeated_from;
         let is_old = queue.live(seq).is_some_and(|slot| match slot.place() {
-            Place::Log { address, .. } => Address(address) < of_this_run,
+            Place::Log { address, .. } => Address(address) < repeated_from,
             Place::Spilled { .. } | Place::Arena { .. } => false,
         });
         if !is_old {
