@@ -273,9 +273,12 @@ fn definitions_are_loaded_before_anybody_is_served() {
         broker.kill9_and_start_again();
     }
     for (text, words) in [
-        ("{", "EOF"),
-        (r#"{"queues": [{"name": "q", "vhost": "nowhere"}]}"#, "vhost"),
-        (r#"{"parameters": [{"component": "shovel", "vhost": "/", "value": {}}]}"#, "shovel"),
+        ("{", "not JSON: EOF while parsing an object at line 1"),
+        (r#"{"queues": 5}"#, "queues: 5 is not what belongs here"),
+        (
+            r#"{"queues": [{"name": "q", "vhost": "nowhere"}]}"#,
+            r#"queues, item 1 ("q" in vhost "nowhere"): vhost_not_found"#,
+        ),
     ] {
         std::fs::write(&file, text).expect("a file");
         let path = file.display().to_string();

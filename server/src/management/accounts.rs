@@ -83,7 +83,7 @@ pub(super) async fn import(
     let task = tokio::spawn(async move {
         let result = import::run(&app.shards, &document, vhost.as_deref()).await;
         app.accounts.invalidate();
-        result
+        result.map_err(|wrong| wrong.error)
     });
     task.await.unwrap_or(Err(ApiError::Stopping))
 }

@@ -13,6 +13,7 @@ use serde_json::{json, Map, Value};
 use tokio::task::JoinSet;
 
 use super::errors::ApiError;
+use super::import_error::{ImportError, Place};
 use super::shards::Shards;
 use super::{json as body_json, limits, policies, topic_permissions, users, vhosts};
 use crate::control::Stopping;
@@ -21,33 +22,38 @@ use crate::control::Stopping;
 const UNDER_WAY: usize = 256;
 
 type Object = Map<String, Value>;
-/// Requests that need not wait for each other.
-type Stage = Vec<TopologyRequest>;
+/// What an item asks for.
+type Requests = Vec<TopologyRequest>;
+/// Requests that need not wait for each other, and where in the document they stand.
+type Stage = Vec<(Place, TopologyRequest)>;
 
 /// Reads a document in; into `vhost` if one is given.
 pub(super) async fn run(
     shards: &Shards,
     document: &Object,
     vhost: Option<&str>,
-) -> Result<(), ApiError> {
+) -> Result<(), ImportError> {
     for stage in stages(document, vhost)? {
         carry_out(shards, stage).await?;
     }
     Ok(())
 }
 
-async fn carry_out(shards: &Shards, stage: Stage) -> Result<(), ApiError> {
+async fn carry_out(shards: &Shards, stage: Stage) -> Result<(), ImportError> {
     let mut under_way = JoinSet::new();
     let mut failed = None;
-    for request in stage {
+    for (place, request) in stage {
         if under_way.len() >= UNDER_WAY {
-            failed = failed.or(under_way.join_next().await.and_then(failure));
+            failed = failed.or(under_way.join_next().await.and_then(ended));
         }
         let shards = shards.clone();
-        under_way.spawn(async move { shards.topology(request).await });
+        under_way.spawn(async move {
+            let error = failure(shards.topology(request).await)?;
+            Some(ImportError { place, error })
+        });
     }
     while let Some(done) = under_way.join_next().await {
-        failed = failed.or(failure(done));
+        failed = failed.or(ended(done));
     }
     failed.map_or(Ok(()), Err)
 }
@@ -55,28 +61,42 @@ async fn carry_out(shards: &Shards, stage: Stage) -> Result<(), ApiError> {
 type Answer = Result<Result<TopologyOutcome, TopologyError>, Stopping>;
 
 /// What exists already as something else stays as it is.
-fn failure(done: Result<Answer, tokio::task::JoinError>) -> Option<ApiError> {
-    match done {
-        Ok(Ok(Ok(_))) => None,
-        Ok(Ok(Err(
+fn failure(answer: Answer) -> Option<ApiError> {
+    match answer {
+        Ok(Ok(_)) => None,
+        Ok(Err(
             TopologyError::Inequivalent { .. }
             | TopologyError::InequivalentArgument { .. }
             | TopologyError::Locked { .. },
-        ))) => None,
-        Ok(Ok(Err(error))) => Some(error.into()),
+        )) => None,
         Ok(Err(error)) => Some(error.into()),
-        Err(_) => Some(ApiError::Stopping),
+        Err(error) => Some(error.into()),
     }
 }
 
+/// How a task ended that asked for one change. None of them panics or is taken back.
+fn ended(task: Result<Option<ImportError>, tokio::task::JoinError>) -> Option<ImportError> {
+    task.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
 /// The requests of a document.
-fn stages(document: &Object, vhost: Option<&str>) -> Result<Vec<Stage>, ApiError> {
-    let each = |key: &str, read: &dyn Fn(&Object) -> Result<Vec<TopologyRequest>, ApiError>| {
+pub(super) fn stages(document: &Object, vhost: Option<&str>) -> Result<Vec<Stage>, ImportError> {
+    let each = |key: &'static str, read: &dyn Fn(&Object) -> Result<Requests, ApiError>| {
         let mut stage = Stage::new();
-        for item in list(document, key)? {
-            stage.extend(read(item)?);
+        for (index, item) in list(document, key)?.iter().enumerate() {
+            let object = item.as_object().ok_or_else(|| {
+                let place = Place { list: key, item: Some((index, item.to_string())) };
+                ImportError { place, error: bad(key, item) }
+            })?;
+            let place = Place::item(key, index, object);
+            match read(object) {
+                Ok(requests) => {
+                    stage.extend(requests.into_iter().map(|request| (place.clone(), request)));
+                }
+                Err(error) => return Err(ImportError { place, error }),
+            }
         }
-        Ok::<_, ApiError>(stage)
+        Ok(stage)
     };
     // A vhost's own document has nothing of the others in it.
     let whole = vhost.is_none();
@@ -84,6 +104,7 @@ fn stages(document: &Object, vhost: Option<&str>) -> Result<Vec<Stage>, ApiError
     if whole {
         stages.push(each("users", &user)?);
         stages.push(each("vhosts", &one_vhost)?);
+        stages.push(each("vhosts", &vhost_protection)?);
         stages.push(each("users", &user_limits)?);
         stages.push(each("permissions", &permission)?);
         stages.push(each("topic_permissions", &|item| {
@@ -104,14 +125,13 @@ fn stages(document: &Object, vhost: Option<&str>) -> Result<Vec<Stage>, ApiError
 }
 
 /// The items of a list of the document; an absent one is empty.
-fn list<'a>(document: &'a Object, key: &str) -> Result<Vec<&'a Object>, ApiError> {
+fn list<'a>(document: &'a Object, key: &'static str) -> Result<&'a [Value], ImportError> {
     match document.get(key) {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(items)) => items
-            .iter()
-            .map(|item| item.as_object().ok_or_else(|| bad(key, item)))
-            .collect::<Result<_, _>>(),
-        Some(other) => Err(bad(key, other)),
+        None | Some(Value::Null) => Ok(&[]),
+        Some(Value::Array(items)) => Ok(items),
+        Some(other) => {
+            Err(ImportError { place: Place { list: key, item: None }, error: bad(key, other) })
+        }
     }
 }
 
@@ -132,7 +152,7 @@ fn vhost_of(item: &Object, vhost: Option<&str>) -> Result<Arc<str>, ApiError> {
     })
 }
 
-fn user(item: &Object) -> Result<Stage, ApiError> {
+fn user(item: &Object) -> Result<Requests, ApiError> {
     let (password_hash, hashing) =
         users::wanted_hash(item)?.unwrap_or_else(|| (Arc::from([]), Default::default()));
     Ok(vec![TopologyRequest::PutUser {
@@ -144,7 +164,7 @@ fn user(item: &Object) -> Result<Stage, ApiError> {
     }])
 }
 
-fn user_limits(item: &Object) -> Result<Stage, ApiError> {
+fn user_limits(item: &Object) -> Result<Requests, ApiError> {
     match item.get("limits") {
         Some(Value::Object(object)) if !object.is_empty() => {
             let (user, limits) = (text(item, "name")?.into(), limits::user_limits(object)?);
@@ -154,7 +174,7 @@ fn user_limits(item: &Object) -> Result<Stage, ApiError> {
     }
 }
 
-fn one_vhost(item: &Object) -> Result<Stage, ApiError> {
+fn one_vhost(item: &Object) -> Result<Requests, ApiError> {
     let none = Object::new();
     let metadata = item.get("metadata").and_then(Value::as_object).unwrap_or(&none);
     Ok(vec![TopologyRequest::AddVhost {
@@ -165,7 +185,16 @@ fn one_vhost(item: &Object) -> Result<Stage, ApiError> {
     }])
 }
 
-fn permission(item: &Object) -> Result<Stage, ApiError> {
+fn vhost_protection(item: &Object) -> Result<Requests, ApiError> {
+    let Some(metadata) = item.get("metadata").and_then(Value::as_object) else {
+        return Ok(Requests::new());
+    };
+    let protected = body_json::flag(metadata, "protected_from_deletion")?;
+    let name = text(item, "name")?.into();
+    Ok(Vec::from_iter(protected.then_some(TopologyRequest::ProtectVhost { name, protected })))
+}
+
+fn permission(item: &Object) -> Result<Requests, ApiError> {
     Ok(vec![TopologyRequest::SetPermission {
         vhost: text(item, "vhost")?.into(),
         user: text(item, "user")?.into(),
@@ -175,7 +204,7 @@ fn permission(item: &Object) -> Result<Stage, ApiError> {
     }])
 }
 
-fn global_parameter(item: &Object) -> Result<Stage, ApiError> {
+fn global_parameter(item: &Object) -> Result<Requests, ApiError> {
     let value = item.get("value").unwrap_or(&Value::Null).to_string().into();
     let parameter = GlobalParameter { name: text(item, "name")?.into(), value };
     Ok(vec![TopologyRequest::SetGlobalParameter(parameter)])
@@ -183,7 +212,7 @@ fn global_parameter(item: &Object) -> Result<Stage, ApiError> {
 
 /// Limits and operator policies. Parameters of plugins that are not there are refused, as they
 /// would have no effect.
-fn parameter(item: &Object, vhost: Option<&str>) -> Result<Stage, ApiError> {
+fn parameter(item: &Object, vhost: Option<&str>) -> Result<Requests, ApiError> {
     let vhost = vhost_of(item, vhost)?;
     let component = text(item, "component")?;
     let value = item
@@ -205,7 +234,7 @@ fn parameter(item: &Object, vhost: Option<&str>) -> Result<Stage, ApiError> {
     }
 }
 
-fn queue(item: &Object, vhost: Option<&str>) -> Result<Stage, ApiError> {
+fn queue(item: &Object, vhost: Option<&str>) -> Result<Requests, ApiError> {
     Ok(vec![TopologyRequest::DeclareQueue {
         vhost: vhost_of(item, vhost)?,
         name: text(item, "name")?.into(),
@@ -217,7 +246,7 @@ fn queue(item: &Object, vhost: Option<&str>) -> Result<Stage, ApiError> {
     }])
 }
 
-fn exchange(item: &Object, vhost: Option<&str>) -> Result<Stage, ApiError> {
+fn exchange(item: &Object, vhost: Option<&str>) -> Result<Requests, ApiError> {
     let name = text(item, "name")?;
     if name.is_empty() || name.starts_with("amq.") {
         // They are there already.
@@ -234,7 +263,7 @@ fn exchange(item: &Object, vhost: Option<&str>) -> Result<Stage, ApiError> {
     }])
 }
 
-fn binding(item: &Object, vhost: Option<&str>) -> Result<Stage, ApiError> {
+fn binding(item: &Object, vhost: Option<&str>) -> Result<Requests, ApiError> {
     let source = text(item, "source")?;
     if source.is_empty() {
         return Ok(Vec::new());

@@ -20,6 +20,7 @@ mod errors;
 mod exchanges;
 mod extract;
 mod import;
+mod import_error;
 mod json;
 mod latency;
 mod limits;
@@ -52,6 +53,7 @@ use axum::http::header::{HeaderName, HeaderValue, CACHE_CONTROL, X_CONTENT_TYPE_
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::Router;
+use serde_json::error::Category;
 use tokio::sync::oneshot;
 
 use self::accounts::AccountCache;
@@ -96,13 +98,16 @@ pub fn run(
 /// Reads a document of definitions in, as the HTTP API would. Blocks the calling thread.
 ///
 /// # Errors
-/// What is wrong with the document, in words; parts of it may have been read in.
+/// What is wrong with the document, and where; parts of it may have been read in.
 pub fn load(control: Control, document: &[u8]) -> Result<(), String> {
-    let document = serde_json::from_slice(document).map_err(|error| error.to_string())?;
+    let document = serde_json::from_slice(document).map_err(|error| match error.classify() {
+        Category::Data => "not an object with lists of definitions".to_owned(),
+        Category::Io | Category::Syntax | Category::Eof => format!("not JSON: {error}"),
+    })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let shards = Shards::new(control);
-    runtime.block_on(import::run(&shards, &document, None)).map_err(|error| error.reason())
+    runtime.block_on(import::run(&shards, &document, None)).map_err(|wrong| wrong.to_string())
 }
 
 /// All paths of the API, on top of `control`.
