@@ -23,6 +23,7 @@ pub mod queue;
 pub mod routing;
 
 pub mod shard;
+pub mod stamp;
 pub mod table;
 pub mod topology;
 pub mod transaction;

@@ -2,7 +2,7 @@
 //! everything else stays octet for octet (behaviour A108). Pure; knows nothing of what is in the
 //! pieces.
 
-use crate::table::RawValue;
+use crate::table::{fields, RawValue};
 
 const HEADERS: u16 = 1 << 13;
 const EXPIRATION: u16 = 1 << 8;
@@ -156,6 +156,50 @@ impl<'a> PropertyList<'a> {
         }
         out.extend_from_slice(self.after_expiration);
     }
+
+    /// Appends the list with that header, which takes the place of one of its name.
+    pub(crate) fn write_with(&self, out: &mut Vec<u8>, name: &[u8], kind: u8, value: &[u8]) {
+        self.write(out, |out| {
+            let mut written = false;
+            for (found, octets) in fields(self.headers).map_while(Result::ok) {
+                if found != name {
+                    copy_field(out, found, &octets);
+                } else if !std::mem::replace(&mut written, true) {
+                    push_field(out, name, kind, value);
+                }
+            }
+            if !written {
+                push_field(out, name, kind, value);
+            }
+        });
+    }
+}
+
+/// The same list with that timestamp, in seconds. `None`: it is broken.
+pub fn with_timestamp(octets: &[u8], unix_s: u64) -> Option<Vec<u8>> {
+    let (flags, list) = octets.split_first_chunk::<2>()?;
+    let flags = u16::from_be_bytes(*flags);
+    if flags & UNDEFINED != 0 {
+        return None;
+    }
+    let wanted = Property::Timestamp.flag();
+    let mut at = 0;
+    for (index, layout) in LAYOUTS.into_iter().enumerate() {
+        let flag: u16 = 1 << (15 - index);
+        if flag == wanted {
+            break;
+        }
+        if flags & flag != 0 {
+            at = take(list, at, layout)?.1;
+        }
+    }
+    let rest = if flags & wanted != 0 { take(list, at, Layout::Octets(8))?.1 } else { at };
+    let mut out = Vec::with_capacity(octets.len() + 8);
+    out.extend_from_slice(&(flags | wanted).to_be_bytes());
+    out.extend_from_slice(list.get(..at)?);
+    out.extend_from_slice(&unix_s.to_be_bytes());
+    out.extend_from_slice(list.get(rest..)?);
+    Some(out)
 }
 
 /// The property at `at` without its length, and where the next one begins.
@@ -277,6 +321,18 @@ mod tests {
         let mut out = Vec::new();
         pieces.without_expiration().write(&mut out, |out| out.extend_from_slice(pieces.headers()));
         assert_eq!(out, list(0xfffc & !EXPIRATION));
+    }
+
+    #[test]
+    fn a_timestamp_is_put_where_it_belongs_and_nothing_else_changes() {
+        let time = Property::Timestamp.flag();
+        for flags in (0..=u16::MAX).step_by(4) {
+            let octets = list(flags);
+            let stamped = with_timestamp(&octets, u64::from_be_bytes([9; 8])).expect("a list");
+            assert_eq!(stamped, list(flags | time));
+        }
+        let octets = list(0xfffc);
+        assert_eq!(with_timestamp(&octets[..octets.len() - 30], 1), None);
     }
 
     #[test]

@@ -117,6 +117,7 @@ fn hashing_and_random_exchanges_give_each_message_to_one_queue() {
         ("x-consistent-hash", &[][..]),
         ("x-modulus-hash", &[]),
         ("x-random", &[]),
+        ("x-local-random", &[]),
         ("x-consistent-hash", &[Text("hash-header", "user")]),
         ("x-consistent-hash", &[Text("hash-property", "message_id")]),
     ] {
@@ -127,7 +128,7 @@ fn hashing_and_random_exchanges_give_each_message_to_one_queue() {
         let queues: Vec<String> = (0..3).map(|number| format!("{name}.{number}")).collect();
         for queue in &queues {
             client.declare_queue(1, queue, 2);
-            bind(&mut client, queue, &name, "1");
+            bind(&mut client, queue, &name, if kind == "x-local-random" { "" } else { "1" });
         }
         for number in 0..90 {
             let user = format!("{}", number % 30);
@@ -147,8 +148,9 @@ fn hashing_and_random_exchanges_give_each_message_to_one_queue() {
         }
         assert_eq!(total, 90, "{name}: each message has one copy");
         let scattered = places.values().filter(|all| all.windows(2).any(|two| two[0] != two[1]));
-        assert_eq!(scattered.count() > 0, kind == "x-random", "{name}: {places:?}");
-        if kind == "x-random" {
+        let by_chance = kind.ends_with("random");
+        assert_eq!(scattered.count() > 0, by_chance, "{name}: {places:?}");
+        if by_chance {
             continue;
         }
         broker.kill9_and_start_again();
@@ -219,6 +221,13 @@ fn exchanges_refuse_arguments_and_keys_in_the_words_of_the_plugins() {
         let said = refused(&mut client, method::QUEUE_BIND, &bind_arguments("q", "hash", key));
         assert_eq!(said, format!("406 PRECONDITION_FAILED - {words}"));
     }
+    // This one asks for queues, and for no key: it is for whoever answers requests.
+    declare(&mut client, "near", "x-local-random", &[]);
+    let said = refused(&mut client, method::QUEUE_BIND, &bind_arguments("q", "near", "k"));
+    assert_eq!(said, "406 PRECONDITION_FAILED - Non empty binding 'k' key not permitted");
+    let to_exchange = bind_arguments("amq.fanout", "near", "");
+    let said = refused(&mut client, method::EXCHANGE_BIND, &to_exchange);
+    assert_eq!(said, "406 PRECONDITION_FAILED - Destination not found");
     let other = declare_arguments("hash", "x-random", &[]);
     assert_eq!(
         refused(&mut client, method::EXCHANGE_DECLARE, &other),
@@ -482,4 +491,57 @@ fn get_with_key(client: &mut Client, queue: &str) -> Option<(String, Delivery)> 
         }
         _ => None,
     }
+}
+
+/// Sends a message to a queue that has a consumer, and rejects it there.
+fn reject_one(client: &mut Client, queue: &str) {
+    client.publish(1, "", queue, &[0, 0], b"dead").expect("taken");
+    // The confirm may come before the delivery or behind it.
+    let mut tag = None;
+    for _ in 0..2 {
+        let Received::Frame(frame) = client.receive(PATIENCE) else {
+            panic!("the broker is silent")
+        };
+        if frame.method_id() == Some(method::BASIC_DELIVER) {
+            tag = client.content(&frame).map(|delivery| delivery.tag);
+        }
+    }
+    let tag = tag.expect("a delivery");
+    client.method(1, method::BASIC_REJECT, &Arguments::new().longlong(tag).octet(0));
+}
+
+/// Behaviour B11: what names an exchange that is not there is no error.
+#[test]
+fn a_missing_exchange_is_logged_once_and_its_messages_are_dropped() {
+    let broker = Broker::start();
+    let mut client = Client::login_with_channel(broker.amqp());
+    declare(&mut client, "lonely", "fanout", &[Text("alternate-exchange", "nowhere")]);
+    let arguments = table(&[Text("x-dead-letter-exchange", "gone")]);
+    let queue = Arguments::new().short(0).shortstr("q").octet(2).longstr(&arguments);
+    client.call(1, method::QUEUE_DECLARE, &queue, method::QUEUE_DECLARE_OK);
+    client.confirm_select(1);
+    for number in 0..3 {
+        publish_safely(&mut client, "lonely", &[0, 0], &number.to_string());
+    }
+    client.consume(1, "q", "c");
+    for _ in 0..3 {
+        reject_one(&mut client, "q");
+    }
+    let said = |words: &str| {
+        let lines = broker.output().lines();
+        lines.iter().filter(|line| line.contains(words)).count()
+    };
+    let alternate = "alternate exchange 'nowhere' of exchange 'lonely' in vhost '/' does not exist";
+    let dead = "dead-letter exchange 'gone' of queue 'q' in vhost '/' does not exist";
+    eventually("both are logged", PATIENCE, || {
+        (said(alternate) > 0 && said(dead) > 0).then_some(())
+    });
+    // Another one is news; it comes behind whatever was said of the first.
+    let arguments = table(&[Text("x-dead-letter-exchange", "gone too")]);
+    let queue = Arguments::new().short(0).shortstr("q2").octet(2).longstr(&arguments);
+    client.call(1, method::QUEUE_DECLARE, &queue, method::QUEUE_DECLARE_OK);
+    client.consume(1, "q2", "c2");
+    reject_one(&mut client, "q2");
+    eventually("the other one is logged", PATIENCE, || (said("'gone too'") > 0).then_some(()));
+    assert_eq!((said(alternate), said(dead)), (1, 1));
 }

@@ -144,7 +144,10 @@ impl World {
                 Effect::Peer { to, mail } => {
                     self.rings.push(shard, usize::from(to.0), Mail::Peer(mail));
                 }
-                Effect::Answer { .. } | Effect::Review => {}
+                Effect::Answer { .. }
+                | Effect::Missing(_)
+                | Effect::GivenUp { .. }
+                | Effect::Review => {}
             }
         }
         notices

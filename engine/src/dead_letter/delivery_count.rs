@@ -1,8 +1,7 @@
 //! The x-delivery-count header: how often a message has come back, told with each delivery from a
 //! queue that has a delivery limit (behaviour B22, I27). Pure.
 
-use crate::properties::{copy_field, push_field, PropertyList};
-use crate::table::fields;
+use crate::properties::PropertyList;
 
 const NAME: &[u8] = b"x-delivery-count";
 
@@ -10,21 +9,8 @@ const NAME: &[u8] = b"x-delivery-count";
 /// is replaced where it stands.
 pub fn with_delivery_count(properties: &[u8], count: u32, out: &mut Vec<u8>) {
     out.clear();
-    let list = PropertyList::read(properties);
     let count = i64::from(count).to_be_bytes();
-    list.write(out, |out| {
-        let mut written = false;
-        for (name, value) in fields(list.headers()).map_while(Result::ok) {
-            if name != NAME {
-                copy_field(out, name, &value);
-            } else if !std::mem::replace(&mut written, true) {
-                push_field(out, NAME, b'l', &count);
-            }
-        }
-        if !written {
-            push_field(out, NAME, b'l', &count);
-        }
-    });
+    PropertyList::read(properties).write_with(out, NAME, b'l', &count);
 }
 
 #[cfg(test)]

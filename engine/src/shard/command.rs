@@ -1,7 +1,7 @@
 //! What connections ask of this shard's queues, beside publishing.
 
 use super::dead_letters::Testament;
-use super::Shard;
+use super::{Effect, Shard};
 use crate::dead_letter::Cause;
 use crate::event::{EXCHANGE, VHOST};
 use crate::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq};
@@ -113,6 +113,14 @@ impl<M: Memory> Shard<M> {
         self.queues.note_work(at);
     }
 
+    /// A message of that queue came back too often, and is gone.
+    fn tell_of_given_up(&mut self, id: QueueId) {
+        let Some(messages) = self.dead_letters.given_up.count(id) else { return };
+        let Some(queue) = self.topology.queue_by_id(id) else { return };
+        let (vhost, queue) = (queue.vhost.clone(), queue.name.clone());
+        self.effects.push_back(Effect::GivenUp { vhost, queue, messages });
+    }
+
     pub(super) fn settle(
         &mut self,
         now: Now,
@@ -131,6 +139,9 @@ impl<M: Memory> Shard<M> {
                 let (store, testament) = (&mut self.store, Testament::of(queue));
                 let gone = Removed { seq, slot };
                 self.dead_letters.take(store, now, &testament, &gone, Cause::DeliveryLimit);
+                if !testament.has_heirs() {
+                    self.tell_of_given_up(id);
+                }
             }
             Release::Removed(slot) if outcome == Outcome::Reject => {
                 let (store, testament) = (&mut self.store, Testament::of(queue));

@@ -9,13 +9,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::given_up::GivenUp;
 use super::store::Store;
 use crate::dead_letter::{Burial, Cause, Letter};
 use crate::ids::{QueueId, Seq};
 use crate::log::{Address, Memory, Settling};
 use crate::now::Now;
 use crate::queue::{DeadLetterRule, Place, Queue, Removed, Slot};
-use crate::topology::Routes;
+use crate::topology::{MissingExchanges, Routes};
 
 /// Letters that may be on their way to other shards at a time.
 const CROSSINGS_MAX: usize = 1024;
@@ -114,6 +115,10 @@ pub(super) struct DeadLetters {
     /// Working memory of moves.
     pub(super) letter: Letter,
     pub(super) routes: Routes,
+    /// Messages that came back too often and go nowhere.
+    pub(super) given_up: GivenUp,
+    /// Exchanges that letters should have gone to.
+    pub(super) missing: MissingExchanges,
 }
 
 impl DeadLetters {

@@ -1,9 +1,11 @@
 //! What a shard wants of the world, and what it tells about itself.
 
+use std::sync::Arc;
+
 use crate::ids::{QueueId, ShardId};
 use crate::log::LogEffect;
 use crate::mail::{Consume, Delivery, Notice, PeerMail};
-use crate::topology::{TopologyError, TopologyOutcome};
+use crate::topology::{MissingExchange, TopologyError, TopologyOutcome};
 
 /// What a shard wants done.
 #[derive(Debug)]
@@ -19,6 +21,15 @@ pub enum Effect<B> {
     Answer {
         ticket: u64,
         result: Result<TopologyOutcome, TopologyError>,
+    },
+    /// Dead letters have been dropped, for want of an exchange. Told once of each exchange.
+    Missing(MissingExchange),
+    /// Messages that came back too often have been dropped, so many of this queue by now: it has
+    /// no dead-letter exchange. Told now and then.
+    GivenUp {
+        vhost: Arc<str>,
+        queue: Arc<str>,
+        messages: u64,
     },
     /// A vhost or a user is gone: every connection of this shard must look whether it may stay.
     Review,

@@ -20,6 +20,7 @@ mod definitions;
 mod dispatch;
 mod effect;
 mod events;
+mod given_up;
 mod links;
 mod moving;
 mod parts;

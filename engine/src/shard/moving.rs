@@ -5,12 +5,13 @@
 //! to queues of other shards is a transaction (`transactions`), with the same promise.
 
 use super::dead_letters::DeadMessage;
-use super::Shard;
+use super::{Effect, Shard};
 use crate::dead_letter::Letter;
 use crate::ids::{QueueId, Target};
 use crate::log::{Fetch, Memory};
 use crate::now::Now;
 use crate::routing::Subject;
+use crate::topology::{MissingExchange, NamedBy};
 
 /// Moves begun in one turn at most.
 const MOVES_PER_TURN: usize = 256;
@@ -80,7 +81,23 @@ impl<M: Memory> Shard<M> {
             false => topology.route_dead_letter(&rule.vhost, exchange, &subject, routes),
         };
         if routed.is_err() {
+            // What an exchange has kept goes nowhere if that has gone, as it should.
+            let told = &mut self.dead_letters.missing;
+            if !rule.goes_on && told.is_news(&rule.vhost, &rule.exchange) {
+                self.effects.push_back(Effect::Missing(MissingExchange {
+                    vhost: rule.vhost.clone(),
+                    exchange: (&*rule.exchange).into(),
+                    named_by: NamedBy::Queue(rule.queue.clone()),
+                }));
+            }
             return Vec::new();
+        }
+        if let Some(missing) =
+            routes.missing_alternate().and_then(|of| topology.missing_alternate(of))
+        {
+            if self.dead_letters.missing.is_news(&missing.vhost, &missing.exchange) {
+                self.effects.push_back(Effect::Missing(missing));
+            }
         }
         if !rule.goes_on {
             // The queue behind an exchange has no name, so nothing dies in it.

@@ -230,7 +230,7 @@ impl Topology {
 
     fn bind(&self, binding: Binding, connection: Option<ConnectionId>) -> Decided {
         let source = self.binding_ends(&binding)?.ok_or_else(|| self.missing_end(&binding))?;
-        check_binding(source.exchange.routes_as(), &binding.key, &binding.arguments)?;
+        check_binding(source.exchange.routes_as(), &binding)?;
         self.check_target_lock(&binding, connection)?;
         let binding = BindingRef(Arc::new(binding));
         let new = !source.outgoing.contains(&binding);

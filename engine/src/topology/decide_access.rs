@@ -24,10 +24,19 @@ impl Topology {
                 Ok(Decision { changes: change.into_iter().collect(), outcome })
             }
             R::DeleteVhost { name } => {
-                self.vhost_or_error(name)?;
+                if self.vhost_or_error(name)?.vhost.protected_from_deletion {
+                    return Err(TopologyError::ProtectedVhost { vhost: name.clone() });
+                }
                 let mut cascade = Cascade::new(self);
                 cascade.drop_vhost(name);
                 Decision::done(cascade.into_changes())
+            }
+            R::ProtectVhost { name, protected } => {
+                let vhost = self.vhost_or_error(name)?.vhost.clone();
+                let same = vhost.protected_from_deletion == *protected;
+                let protected_from_deletion = *protected;
+                let change = Change::PutVhost(Vhost { protected_from_deletion, ..vhost });
+                Decision::done(Vec::from_iter((!same).then_some(change)))
             }
             R::PutUser { name, password_hash, hashing, tags, replace } => {
                 let user = User {
@@ -102,6 +111,7 @@ impl Topology {
             tags: Vec::new(),
             tracing: false,
             default_queue_type: None,
+            protected_from_deletion: false,
             limits: VhostLimits::default(),
         });
         if let Some(description) = description {

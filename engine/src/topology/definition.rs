@@ -16,6 +16,8 @@ pub struct Vhost {
     pub tracing: bool,
     /// What a queue of no stated type is; there are only classic ones.
     pub default_queue_type: Option<Arc<str>>,
+    /// It is not deleted while this stands (behaviour B65).
+    pub protected_from_deletion: bool,
     pub limits: VhostLimits,
 }
 
@@ -46,6 +48,7 @@ pub enum ExchangeKind {
     Headers,
     ConsistentHash,
     Random,
+    LocalRandom,
     ModulusHash,
     Delayed,
     RecentHistory,
@@ -53,13 +56,14 @@ pub enum ExchangeKind {
 }
 
 impl ExchangeKind {
-    const ALL: [ExchangeKind; 10] = [
+    const ALL: [ExchangeKind; 11] = [
         ExchangeKind::Direct,
         ExchangeKind::Fanout,
         ExchangeKind::Topic,
         ExchangeKind::Headers,
         ExchangeKind::ConsistentHash,
         ExchangeKind::Random,
+        ExchangeKind::LocalRandom,
         ExchangeKind::ModulusHash,
         ExchangeKind::Delayed,
         ExchangeKind::RecentHistory,
@@ -78,6 +82,7 @@ impl ExchangeKind {
             ExchangeKind::Headers => "headers",
             ExchangeKind::ConsistentHash => "x-consistent-hash",
             ExchangeKind::Random => "x-random",
+            ExchangeKind::LocalRandom => "x-local-random",
             ExchangeKind::ModulusHash => "x-modulus-hash",
             ExchangeKind::Delayed => "x-delayed-message",
             ExchangeKind::RecentHistory => "x-recent-history",

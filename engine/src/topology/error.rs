@@ -116,6 +116,9 @@ pub enum TopologyError {
         "cannot declare exchange '{name}' in vhost '{vhost}': exchange limit of {limit} is reached"
     )]
     ExchangeLimit { vhost: Arc<str>, name: Arc<str>, limit: u64 },
+    /// A vhost that is not to be deleted (behaviour B65).
+    #[error("Refusing to delete virtual host '{vhost}' because it is protected from deletion")]
+    ProtectedVhost { vhost: Arc<str> },
     #[error("cannot create vhost '{name}': vhost limit of {limit} is reached")]
     VhostLimit { name: Arc<str>, limit: u64 },
     /// A permission regex that does not compile.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Exchange, ExchangeKind, TopologyError};
+use super::{Binding, BindingTarget, Exchange, ExchangeKind, TopologyError};
 use crate::routing::{weight, BadWeight, HashOn, HeadersMatch};
 use crate::table::{Table, Term, Value};
 
@@ -108,12 +108,18 @@ fn check_deduplication(arguments: &Table) -> Result<(), TopologyError> {
 }
 
 /// Checks what the type of an exchange asks of a binding from it.
-pub(super) fn check_binding(
-    kind: ExchangeKind,
-    key: &str,
-    arguments: &Table,
-) -> Result<(), TopologyError> {
+pub(super) fn check_binding(kind: ExchangeKind, binding: &Binding) -> Result<(), TopologyError> {
+    let (key, arguments) = (&*binding.key, &*binding.arguments);
+    let refuse = |reason: Arc<str>| Err(TopologyError::InvalidBinding { reason });
     match kind {
+        // Behaviour C8; every queue is a classic one.
+        ExchangeKind::LocalRandom if !key.is_empty() => {
+            refuse(format!("Non empty binding '{key}' key not permitted").into())
+        }
+        ExchangeKind::LocalRandom => match binding.target {
+            BindingTarget::Queue(_) => Ok(()),
+            BindingTarget::Exchange(_) => refuse("Destination not found".into()),
+        },
         ExchangeKind::Headers => HeadersMatch::parse(arguments)
             .map(|_| ())
             .map_err(|value| TopologyError::InvalidXMatch { value: value.clone() }),

@@ -21,6 +21,7 @@ mod definition_limits;
 mod equivalence;
 mod error;
 mod exchange_arguments;
+mod missing;
 mod name;
 mod policy;
 mod policy_check;
@@ -44,6 +45,7 @@ pub use definition::{
 };
 pub use definition_limits::DefinitionLimits;
 pub use error::TopologyError;
+pub use missing::{MissingExchange, MissingExchanges, NamedBy};
 pub use policy::{ApplyTo, EffectivePolicy, Policy};
 pub use record::DefinitionError;
 pub use replica::Topology;

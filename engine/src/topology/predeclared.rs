@@ -90,6 +90,7 @@ impl Topology {
                 tags: Vec::new(),
                 tracing: false,
                 default_queue_type: None,
+                protected_from_deletion: false,
                 limits: VhostLimits::default(),
             }),
             Change::PutUser(User {

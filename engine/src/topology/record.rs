@@ -6,7 +6,7 @@
 //!
 //! | kind | fields besides `format` (`I`, now 1) and `kind` (`S`) |
 //! |---|---|
-//! | `vhost` | `name`, `description` (`S`), `tags` (`A` of `S`), `tracing` (`t`); if set: `default_queue_type` (`S`), `max_connections`, `max_queues` (`l`) |
+//! | `vhost` | `name`, `description` (`S`), `tags` (`A` of `S`), `tracing` (`t`); if set: `default_queue_type` (`S`), `protected_from_deletion` (`t`), `max_connections`, `max_queues` (`l`) |
 //! | `exchange` | `vhost`, `name`, `type` (`S`), `auto_delete`, `internal` (`t`), `arguments` (`F`); if it keeps messages: `store` (`l`), `store_owner` (`u`) |
 //! | `queue` | `id` (`l`), `vhost`, `name` (`S`), `auto_delete` (`t`), `arguments` (`F`), `owner` (`u`) |
 //! | `binding` | `vhost`, `source`, `target`, `key` (`S`), `to_exchange` (`t`), `arguments` (`F`) |
@@ -104,6 +104,9 @@ fn write_vhost(record: &mut Writer, vhost: &Vhost) {
     if let Some(kind) = &vhost.default_queue_type {
         record.text("default_queue_type", kind);
     }
+    if vhost.protected_from_deletion {
+        record.put("protected_from_deletion", Value::Bool(true));
+    }
     record.limit("max_connections", vhost.limits.max_connections);
     record.limit("max_queues", vhost.limits.max_queues);
     // What must be there comes last, so that a record cut short is never taken for a whole one.
@@ -117,6 +120,7 @@ fn read_vhost(record: &Reader) -> Result<Vhost, DefinitionError> {
         tags: record.texts("tags")?,
         tracing: record.flag("tracing")?,
         default_queue_type: record.optional_text("default_queue_type")?,
+        protected_from_deletion: record.optional_flag("protected_from_deletion")?,
         limits: VhostLimits {
             max_connections: record.limit("max_connections")?,
             max_queues: record.limit("max_queues")?,
@@ -314,6 +318,10 @@ impl Reader {
     }
     pub(super) fn flag(&self, field: &'static str) -> Result<bool, DefinitionError> {
         self.get(field)?.as_bool().ok_or(DefinitionError::Field { field })
+    }
+    /// Absent is false.
+    fn optional_flag(&self, field: &'static str) -> Result<bool, DefinitionError> {
+        self.0.get(field).map_or(Ok(false), |_| self.flag(field))
     }
     pub(super) fn integer(&self, field: &'static str) -> Result<i128, DefinitionError> {
         self.get(field)?.as_integer().ok_or(DefinitionError::Field { field })

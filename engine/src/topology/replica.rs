@@ -118,7 +118,8 @@ impl ExchangeEntry {
             ExchangeKind::ConsistentHash => {
                 Router::consistent_hash(HashOn::of(&exchange.arguments))
             }
-            ExchangeKind::Random => Router::random(),
+            // All queues are local to the one node that there is.
+            ExchangeKind::Random | ExchangeKind::LocalRandom => Router::random(),
             ExchangeKind::ModulusHash => Router::modulus_hash(),
         };
         let (outgoing, incoming) = Default::default();

@@ -70,6 +70,11 @@ pub enum TopologyRequest {
     DeleteVhost {
         name: Arc<str>,
     },
+    /// Says whether the vhost may be deleted.
+    ProtectVhost {
+        name: Arc<str>,
+        protected: bool,
+    },
     /// `password_hash` as [`super::User::password_hash`]. Fails if the user exists and
     /// `replace` is false.
     PutUser {

@@ -6,7 +6,7 @@
 
 use super::replica::{ExchangeEntry, Topology, VhostEntry};
 use super::store::Keeping;
-use super::{RouteError, Routes};
+use super::{MissingExchange, NamedBy, RouteError, Routes};
 use crate::routing::Subject;
 
 /// Who sends a message on its way.
@@ -71,6 +71,19 @@ impl Topology {
         self.walk(vhost, exchange, subject, routes, Origin::Store)
     }
 
+    /// The alternate exchange that the one at `place` names, if it is not there; `place` is what
+    /// [`Routes::missing_alternate`] says.
+    pub fn missing_alternate(&self, place: u32) -> Option<MissingExchange> {
+        let entry = self.exchange_at(place)?;
+        let (vhost, exchange) = (&entry.exchange.vhost, entry.alternate.as_ref()?);
+        let is_there = self.exchange(vhost, exchange).is_some();
+        (!is_there).then(|| MissingExchange {
+            vhost: vhost.clone(),
+            exchange: exchange.clone(),
+            named_by: NamedBy::Exchange(entry.exchange.name.clone()),
+        })
+    }
+
     fn walk(
         &self,
         vhost: &str,
@@ -97,7 +110,7 @@ impl Topology {
             let keeps = next > 0 || origin != Origin::Store;
             next += 1;
             if let Some(entry) = self.exchange_at(place) {
-                visit(vhost, entry, subject, routes, keeps);
+                visit(vhost, (place, entry), subject, routes, keeps);
             }
         }
         routes.finish();
@@ -118,7 +131,7 @@ fn route_by_name(vhost: &VhostEntry, keys: &[&[u8]], routes: &mut Routes) {
 /// that `keeps` messages may take this one first.
 fn visit(
     vhost: &VhostEntry,
-    entry: &ExchangeEntry,
+    (place, entry): (u32, &ExchangeEntry),
     subject: &Subject<'_>,
     routes: &mut Routes,
     keeps: bool,
@@ -150,9 +163,9 @@ fn visit(
         return;
     }
     let Some(alternate) = &entry.alternate else { return };
-    if let Some(place) = vhost.exchanges.get(alternate.as_bytes()) {
-        if !exchanges.contains(place) {
-            exchanges.push(*place);
-        }
+    match vhost.exchanges.get(alternate.as_bytes()) {
+        Some(place) if exchanges.contains(place) => {}
+        Some(place) => exchanges.push(*place),
+        None => routes.missing_alternate = Some(place),
     }
 }

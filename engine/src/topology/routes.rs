@@ -17,6 +17,8 @@ pub struct Routes {
     pub(super) is_held: bool,
     /// See [`Routes::is_repeatable`].
     pub(super) is_repeatable: bool,
+    /// See [`Routes::missing_alternate`].
+    pub(super) missing_alternate: Option<u32>,
     pub(super) matching: Scratch,
     /// Exchanges in the order in which they were reached; doubles as the visited set.
     pub(super) exchanges: Vec<u32>,
@@ -53,6 +55,12 @@ impl Routes {
         self.is_held && self.targets.len() == 1
     }
 
+    /// An exchange on the way, by its place in the replica, whose alternate exchange is named and
+    /// not there (see [`Topology::missing_alternate`](super::Topology::missing_alternate)).
+    pub fn missing_alternate(&self) -> Option<u32> {
+        self.missing_alternate
+    }
+
     /// Leads to one queue, or nowhere.
     pub(crate) fn lead_to(&mut self, target: Option<Target>) {
         self.clear();
@@ -70,6 +78,7 @@ impl Routes {
         self.lists = 0;
         self.copies = 0;
         self.is_held = false;
+        self.missing_alternate = None;
         self.is_repeatable = true;
     }
 

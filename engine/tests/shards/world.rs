@@ -188,7 +188,10 @@ impl World {
                     let ring = shard * self.count() + usize::from(to.0);
                     self.rings[ring].push_back(mail);
                 }
-                Effect::Answer { .. } | Effect::Review => {}
+                Effect::Answer { .. }
+                | Effect::Missing(_)
+                | Effect::GivenUp { .. }
+                | Effect::Review => {}
             }
         }
         any

@@ -40,6 +40,9 @@ pub trait Broker {
         false
     }
     fn announce(&mut self, _event: &Event) {}
+    /// A message has found that the alternate exchange of that one, which is named by its place in
+    /// the topology, is not there (behaviour B11).
+    fn alternate_missing(&mut self, _exchange: u32) {}
     /// Counts one more of these, over all shards, unless there are as many as there may be; an
     /// error is the limit that is reached.
     fn enter(&mut self, _what: Counted, _name: &Arc<str>, _limit: Option<i64>) -> Result<(), i64> {

@@ -45,6 +45,9 @@ pub(crate) struct Session {
     /// Channels with confirms to be sent at the end of the turn.
     pub(crate) confirming: Vec<u16>,
     pub(crate) orphans: Vec<Orphan>,
+    /// An exchange whose alternate exchange is named and was looked for in this turn; by its place
+    /// in the topology.
+    pub(crate) missing_alternate: Option<u32>,
     /// Where its messages go.
     pub(crate) drift: Drift,
     /// Shards that hold consumers of this connection, or answer its gets.
@@ -73,6 +76,7 @@ impl Session {
             payload_max: 0,
             cancel_notify: false,
             blocked_notify: false,
+            missing_alternate: None,
             confirming: Vec::new(),
             orphans: Vec::new(),
             drift: Drift::new(id.shard()),

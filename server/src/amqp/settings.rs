@@ -1,5 +1,7 @@
 //! What the operator set for every connection, fixed while the broker runs.
 
+use haremq_engine::stamp::Stamps;
+
 use crate::sasl::Mechanism;
 
 /// Limits and facts shared by all connections of a shard (behind an `Rc`).
@@ -28,6 +30,8 @@ pub struct ConnectionSettings {
     pub mechanisms: Vec<Mechanism>,
     /// Who comes in by ANONYMOUS; `None`: nobody.
     pub anonymous_login_user: Option<String>,
+    /// Headers that messages get from the broker (behaviour B12).
+    pub stamps: Stamps,
     /// From the first octet, TLS included, to connection.open-ok (behaviour A26).
     pub handshake_timeout_ms: u64,
     /// Silence before the close that follows a refused handshake (behaviour A7-A10).
@@ -59,6 +63,7 @@ impl Default for ConnectionSettings {
             consumer_max_per_channel: None,
             mechanisms: Mechanism::DEFAULT.to_vec(),
             anonymous_login_user: None,
+            stamps: Stamps::default(),
             handshake_timeout_ms: 10_000,
             login_failure_delay_ms: 3_000,
             closing_timeout_ms: 30_000,

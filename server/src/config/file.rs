@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use haremq_engine::stamp::Existing;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::auth::{certificate_name, handshake_timeout, mechanisms};
-use super::settings::{address, count, milliseconds, on_or_off, segment_size, shard_count, spin};
+use super::settings::{
+    address, count, milliseconds, on_or_off, segment_size, shard_count, spin, stamp,
+};
 use super::tls::{verify, versions, TlsKeys};
 use super::watermarks::{disk_free_limit, paging_ratio};
 use super::{CertificateName, ConfigError, LogLevel, MemoryWatermark, Pin};
@@ -44,6 +47,9 @@ pub(super) struct FileKeys {
     pub(super) vhost_max: Option<u64>,
     pub(super) cluster_queue_limit: Option<u64>,
     pub(super) cluster_exchange_limit: Option<u64>,
+    pub(super) incoming_timestamp: Option<Option<Existing>>,
+    pub(super) incoming_routing_node: Option<Option<Existing>>,
+    pub(super) outgoing_timestamp: Option<bool>,
     pub(super) load_definitions: Option<PathBuf>,
     pub(super) log_level: Option<LogLevel>,
 }
@@ -82,6 +88,9 @@ struct Written {
     vhost_max: Option<Spanned<toml::Value>>,
     cluster_queue_limit: Option<Spanned<toml::Value>>,
     cluster_exchange_limit: Option<Spanned<toml::Value>>,
+    incoming_timestamp: Option<Spanned<String>>,
+    incoming_routing_node: Option<Spanned<String>>,
+    outgoing_timestamp: Option<Spanned<String>>,
     load_definitions: Option<PathBuf>,
     log_level: Option<Spanned<String>>,
 }
@@ -114,7 +123,16 @@ impl FileKeys {
             value.map(plain).map(judge).transpose()
         };
 
+        let stamped = |value: Option<Spanned<String>>| {
+            let judge = |value: Spanned<String>| {
+                stamp(value.get_ref()).map_err(|what| quoted(complain, &value, what))
+            };
+            value.map(judge).transpose()
+        };
+
         let mut keys = FileKeys {
+            incoming_timestamp: stamped(written.incoming_timestamp)?,
+            incoming_routing_node: stamped(written.incoming_routing_node)?,
             data_dir: written.data_dir,
             load_definitions: written.load_definitions,
             connection_max: limit(written.connection_max)?,
@@ -189,6 +207,10 @@ impl FileKeys {
         if let Some(events) = written.event_exchange {
             let judged = on_or_off(events.get_ref());
             keys.event_exchange = Some(judged.map_err(|what| quoted(complain, &events, what))?);
+        }
+        if let Some(sent) = written.outgoing_timestamp {
+            let judged = on_or_off(sent.get_ref());
+            keys.outgoing_timestamp = Some(judged.map_err(|what| quoted(complain, &sent, what))?);
         }
         if let Some(timeout) = written.consumer_timeout.map(plain) {
             let judged = milliseconds(timeout.get_ref());

@@ -122,6 +122,18 @@ pub struct Flags {
     /// [default: any number]
     #[arg(long, value_name = "N")]
     pub cluster_exchange_limit: Option<String>,
+    /// Have each message say when it was published, by header timestamp_in_ms and property
+    /// timestamp: off, keep (unless it says so itself) or overwrite [default: off]
+    #[arg(long, value_name = "off|keep|overwrite")]
+    pub incoming_timestamp: Option<String>,
+    /// Have each message say which node has routed it, by header x-routed-by: off, keep or
+    /// overwrite [default: off]
+    #[arg(long, value_name = "off|keep|overwrite")]
+    pub incoming_routing_node: Option<String>,
+    /// Have each delivery say when it was sent, by header x-opt-rabbitmq-sent-time: on or off
+    /// [default: off]
+    #[arg(long, value_name = "on|off")]
+    pub outgoing_timestamp: Option<String>,
     /// JSON document of definitions, such as haremqctl export_definitions writes, to be read in at
     /// every start before anybody is served; nothing is removed [default: none]
     #[arg(long, value_name = "FILE")]

@@ -127,6 +127,20 @@ impl Identity {
     }
 }
 
+/// Somebody with the tag `administrator`; whoever else asks is refused before anything more of the
+/// request is read.
+pub(super) struct Administrator(pub(super) Identity);
+
+impl FromRequestParts<Shared> for Administrator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, ApiError> {
+        let identity = Identity::from_request_parts(parts, app).await?;
+        identity.require_administrator()?;
+        Ok(Administrator(identity))
+    }
+}
+
 impl FromRequestParts<Shared> for Identity {
     type Rejection = ApiError;
 

@@ -9,7 +9,7 @@ use haremq_engine::topology::{Binding, BindingTarget, Exchange, Queue, Topology}
 use rustc_hash::FxHashSet;
 use serde_json::{json, Map, Value};
 
-use super::auth::Identity;
+use super::auth::Administrator;
 use super::errors::ApiError;
 use super::extract::{Body, Names};
 use super::{
@@ -30,8 +30,7 @@ pub(super) fn routes() -> Router<Shared> {
         .layer(DefaultBodyLimit::max(MAX_DOCUMENT_BYTES))
 }
 
-async fn export(identity: Identity, State(app): State<Shared>) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
+async fn export(_: Administrator, State(app): State<Shared>) -> Result<Json<Value>, ApiError> {
     let definitions = app.shards.definitions(Wanted::Everything).await?;
     let mut accounts = Topology::new();
     for change in &definitions.accounts {
@@ -72,11 +71,10 @@ async fn export(identity: Identity, State(app): State<Shared>) -> Result<Json<Va
 
 /// What is in one vhost; its name stands nowhere, so that another one can be filled with it.
 async fn export_vhost(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names(vhost): Names<String>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
     identity.require_vhost(&vhost)?;
     let all = |vhost: &str| Some(vhost.into());
     let mut definitions = app.shards.definitions(Wanted::Queues { vhost: all(&vhost) }).await?;
@@ -192,23 +190,21 @@ fn binding(binding: &Binding) -> Value {
 }
 
 async fn import_all(
-    identity: Identity,
+    _: Administrator,
     State(app): State<Shared>,
     Body(body): Body,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     let document = body_json::body(&body)?;
     accounts::import(&app, document, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn import_vhost(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names(vhost): Names<String>,
     Body(body): Body,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     identity.require_vhost(&vhost)?;
     let document = body_json::body(&body)?;
     accounts::import(&app, document, Some(vhost)).await?;

@@ -35,6 +35,9 @@ pub(super) enum ApiError {
     BadRequest(Value),
     #[error("request body is too large")]
     TooLarge,
+    /// Something stands against it.
+    #[error("{0}")]
+    Precondition(String),
     /// `If-None-Match: *` and it exists.
     #[error("exists already")]
     Exists,
@@ -80,6 +83,9 @@ impl ApiError {
             }
             ApiError::TooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "bad_request", json!("request body is too large"))
+            }
+            ApiError::Precondition(reason) => {
+                (StatusCode::PRECONDITION_FAILED, "precondition_failed", json!(reason))
             }
             ApiError::Exists => {
                 (StatusCode::PRECONDITION_FAILED, "precondition_failed", json!("exists already"))
@@ -137,6 +143,7 @@ impl From<TopologyError> for ApiError {
             E::DefaultExchange | E::ReservedName { .. } | E::SystemExchange { .. } => {
                 ApiError::AccessRefused
             }
+            E::ProtectedVhost { .. } => ApiError::Precondition(error.to_string()),
             E::NoParameter => ApiError::NotFoundBecause(error.to_string()),
             E::InvalidRegex { pattern, reason } => {
                 // The last line says it; the ones before draw an arrow.

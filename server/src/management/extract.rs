@@ -1,6 +1,7 @@
 //! Parts of a request: names in its path, its body, its query. Their failures are [`ApiError`]s.
 //!
-//! Handlers list [`super::auth::Identity`] first, so that nothing here happens for a stranger.
+//! Handlers list [`super::auth::Identity`] or [`super::auth::Administrator`] first, so that nothing
+//! here happens for a stranger.
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;

@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use haremq_engine::topology::{TopologyRequest, UserLimits, VhostLimits};
 use serde_json::{json, Map, Value};
 
-use super::auth::Identity;
+use super::auth::{Administrator, Identity};
 use super::errors::ApiError;
 use super::extract::{Body, Names, Query};
 use super::listing::ListQuery;
@@ -73,10 +73,9 @@ async fn one_vhost(
 }
 
 async fn list_users(
-    identity: Identity,
+    Administrator(identity): Administrator,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
     let mut users: Vec<_> = identity.accounts().users().collect();
     users.sort_by(|a, b| a.name.cmp(&b.name));
     let all = users.into_iter().map(|user| ("user", &user.name, of_user(&user.limits)));
@@ -84,11 +83,10 @@ async fn list_users(
 }
 
 async fn one_user(
-    identity: Identity,
+    Administrator(identity): Administrator,
     Names(user): Names<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
     let user = identity.accounts().user(&user).ok_or(ApiError::NotFound)?;
     let one = std::iter::once(("user", &user.name, of_user(&user.limits)));
     query.answer(with_limits(one))
@@ -162,24 +160,22 @@ async fn set_user(app: &Shared, user: &str, limits: UserLimits) -> Result<Status
 
 /// Ours: all limits at once, as the command line sets them.
 async fn put_all_of_vhost(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names(vhost): Names<String>,
     Body(body): Body,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     identity.accounts().vhost(&vhost).ok_or(ApiError::NotFound)?;
     set_vhost(&app, &vhost, vhost_limits(&body_json::body(&body)?)?).await
 }
 
 /// As [`put_all_of_vhost`]; here limits that are not named stay.
 async fn put_all_of_user(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names(user): Names<String>,
     Body(body): Body,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     let present = identity.accounts().user(&user).ok_or(ApiError::NotFound)?.limits;
     let new = user_limits(&body_json::body(&body)?)?;
     let limits = UserLimits {
@@ -197,12 +193,11 @@ fn value(body: &axum::body::Bytes, name: &str) -> Result<i64, ApiError> {
 }
 
 async fn put_of_vhost(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names((vhost, name)): Names<(String, String)>,
     Body(body): Body,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     let mut limits = identity.accounts().vhost(&vhost).ok_or(ApiError::NotFound)?.limits;
     let value = value(&body, &name)?;
     *vhost_limit(&mut limits, &name).ok_or_else(|| unknown(&name, &json!(value)))? = Some(value);
@@ -210,23 +205,21 @@ async fn put_of_vhost(
 }
 
 async fn delete_of_vhost(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names((vhost, name)): Names<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     let mut limits = identity.accounts().vhost(&vhost).ok_or(ApiError::NotFound)?.limits;
     *vhost_limit(&mut limits, &name).ok_or(ApiError::NotFound)? = None;
     set_vhost(&app, &vhost, limits).await
 }
 
 async fn put_of_user(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names((user, name)): Names<(String, String)>,
     Body(body): Body,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     let mut limits = identity.accounts().user(&user).ok_or(ApiError::NotFound)?.limits;
     let value = value(&body, &name)?;
     *user_limit(&mut limits, &name).ok_or_else(|| unknown(&name, &json!(value)))? = Some(value);
@@ -234,11 +227,10 @@ async fn put_of_user(
 }
 
 async fn delete_of_user(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names((user, name)): Names<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     let mut limits = identity.accounts().user(&user).ok_or(ApiError::NotFound)?.limits;
     if name == "all" {
         limits = UserLimits::default();

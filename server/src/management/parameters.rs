@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use haremq_engine::topology::{GlobalParameter, TopologyError, TopologyOutcome, TopologyRequest};
 use serde_json::{json, Value};
 
-use super::auth::Identity;
+use super::auth::{Administrator, Identity};
 use super::errors::ApiError;
 use super::extract::{check_name, Body, Names, Query};
 use super::listing::ListQuery;
@@ -85,12 +85,11 @@ async fn one_global(
 }
 
 async fn put_global(
-    identity: Identity,
+    _: Administrator,
     State(app): State<Shared>,
     Names(name): Names<String>,
     Body(body): Body,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     check_name("parameter", &name)?;
     let body = body_json::body(&body)?;
     body_json::require(&body, &["value"])?;
@@ -103,11 +102,10 @@ async fn put_global(
 }
 
 async fn delete_global(
-    identity: Identity,
+    _: Administrator,
     State(app): State<Shared>,
     Names(name): Names<String>,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     let request = TopologyRequest::ClearGlobalParameter { name: name.into() };
     match accounts::change(&app, request).await? {
         Ok(_) => Ok(StatusCode::NO_CONTENT),

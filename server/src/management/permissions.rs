@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use haremq_engine::topology::{Permission, Topology, TopologyError, TopologyRequest};
 use serde_json::{json, Map, Value};
 
-use super::auth::Identity;
+use super::auth::Administrator;
 use super::errors::ApiError;
 use super::extract::{Body, Names, Query};
 use super::listing::ListQuery;
@@ -45,29 +45,29 @@ pub(super) fn describe(permission: &Permission) -> Value {
     })
 }
 
-async fn list(identity: Identity, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
+async fn list(
+    Administrator(identity): Administrator,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
     query.answer(all(identity.accounts()).into_iter().map(describe).collect())
 }
 
 /// `users/:user/permissions`
 pub(super) async fn of_user(
-    identity: Identity,
+    Administrator(identity): Administrator,
     Names(user): Names<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
     identity.accounts().user(&user).ok_or(ApiError::NotFound)?;
     let permissions = all(identity.accounts()).into_iter();
     query.answer(permissions.filter(|one| *one.user == *user).map(describe).collect())
 }
 
 async fn of_vhost(
-    identity: Identity,
+    Administrator(identity): Administrator,
     Names(vhost): Names<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
     identity.accounts().vhost(&vhost).ok_or(ApiError::NotFound)?;
     let permissions = all(identity.accounts()).into_iter();
     query.answer(permissions.filter(|one| *one.vhost == *vhost).map(describe).collect())
@@ -78,21 +78,19 @@ fn find<'a>(accounts: &'a Topology, vhost: &str, user: &str) -> Option<&'a Permi
 }
 
 async fn one(
-    identity: Identity,
+    Administrator(identity): Administrator,
     Names((vhost, user)): Names<(String, String)>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
     let permission = find(identity.accounts(), &vhost, &user).ok_or(ApiError::NotFound)?;
     Ok(Json(describe(permission)))
 }
 
 async fn put(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names((vhost, user)): Names<(String, String)>,
     Body(body): Body,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     let body = body_json::body(&body)?;
     body_json::require(&body, &["configure", "write", "read"])?;
     let existed = find(identity.accounts(), &vhost, &user).is_some();
@@ -118,11 +116,10 @@ fn pattern(body: &Map<String, Value>, name: &str) -> Result<Arc<str>, ApiError> 
 }
 
 async fn delete(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names((vhost, user)): Names<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     find(identity.accounts(), &vhost, &user).ok_or(ApiError::NotFound)?;
     let request =
         TopologyRequest::ClearPermission { vhost: Arc::from(vhost), user: Arc::from(user) };

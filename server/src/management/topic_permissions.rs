@@ -10,7 +10,7 @@ use haremq_engine::topology::{TopicPermission, TopologyError, TopologyRequest};
 use serde::Deserialize;
 use serde_json::{json, Map, Value};
 
-use super::auth::Identity;
+use super::auth::{Administrator, Identity};
 use super::errors::ApiError;
 use super::extract::{Body, Names, Query};
 use super::listing::ListQuery;
@@ -43,37 +43,36 @@ fn matching(identity: &Identity, wanted: impl Fn(&TopicPermission) -> bool) -> V
     found.into_iter().map(describe).collect()
 }
 
-async fn list(identity: Identity, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
+async fn list(
+    Administrator(identity): Administrator,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
     query.answer(matching(&identity, |_| true))
 }
 
 async fn of_vhost(
-    identity: Identity,
+    Administrator(identity): Administrator,
     Names(vhost): Names<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
     identity.accounts().vhost(&vhost).ok_or(ApiError::NotFound)?;
     query.answer(matching(&identity, |one| *one.vhost == *vhost))
 }
 
 async fn of_user(
-    identity: Identity,
+    Administrator(identity): Administrator,
     Names(user): Names<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
     identity.accounts().user(&user).ok_or(ApiError::NotFound)?;
     query.answer(matching(&identity, |one| *one.user == *user))
 }
 
 async fn of_both(
-    identity: Identity,
+    Administrator(identity): Administrator,
     Names((vhost, user)): Names<(String, String)>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
     let found = matching(&identity, |one| *one.vhost == *vhost && *one.user == *user);
     if found.is_empty() {
         return Err(ApiError::NotFound);
@@ -101,12 +100,11 @@ pub(super) fn request(
 }
 
 async fn put(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names((vhost, user)): Names<(String, String)>,
     Body(body): Body,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     let known = matching(&identity, |one| *one.vhost == *vhost && *one.user == *user);
     let request = request(&vhost, &user, &body_json::body(&body)?)?;
     match accounts::change(&app, request).await? {
@@ -126,12 +124,11 @@ struct DeleteQuery {
 }
 
 async fn delete(
-    identity: Identity,
+    _: Administrator,
     State(app): State<Shared>,
     Names((vhost, user)): Names<(String, String)>,
     Query(query): Query<DeleteQuery>,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     let exchange = query.exchange.map(Arc::from);
     let request =
         TopologyRequest::ClearTopicPermission { vhost: vhost.into(), user: user.into(), exchange };

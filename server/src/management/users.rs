@@ -15,7 +15,7 @@ use haremq_engine::access::PasswordHashing;
 use haremq_engine::topology::{TopologyRequest, User};
 use serde_json::{json, Map, Value};
 
-use super::auth::Identity;
+use super::auth::Administrator;
 use super::errors::ApiError;
 use super::extract::{check_name, Body, Names, Query};
 use super::listing::ListQuery;
@@ -35,19 +35,20 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/auth/hash_password/{password}", get(hash))
 }
 
-async fn list(identity: Identity, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
+async fn list(
+    Administrator(identity): Administrator,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
     let mut users: Vec<&User> = identity.accounts().users().collect();
     users.sort_by(|a, b| a.name.cmp(&b.name));
     query.answer(users.into_iter().map(describe).collect())
 }
 
 async fn one(
-    identity: Identity,
+    Administrator(identity): Administrator,
     Names(name): Names<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
     let user = identity.accounts().user(&name).ok_or(ApiError::NotFound)?;
     Ok(query.answer_one(describe(user)))
 }
@@ -63,13 +64,12 @@ pub(super) fn describe(user: &User) -> Value {
 }
 
 async fn put(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names(name): Names<String>,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     check_name("user", &name)?;
     let body = body_json::body(&body)?;
     let tags = body_json::tags(&body)?.ok_or_else(|| ApiError::bad_request("tags_not_present"))?;
@@ -90,12 +90,11 @@ async fn put(
 }
 
 async fn patch(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names(name): Names<String>,
     Body(body): Body,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     let body = body_json::body(&body)?;
     let name: Arc<str> = Arc::from(name);
     let hash = wanted_hash(&body)?;
@@ -115,18 +114,16 @@ async fn patch(
 }
 
 /// The hash that a new password would get.
-async fn hash(identity: Identity, Names(password): Names<String>) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
+async fn hash(_: Administrator, Names(password): Names<String>) -> Result<Json<Value>, ApiError> {
     let hash = PasswordHashing::default().hash(new_salt()?, password.as_bytes());
     Ok(Json(json!({"ok": STANDARD.encode(hash)})))
 }
 
 async fn delete(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names(name): Names<String>,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     if identity.accounts().user(&name).is_none() {
         return Err(ApiError::NotFound);
     }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use haremq_engine::topology::{TopologyOutcome, TopologyRequest, Vhost};
+use haremq_engine::topology::{TopologyError, TopologyOutcome, TopologyRequest, Vhost};
 use serde_json::{json, Map, Value};
 
-use super::auth::Identity;
+use super::auth::{Administrator, Identity};
 use super::errors::ApiError;
 use super::extract::{check_name, Body, Names, Query};
 use super::listing::ListQuery;
@@ -19,6 +19,7 @@ pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/vhosts", get(list))
         .route("/vhosts/{vhost}", get(one).put(put).delete(delete))
+        .route("/vhosts/{vhost}/deletion/protection", post(protect).delete(unprotect))
 }
 
 async fn list(identity: Identity, Query(query): Query<ListQuery>) -> Result<Json<Value>, ApiError> {
@@ -29,11 +30,10 @@ async fn list(identity: Identity, Query(query): Query<ListQuery>) -> Result<Json
 }
 
 async fn one(
-    identity: Identity,
+    Administrator(identity): Administrator,
     Names(name): Names<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_administrator()?;
     let vhost = identity.accounts().vhost(&name).ok_or(ApiError::NotFound)?;
     Ok(query.answer_one(describe(vhost)))
 }
@@ -44,12 +44,16 @@ pub(super) fn describe(vhost: &Vhost) -> Value {
     if let Some(kind) = &vhost.default_queue_type {
         metadata["default_queue_type"] = json!(**kind);
     }
+    if vhost.protected_from_deletion {
+        metadata["protected_from_deletion"] = json!(true);
+    }
     let mut shown = json!({
         "name": &*vhost.name,
         "description": &*vhost.description,
         "tags": tags,
         "metadata": metadata,
         "tracing": vhost.tracing,
+        "protected_from_deletion": vhost.protected_from_deletion,
     });
     if let Some(kind) = &vhost.default_queue_type {
         shown["default_queue_type"] = json!(**kind);
@@ -58,12 +62,11 @@ pub(super) fn describe(vhost: &Vhost) -> Value {
 }
 
 async fn put(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names(name): Names<String>,
     Body(body): Body,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     check_name("vhost", &name)?;
     let body = body_json::body(&body)?;
     if body_json::flag(&body, "tracing")? {
@@ -76,7 +79,14 @@ async fn put(
         tags: body_json::tags(&body)?,
         default_queue_type: default_queue_type(&body)?,
     };
+    let protected = match body.contains_key("protected_from_deletion") {
+        true => Some(body_json::flag(&body, "protected_from_deletion")?),
+        false => None,
+    };
     let created = accounts::change(&app, request).await?? == TopologyOutcome::Created(true);
+    if let Some(protected) = protected {
+        protect_or_not(&app, &name, protected).await?;
+    }
     if created && !identity.is_operator() {
         // As RabbitMQ: whoever makes a vhost may use it.
         let all: Arc<str> = Arc::from(".*");
@@ -100,17 +110,41 @@ pub(super) fn default_queue_type(body: &Map<String, Value>) -> Result<Option<Arc
 }
 
 async fn delete(
-    identity: Identity,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names(name): Names<String>,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_administrator()?;
     if identity.accounts().vhost(&name).is_none() {
         return Err(ApiError::NotFound);
     }
     let request = TopologyRequest::DeleteVhost { name: Arc::from(name) };
     match accounts::change(&app, request).await? {
-        Err(haremq_engine::topology::TopologyError::NoVhost { .. }) => Err(ApiError::NotFound),
+        Err(TopologyError::NoVhost { .. }) => Err(ApiError::NotFound),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(StatusCode::NO_CONTENT),
+    }
+}
+
+async fn protect(
+    _: Administrator,
+    State(app): State<Shared>,
+    Names(name): Names<String>,
+) -> Result<StatusCode, ApiError> {
+    protect_or_not(&app, &name, true).await
+}
+
+async fn unprotect(
+    _: Administrator,
+    State(app): State<Shared>,
+    Names(name): Names<String>,
+) -> Result<StatusCode, ApiError> {
+    protect_or_not(&app, &name, false).await
+}
+
+async fn protect_or_not(app: &Shared, name: &str, protected: bool) -> Result<StatusCode, ApiError> {
+    let request = TopologyRequest::ProtectVhost { name: name.into(), protected };
+    match accounts::change(app, request).await? {
+        Err(TopologyError::NoVhost { .. }) => Err(ApiError::NotFound),
         Err(error) => Err(error.into()),
         Ok(_) => Ok(StatusCode::NO_CONTENT),
     }

@@ -300,6 +300,11 @@ impl Host {
                 Effect::Peer { to, mail } if to == self.world.shard() => self.peer(mail),
                 Effect::Peer { to, mail } => self.world.port.batch(to).peer(mail),
                 Effect::Answer { ticket, result } => self.desk.answer(ticket, result),
+                Effect::GivenUp { vhost, queue, messages } => tracing::warn!(
+                    "queue '{queue}' in vhost '{vhost}' has no dead-letter exchange: it has dropped \
+                     {messages} messages that came back too often"
+                ),
+                Effect::Missing(missing) => tracing::warn!("{missing}"),
                 Effect::Review => self.review(),
             }
         }

@@ -89,6 +89,7 @@ impl Shards {
             mechanisms: settings.auth.mechanisms.clone(),
             anonymous_login_user: settings.auth.anonymous_user.clone(),
             handshake_timeout_ms: settings.auth.handshake_timeout_ms,
+            stamps: settings.stamps,
             ..ConnectionSettings::default()
         };
         let (mut definitions, mut threads) = (Vec::new(), Vec::new());

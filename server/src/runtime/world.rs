@@ -9,7 +9,7 @@ use haremq_engine::ids::{ConnectionId, QueueId, Seq, ShardId};
 use haremq_engine::mail::{Command, Delivery, DeliveryTo, Outcome, PeerMail, Publish, Requester};
 use haremq_engine::now::Now;
 use haremq_engine::shard::{Outlet, Shard};
-use haremq_engine::topology::{Topology, TopologyRequest};
+use haremq_engine::topology::{MissingExchanges, Topology, TopologyRequest};
 use rustc_hash::FxHashMap;
 
 use super::abort;
@@ -46,6 +46,8 @@ pub(super) struct World {
     pub(super) published: u64,
     /// Octets of bodies that have come in part.
     pub(super) gathered: usize,
+    /// Alternate exchanges that publishes of connections of this shard should have gone to.
+    missing: MissingExchanges,
     /// A connection has spoken to this shard since the flag was last cleared: there may be
     /// effects.
     pub(super) stirred: bool,
@@ -66,6 +68,7 @@ impl World {
             orphans: Vec::new(),
             published: 0,
             gathered: 0,
+            missing: MissingExchanges::default(),
             stirred: false,
         }
     }
@@ -133,8 +136,9 @@ impl World {
     /// message back into its queue, which is on shard `from`.
     pub(super) fn deliver(&mut self, from: ShardId, delivery: &Delivery<'_>) -> Option<Command> {
         let connection = receiver(delivery);
+        let now = self.now;
         let Some(cell) = self.find(connection) else { return orphan(delivery) };
-        if cell.with(|connection| connection.deliver(from, delivery)).is_none() {
+        if cell.with(|connection| connection.deliver(from, delivery, now)).is_none() {
             return orphan(delivery);
         }
         if !cell.touched.replace(true) {
@@ -239,6 +243,13 @@ impl Broker for View<'_> {
 
     fn gathers(&mut self, before: usize, now: usize) {
         self.world.gathered = (self.world.gathered + now).saturating_sub(before);
+    }
+
+    fn alternate_missing(&mut self, exchange: u32) {
+        let Some(missing) = self.shard.topology().missing_alternate(exchange) else { return };
+        if self.world.missing.is_news(&missing.vhost, &missing.exchange) {
+            tracing::warn!("{missing}");
+        }
     }
 
     #[inline]

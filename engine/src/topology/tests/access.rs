@@ -113,6 +113,31 @@ fn adding_a_vhost_again_changes_nothing() {
 }
 
 #[test]
+fn a_protected_vhost_is_not_deleted_and_protection_changes_nothing_else() {
+    let mut world = World::new();
+    world.must(TopologyRequest::AddVhost {
+        name: "v".into(),
+        description: Some("first".into()),
+        tags: Some(vec!["t".into()]),
+        default_queue_type: Some("classic".into()),
+    });
+    let before = world.topology.vhost("v").expect("there").clone();
+    let protect = |protected| TopologyRequest::ProtectVhost { name: "v".into(), protected };
+    world.must(protect(true));
+    assert_eq!(world.must(protect(true)), []);
+    let expected = Vhost { protected_from_deletion: true, ..before.clone() };
+    assert_eq!(world.topology.vhost("v"), Some(&expected));
+    let delete = || TopologyRequest::DeleteVhost { name: "v".into() };
+    let words = "Refusing to delete virtual host 'v' because it is protected from deletion";
+    assert_eq!(world.error(delete()), words);
+    world.must(protect(false));
+    assert_eq!(world.topology.vhost("v"), Some(&before));
+    world.must(delete());
+    let missing = TopologyRequest::ProtectVhost { name: "v".into(), protected: true };
+    assert_eq!(world.error(missing), world.error(delete()));
+}
+
+#[test]
 fn permissions_take_effect_when_set_and_end_when_cleared() {
     let mut world = World::new();
     world.must(put_user("u", None, false));

@@ -4,6 +4,8 @@
 
 use haremq_engine::ids::{ConsumerKey, ShardId};
 use haremq_engine::mail::{Delivery, DeliveryTo};
+use haremq_engine::message::MessageRef;
+use haremq_engine::now::Now;
 
 use super::awaited::Awaited;
 use super::unacked::Unacked;
@@ -21,7 +23,18 @@ impl Channel {
         from: ShardId,
         delivery: &Delivery<'_>,
         session: &mut Session,
+        now: Now,
     ) {
+        let stamped = session.settings.stamps.outgoing(delivery.message.properties, now.unix_ms);
+        if let Some(properties) = &stamped {
+            let message = MessageRef { properties, ..delivery.message };
+            return self.send(from, &Delivery { message, ..*delivery }, session);
+        }
+        self.send(from, delivery, session);
+    }
+
+    #[inline]
+    fn send(&mut self, from: ShardId, delivery: &Delivery<'_>, session: &mut Session) {
         match delivery.to {
             DeliveryTo::Consumer { consumer, no_ack } => {
                 self.deliver_to_consumer(from, consumer, no_ack, delivery, session);

@@ -109,6 +109,7 @@ impl Publisher {
                 RouteError::Internal => ProtocolError::InternalExchange { vhost, name },
             }
         })?;
+        session.missing_alternate = self.routes.missing_alternate().or(session.missing_alternate);
         let repeats = repeats && self.routes.is_repeatable();
         self.cache.fill(repeats.then_some(version), exchange, key, &self.routes);
         Ok(())
@@ -161,6 +162,10 @@ impl Channel {
         if size > limit {
             return Err(ProtocolError::MessageTooLarge { size, limit });
         }
+        let settings = &cx.session.settings;
+        let now_ms = cx.broker.now().unix_ms;
+        let stamped = settings.stamps.incoming(properties, now_ms, &settings.cluster_name);
+        let properties = stamped.as_deref().unwrap_or(properties);
         let found = Properties::read(properties)
             .map_err(|malformed| ProtocolError::malformed(malformed, properties))?;
         let rewritten = if found.headers.is_none() && found.reply_to.is_none() {

@@ -210,14 +210,14 @@ impl Connection {
     /// broker, so that it can be called while the shard is dispatching; what it has to say to
     /// shards is said by `end_of_turn`.
     #[inline]
-    pub fn deliver(&mut self, from: ShardId, delivery: &Delivery<'_>) {
+    pub fn deliver(&mut self, from: ShardId, delivery: &Delivery<'_>, now: Now) {
         let (number, consumer, no_ack) = match delivery.to {
             DeliveryTo::Consumer { consumer, no_ack } => (consumer.channel, Some(consumer), no_ack),
             DeliveryTo::Get { channel, no_ack, .. } => (channel.channel, None, no_ack),
         };
         match self.channels.get_mut(&number) {
             Some(channel) if !channel.is_closing() => {
-                channel.deliver(from, delivery, &mut self.session);
+                channel.deliver(from, delivery, &mut self.session, now);
                 if consumer.is_none() {
                     self.look_whether_waiting(number);
                 }
@@ -241,6 +241,9 @@ impl Connection {
         }
         if !self.session.orphans.is_empty() {
             self.session.return_orphans(broker);
+        }
+        if let Some(exchange) = self.session.missing_alternate.take() {
+            broker.alternate_missing(exchange);
         }
         while let Some(number) = self.session.confirming.pop() {
             if let Some(channel) = self.channels.get_mut(&number) {

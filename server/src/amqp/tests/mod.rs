@@ -9,6 +9,7 @@ mod declare;
 mod encoding;
 mod framing;
 mod handshake;
+mod hard_errors;
 mod hostile;
 mod lifetime;
 mod limits;

@@ -1,6 +1,6 @@
 //! Direct reply-to.
 
-use super::wire::{args, method, property, publish, publish_with, split_short, REPLY_TO};
+use super::wire::{args, method, property, publish, publish_with, split_short, PLAIN, REPLY_TO};
 use super::world::{consume, declare_queue, get, World};
 
 const PSEUDO: &str = "amq.rabbitmq.reply-to";
@@ -85,4 +85,24 @@ fn declaring_the_pseudo_queue_asks_whether_somebody_listens() {
         world.show(client, &method(1, 50, 10, declare_queue(gone, 1, &[]))),
         [format!("chan.close 404 NOT_FOUND - no queue '{gone}' in vhost '/' failing=(50,10)")]
     );
+}
+
+/// Behaviour B20, as RabbitMQ 3.10 has it.
+#[test]
+fn a_mandatory_reply_comes_back_when_nobody_listens_any_more() {
+    let mut world = World::new();
+    let asker = world.open();
+    world.declare(asker, "rpc");
+    world.ask(asker, 60, 20, consume(PSEUDO, "t", 2));
+    world.send(asker, &request("rpc"));
+    let server = world.open();
+    let said = world.send(server, &method(1, 60, 70, get("rpc", true)));
+    let (reply_to, _) = split_short(&said[1].payload[14..]);
+    let reply = publish_with(1, "", &reply_to, 1, PLAIN, b"pong");
+    assert_eq!(world.send(server, &reply), [], "it has arrived");
+    assert_eq!(world.heard(asker).last().map(|said| said.payload.clone()), Some(b"pong".to_vec()));
+    world.hang_up(asker);
+    let said = world.send(server, &reply);
+    assert_eq!(said.first().map(|said| said.id()), Some((60, 50)), "basic.return");
+    assert_eq!(said.last().map(|said| said.payload.clone()), Some(b"pong".to_vec()));
 }

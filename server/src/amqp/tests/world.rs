@@ -133,13 +133,14 @@ impl World {
             }
             Mail::Delivery(sent) => {
                 let serial = sent.connection.serial();
+                let now = self.broker.now;
                 if let Some(client) = self.clients.get_mut(serial as usize - 1) {
                     sent.with(|delivery| {
                         debug_assert!(matches!(
                             delivery.to,
                             DeliveryTo::Consumer { .. } | DeliveryTo::Get { .. }
                         ));
-                        client.connection.deliver(sent.from, delivery);
+                        client.connection.deliver(sent.from, delivery, now);
                     });
                 }
             }

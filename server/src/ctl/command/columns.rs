@@ -161,6 +161,7 @@ pub(super) const VHOSTS: &[Column] = &[
     column!("default_queue_type", text),
     column!("description", text),
     column!("name", text),
+    column!("protected_from_deletion", scalar),
     column!("tags", words),
     column!("tracing", scalar),
 ];

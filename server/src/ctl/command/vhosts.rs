@@ -4,7 +4,7 @@ use serde_json::{json, Map, Value};
 
 use super::policies::no_such_vhost;
 use super::{Context, Failure, Reply};
-use crate::ctl::client::Ask;
+use crate::ctl::client::{Answer, Ask};
 use crate::ctl::exit::Exit;
 
 pub(super) fn add(context: &mut Context<'_, '_>) -> Result<Reply, Failure> {
@@ -49,6 +49,33 @@ pub(super) fn delete(context: &mut Context<'_, '_>) -> Result<Reply, Failure> {
             exit: Exit::Data,
             text: format!("Virtual host '{vhost}' does not exist"),
         }),
+        _ if answer.is_success() => Ok(Reply::Done),
+        _ => Err(Failure::unexpected(&answer)),
+    }
+}
+
+pub(super) fn protect(context: &mut Context<'_, '_>) -> Result<Reply, Failure> {
+    let vhost = context.word(0);
+    context.announce(&format!(
+        "Protecting virtual host \"{vhost}\" from removal by marking it as protected in metadata ..."
+    ));
+    protected(
+        context.ask(&Ask::post(&["vhosts", vhost, "deletion", "protection"], json!({})))?,
+        vhost,
+    )
+}
+
+pub(super) fn unprotect(context: &mut Context<'_, '_>) -> Result<Reply, Failure> {
+    let vhost = context.word(0);
+    context.announce(&format!(
+        "Removing deletion protection from virtual host \"{vhost}\" by updating its metadata ..."
+    ));
+    protected(context.ask(&Ask::delete(&["vhosts", vhost, "deletion", "protection"], ""))?, vhost)
+}
+
+fn protected(answer: Answer, vhost: &str) -> Result<Reply, Failure> {
+    match answer.status {
+        404 => Err(no_such_vhost(vhost)),
         _ if answer.is_success() => Ok(Reply::Done),
         _ => Err(Failure::unexpected(&answer)),
     }

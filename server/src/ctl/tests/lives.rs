@@ -92,6 +92,30 @@ fn the_recorded_life_of_a_vhost() {
             "Setting tags for virtual host \"v2\" to [none] ...\nVirtual host 'v2' does not exist\n\
              [exit 65]",
         ),
+        (
+            "enable_vhost_deletion_protection v1",
+            "Protecting virtual host \"v1\" from removal by marking it as protected in metadata ...\n\
+             [exit 0]",
+        ),
+        (
+            "list_vhosts name protected_from_deletion",
+            "Listing vhosts ...\nname\tprotected_from_deletion\n/\tfalse\nv1\ttrue\n[exit 0]",
+        ),
+        (
+            "delete_vhost v1",
+            "Deleting vhost \"v1\" ...\nError:\nRefusing to delete virtual host 'v1' because it is \
+             protected from deletion\n[exit 69]",
+        ),
+        (
+            "disable_vhost_deletion_protection v2",
+            "Removing deletion protection from virtual host \"v2\" by updating its metadata ...\n\
+             Virtual host 'v2' does not exist\n[exit 65]",
+        ),
+        (
+            "disable_vhost_deletion_protection v1",
+            "Removing deletion protection from virtual host \"v1\" by updating its metadata ...\n\
+             [exit 0]",
+        ),
         ("delete_vhost v1", "Deleting vhost \"v1\" ...\n[exit 0]"),
         (
             "delete_vhost v1",

@@ -22,8 +22,26 @@ fn vhosts_are_made_described_and_deleted() {
     guest(&broker, "GET", "/api/vhosts/hv", None).is(
         200,
         &json!({"name": "hv", "description": "d", "tags": ["a", "b"], "tracing": false,
+                "protected_from_deletion": false,
                 "metadata": {"description": "d", "tags": ["a", "b"]}}),
     );
+    // One that is protected stays, with all that is in it.
+    let protection = "/api/vhosts/hv/deletion/protection";
+    guest(&broker, "POST", protection, None).is(204, &Value::Null);
+    guest(&broker, "DELETE", "/api/vhosts/hv", None).is(
+        412,
+        &json!({"error": "precondition_failed", "reason": "Refusing to delete virtual host 'hv' \
+                because it is protected from deletion"}),
+    );
+    let shown = guest(&broker, "GET", "/api/vhosts/hv", None).body;
+    assert_eq!(shown["metadata"]["protected_from_deletion"], json!(true));
+    guest(&broker, "DELETE", protection, None).is(204, &Value::Null);
+    guest(&broker, "POST", "/api/vhosts/nowhere/deletion/protection", None).is(404, &not_found());
+    let body = r#"{"protected_from_deletion":true}"#;
+    guest(&broker, "PUT", "/api/vhosts/hv", Some(body)).is(204, &Value::Null);
+    assert_eq!(guest(&broker, "DELETE", "/api/vhosts/hv", None).status, 412);
+    let body = r#"{"protected_from_deletion":false}"#;
+    guest(&broker, "PUT", "/api/vhosts/hv", Some(body)).is(204, &Value::Null);
     // Whoever makes a vhost may use it.
     let all =
         json!({"user": "guest", "vhost": "hv", "configure": ".*", "write": ".*", "read": ".*"});
