@@ -87,7 +87,8 @@ impl Answering {
                 expiration_ms: None,
             };
             let seq = Seq(self.next_seq);
-            connection.deliver(SHARD, &Delivery { to, queue, seq, redelivered: false, message });
+            let delivery = Delivery { to, queue, seq, redelivered: false, message };
+            connection.deliver(SHARD, &delivery, self.now);
         }
         connection.end_of_turn(self);
         let octets = connection.output().len();

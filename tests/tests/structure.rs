@@ -189,3 +189,28 @@ fn the_confirm_is_made_in_one_place() {
     let made: Vec<&String> = made.iter().filter(|place| !looks(place)).collect();
     assert_eq!(made.len(), 1, "Notice::Confirmed is made in: {made:#?}");
 }
+
+/// docs/testing.md names a test for each detail that is easily got wrong.
+#[test]
+fn every_detail_of_the_table_has_its_test() {
+    let text = include_str!("../../docs/testing.md");
+    let (_, section) =
+        text.split_once("## Details that are easily got wrong").expect("the section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 10, "the table is there");
+    let files = rust_files("");
+    for row in rows {
+        // In backticks, in the last column: every second piece.
+        let tests: Vec<&str> = row.rsplit(" | ").next().expect("a column").split('`').collect();
+        let named: Vec<&&str> = tests.iter().skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test is named: {row}");
+        for name in named {
+            let test = format!("#[test]\nfn {name}(");
+            let inner = format!("#[test]\n    fn {name}(");
+            let exists =
+                files.iter().any(|file| file.text.contains(&test) || file.text.contains(&inner));
+            assert!(exists, "there is no test {name}: {row}");
+        }
+    }
+}
