@@ -37,7 +37,10 @@ fn frame(out: &mut Vec<u8>, kind: u8, channel: u16, payload: &[u8]) {
     out.push(0xce);
 }
 
-fn arguments(parts: &[&dyn Fn(&mut Vec<u8>)]) -> Vec<u8> {
+/// Appends something to what is written.
+type Piece<'a> = &'a dyn Fn(&mut Vec<u8>);
+
+fn arguments(parts: &[Piece<'_>]) -> Vec<u8> {
     let mut out = Vec::new();
     parts.iter().for_each(|part| part(&mut out));
     out
@@ -142,7 +145,7 @@ fn main() {
     link.call(1, 40, 10, &exchange);
     for number in 0..4 {
         let queue = format!("delayed.{number}");
-        let name: &dyn Fn(&mut Vec<u8>) = &|out| short(out, &queue);
+        let name: Piece<'_> = &|out| short(out, &queue);
         let declare =
             arguments(&[&|out| out.extend([0, 0]), name, &|out| out.extend([2, 0, 0, 0, 0])]);
         link.call(1, 50, 10, &declare);

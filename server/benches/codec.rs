@@ -6,6 +6,7 @@ mod talk;
 use std::hint::black_box;
 
 use criterion::{criterion_group, criterion_main, BatchSize, Criterion, Throughput};
+use haremq_engine::now::Now;
 use talk::{ack_all, consuming, drain, open, publish, Counter, SHARD};
 
 const MESSAGES: usize = 1_000;
@@ -42,7 +43,7 @@ fn encode_deliver(criterion: &mut Criterion) {
                 || (),
                 |()| {
                     for _ in 0..MESSAGES {
-                        connection.deliver(SHARD, black_box(&delivery));
+                        connection.deliver(SHARD, black_box(&delivery), Now::default());
                     }
                     drain(&mut connection, &mut broker);
                     if !no_ack {

@@ -8,6 +8,7 @@ use std::hint::black_box;
 use haremq::ring::{mesh, Mail};
 use haremq_engine::ids::{QueueId, ShardId};
 use haremq_engine::mail::Publish;
+use haremq_engine::now::Now;
 use talk::{ack_all, consuming, drain, open, publish, Counter, SHARD};
 
 const MESSAGES: usize = 1_000;
@@ -43,7 +44,7 @@ fn encode(no_ack: bool, turns: u32) {
     let ack = ack_all();
     for _ in 0..turns {
         for _ in 0..MESSAGES {
-            connection.deliver(SHARD, black_box(&delivery));
+            connection.deliver(SHARD, black_box(&delivery), Now::default());
         }
         drain(&mut connection, &mut broker);
         if !no_ack {
