@@ -11,9 +11,8 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::auth::{certificate_name, handshake_timeout, mechanisms};
-use super::settings::{
-    address, count, milliseconds, on_or_off, segment_size, shard_count, spin, stamp,
-};
+use super::settings::{address, count, milliseconds, on_or_off, segment_size, shard_count, spin};
+use super::stamps::stamp;
 use super::tls::{verify, versions, TlsKeys};
 use super::watermarks::{disk_free_limit, paging_ratio};
 use super::{CertificateName, ConfigError, LogLevel, MemoryWatermark, Pin};

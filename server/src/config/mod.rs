@@ -8,6 +8,7 @@ mod file;
 mod flags;
 mod limits;
 mod settings;
+mod stamps;
 mod tls;
 mod watermarks;
 

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use haremq_engine::stamp::{Existing, Stamps};
+use haremq_engine::stamp::Stamps;
 
 use super::file::FileKeys;
+use super::stamps;
 use super::tls::{self, Lacking, TlsKeys};
 use super::watermarks::{
     disk_free_limit, paging_ratio, Watermarks, DISK_FREE_DEFAULT_BYTES, PAGING_RATIO_DEFAULT,
@@ -239,19 +240,7 @@ impl Settings {
                 file.cluster_exchange_limit,
             )?,
         };
-        let existing = |name, text: &Option<String>, of_file: Option<Option<Existing>>| match text {
-            Some(text) => flag(name, text, stamp(text)),
-            None => Ok(of_file.flatten()),
-        };
-        let (received, routed_by) = (&flags.incoming_timestamp, &flags.incoming_routing_node);
-        let stamps = Stamps {
-            received: existing("--incoming-timestamp", received, file.incoming_timestamp)?,
-            routed_by: existing("--incoming-routing-node", routed_by, file.incoming_routing_node)?,
-            sent: match &flags.outgoing_timestamp {
-                Some(text) => flag("--outgoing-timestamp", text, on_or_off(text))?,
-                None => file.outgoing_timestamp.unwrap_or(false),
-            },
-        };
+        let stamps = stamps::resolve(&flags, &file)?;
         let log_level = match &flags.log_level {
             Some(text) => flag("--log-level", text, text.parse())?,
             None => file.log_level.unwrap_or(LogLevel::Info),
@@ -316,16 +305,6 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "must be an IP address and a port, like 127.0.0.1:5672, 0.0.0.0:5672 or [::]:5672".into()
     })
-}
-
-/// What the broker does with a header of its own; `None`: nothing.
-pub(super) fn stamp(text: &str) -> Result<Option<Existing>, String> {
-    match text {
-        "off" => Ok(None),
-        "keep" => Ok(Some(Existing::Keep)),
-        "overwrite" => Ok(Some(Existing::Overwrite)),
-        _ => Err("must be one of off, keep, overwrite".into()),
-    }
 }
 
 pub(super) fn milliseconds(text: &str) -> Result<u64, String> {
@@ -475,17 +454,6 @@ mod tests {
             let error = Settings::resolve(flags(&arguments)).unwrap_err().to_string();
             assert!(error.starts_with(flag), "{error}");
         }
-    }
-
-    #[test]
-    fn stamps_come_from_flags_and_file() {
-        let path = file("stamps", "incoming-timestamp = \"keep\"\noutgoing-timestamp = \"on\"\n");
-        let config = path.to_str().expect("a name in UTF-8");
-        let asked = flags(&["--config", config, "--incoming-routing-node", "overwrite"]);
-        let stamps = Settings::resolve(asked).expect("settings").stamps;
-        let (received, routed_by) = (Some(Existing::Keep), Some(Existing::Overwrite));
-        assert_eq!(stamps, Stamps { received, routed_by, sent: true });
-        assert!(Settings::resolve(flags(&["--incoming-timestamp", "true"])).is_err());
     }
 
     #[test]
