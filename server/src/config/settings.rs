@@ -143,6 +143,7 @@ impl Settings {
             None => FileKeys::default(),
         };
         let auth = AuthSettings::resolve(&flags, &file)?;
+        let stamps = stamps::resolve(&flags, &file)?;
         let proxy_protocol = match &flags.proxy_protocol {
             Some(text) => flag("--proxy-protocol", text, on_or_off(text))?,
             None => file.proxy_protocol.unwrap_or(false),
@@ -240,7 +241,6 @@ impl Settings {
                 file.cluster_exchange_limit,
             )?,
         };
-        let stamps = stamps::resolve(&flags, &file)?;
         let log_level = match &flags.log_level {
             Some(text) => flag("--log-level", text, text.parse())?,
             None => file.log_level.unwrap_or(LogLevel::Info),
