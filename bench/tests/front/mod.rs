@@ -29,24 +29,27 @@ impl Front {
     /// Passes everything on to 127.0.0.1, port `inner`.
     pub(crate) fn start(inner: u16) -> Front {
         let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
-        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(names).expect("the front is set up on loopback");
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der())
+            .expect("the front is set up on loopback");
         let config =
             ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
                 .with_safe_default_protocol_versions()
-                .unwrap()
+                .expect("the front is set up on loopback")
                 .with_no_client_auth()
                 .with_single_cert(vec![cert.der().clone()], key)
-                .unwrap();
+                .expect("the front is set up on loopback");
         let config = Arc::new(config);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("the front is set up on loopback");
+        let port = listener.local_addr().expect("the front is set up on loopback").port();
         let file = format!("haremq-perf-front-{}-{port}.pem", std::process::id());
         let certificate = std::env::temp_dir().join(file);
-        std::fs::write(&certificate, cert.pem()).unwrap();
+        std::fs::write(&certificate, cert.pem()).expect("the front is set up on loopback");
         thread::spawn(move || {
             for outer in listener.incoming().flatten() {
-                let connection = ServerConnection::new(config.clone()).unwrap();
+                let connection =
+                    ServerConnection::new(config.clone()).expect("the front is set up on loopback");
                 // A client or mirror that hangs up ends its thread, and nothing else.
                 thread::spawn(move || pass(StreamOwned::new(connection, outer), inner));
             }
