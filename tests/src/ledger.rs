@@ -460,8 +460,10 @@ mod tests {
     #[test]
     fn a_second_delivery_must_carry_the_flag() {
         let mut ledger = three_at_work();
-        (1..=3).for_each(|number| deliver(&mut ledger, number, false));
-        deliver(&mut ledger, 2, true);
+        (1..=2).for_each(|number| deliver(&mut ledger, number, false));
+        ledger.drain_begins();
+        (1..=2).for_each(|number| deliver(&mut ledger, number, true));
+        deliver(&mut ledger, 3, false);
         ledger.verdict().assert_flawless();
         deliver(&mut ledger, 2, false);
         assert_eq!(ledger.verdict().unflagged_duplicates, [id(2)]);
@@ -497,6 +499,7 @@ mod tests {
         let mut ledger = three_at_work();
         deliver(&mut ledger, 2, false);
         ledger.broker_restarted();
+        ledger.drain_begins();
         deliver(&mut ledger, 1, false);
         deliver(&mut ledger, 2, true);
         deliver(&mut ledger, 3, false);
