@@ -118,12 +118,12 @@ fn parse_octets(octets: &[u8]) -> Result<Option<(Origin, usize)>, ProxyError> {
     let Some(addresses) = octets.get(FIXED..whole) else { return Ok(None) };
     let origin = match (local, family, transport) {
         (false, 1, 1) => {
-            let (address, rest) = split::<4, 4>(addresses)?;
-            Origin::Client(SocketAddr::new(Ipv4Addr::from(address).into(), rest))
+            let (address, port) = client_of::<4>(addresses)?;
+            Origin::Client(SocketAddr::new(Ipv4Addr::from(address).into(), port))
         }
         (false, 2, 1) => {
-            let (address, rest) = split::<16, 16>(addresses)?;
-            Origin::Client(SocketAddr::new(Ipv6Addr::from(address).into(), rest))
+            let (address, port) = client_of::<16>(addresses)?;
+            Origin::Client(SocketAddr::new(Ipv6Addr::from(address).into(), port))
         }
         // Not TCP, or not said.
         _ => Origin::Local,
@@ -131,10 +131,10 @@ fn parse_octets(octets: &[u8]) -> Result<Option<(Origin, usize)>, ProxyError> {
     Ok(Some((origin, whole)))
 }
 
-/// The client's address, skipping the server's, and the client's port; both ports must be there.
-fn split<const N: usize, const M: usize>(octets: &[u8]) -> Result<([u8; N], u16), ProxyError> {
+/// The client's address and port; the server's must be there, too.
+fn client_of<const N: usize>(octets: &[u8]) -> Result<([u8; N], u16), ProxyError> {
     let (client, rest) = octets.split_first_chunk::<N>().ok_or(ProxyError::TooShort)?;
-    let (_, rest) = rest.split_first_chunk::<M>().ok_or(ProxyError::TooShort)?;
+    let (_, rest) = rest.split_first_chunk::<N>().ok_or(ProxyError::TooShort)?;
     let (ports, _) = rest.split_first_chunk::<4>().ok_or(ProxyError::TooShort)?;
     Ok((*client, u16::from_be_bytes([ports[0], ports[1]])))
 }

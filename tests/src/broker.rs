@@ -126,43 +126,24 @@ impl Broker {
     /// With `HAREMQ_TESTS_AGAINST=ADDRESS:PORT` in the environment it is the broker there, whoever made it: so are
     /// the expectations of the wire tests held against the original.
     pub fn start_with(setup: Setup) -> Broker {
-        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        if let Some(amqp) = foreign_broker() {
-            let directory = TestDirectory::new();
-            return Broker {
-                setup,
-                process: None,
-                amqp,
-                amqps: None,
-                management: nowhere,
-                directory,
-            };
+        let mut broker = Broker::not_started(setup);
+        match foreign_broker() {
+            Some(amqp) => broker.amqp = amqp,
+            None => broker.start_again(),
         }
-        let mut broker = Broker {
-            setup,
-            process: None,
-            amqp: nowhere,
-            amqps: None,
-            management: nowhere,
-            directory: TestDirectory::new(),
-        };
-        broker.start_again();
         broker
     }
 
     /// Starts a broker that may refuse to; gives what it said then.
     pub fn try_start_with(setup: Setup) -> Result<Broker, String> {
+        let mut broker = Broker::not_started(setup);
+        broker.try_start_again().map(|()| broker)
+    }
+
+    fn not_started(setup: Setup) -> Broker {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let directory = TestDirectory::new();
-        let mut broker = Broker {
-            setup,
-            process: None,
-            amqp: nowhere,
-            amqps: None,
-            management: nowhere,
-            directory,
-        };
-        broker.try_start_again().map(|()| broker)
+        Broker { setup, process: None, amqp: nowhere, amqps: None, management: nowhere, directory }
     }
 
     /// Starts the broker on the data it left, on new ports.

@@ -176,6 +176,13 @@ pub struct Consumer {
     pub prefetch: u16,
 }
 
+impl Default for Consumer {
+    /// One that acknowledges everything in the first queue.
+    fn default() -> Consumer {
+        Consumer { number: 0, queue: 0, keep: 0, prefetch: 50 }
+    }
+}
+
 impl Consumer {
     /// A connection that consumes.
     pub fn connect(&self, broker: SocketAddr) -> Client {
@@ -213,19 +220,19 @@ impl Consumer {
     }
 }
 
-/// Traffic beside what a test does: the publishers, and a consumer of the first queue, until the ledger is stopped or
-/// the broker is gone.
+/// Traffic beside what a test does: these publishers and that consumer, until the ledger is stopped or the broker is
+/// gone.
 pub fn go_on<'scope>(
     scope: &'scope Scope<'scope, '_>,
     broker: SocketAddr,
     publishers: &'scope mut [Publisher],
+    consumer: Consumer,
     ledger: &'scope SharedLedger,
 ) {
     for publisher in publishers {
         let client = Publisher::connect(broker);
         scope.spawn(move || publisher.run(client, ledger));
     }
-    let consumer = Consumer { number: 0, queue: 0, keep: 0, prefetch: 50 };
     let client = consumer.connect(broker);
     scope.spawn(move || consumer.run(client, ledger));
 }

@@ -6,7 +6,7 @@
 use haremq_tests::broker::{Broker, Setup};
 use haremq_tests::directory::TestDirectory;
 use haremq_tests::requirement::skipped;
-use haremq_tests::traffic::{declare, drain, go_on, Publisher, SharedLedger, PERSISTENT};
+use haremq_tests::traffic::{declare, drain, go_on, Consumer, Publisher, SharedLedger, PERSISTENT};
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::{Client, Login};
 use haremq_tests::{eventually, traffic};
@@ -91,7 +91,7 @@ fn a_clock_that_is_set_loses_no_message_and_closes_no_connection() {
     let mut publishers = [Publisher::new(0, QUEUES, 50), Publisher::new(1, QUEUES, 1)];
     std::thread::scope(|scope| {
         let _end = ledger.stop_when_dropped();
-        go_on(scope, address, &mut publishers, &ledger);
+        go_on(scope, address, &mut publishers, Consumer::default(), &ledger);
         for offset_s in [DAY_S, -DAY_S, 0, 400 * DAY_S, -3] {
             let confirmed = ledger.lock().verdict().confirmed;
             // Expires by the clock on the wall, whatever that says now.

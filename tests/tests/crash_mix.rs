@@ -5,7 +5,7 @@
 
 use haremq_tests::broker::{Broker, Setup};
 use haremq_tests::random::Random;
-use haremq_tests::traffic::{declare, queue_name, Consumer, Publisher, SharedLedger};
+use haremq_tests::traffic::{declare, go_on, queue_name, Consumer, Publisher, SharedLedger};
 use haremq_tests::wire::{method, Arguments, Client, Received};
 use rustix::process::Signal;
 use std::net::SocketAddr;
@@ -57,13 +57,8 @@ fn one_life(
     let address = broker.amqp();
     std::thread::scope(|scope| {
         let _end = ledger.stop_when_dropped();
-        for publisher in publishers {
-            let client = Publisher::connect(address);
-            scope.spawn(move || publisher.run(client, ledger));
-        }
         let consumer = Consumer { number: 0, queue: 0, keep: 7, prefetch: 100 };
-        let client = consumer.connect(address);
-        scope.spawn(move || consumer.run(client, ledger));
+        go_on(scope, address, publishers, consumer, ledger);
         let client = Client::login_with_channel(address);
         scope.spawn(move || churn(client, ledger));
         end(broker);

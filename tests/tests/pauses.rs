@@ -1,7 +1,7 @@
 //! A broker that stands still for longer than heartbeats may take, and then goes on as if nothing had been.
 
 use haremq_tests::broker::Broker;
-use haremq_tests::traffic::{declare, drain, go_on, Publisher, SharedLedger, PERSISTENT};
+use haremq_tests::traffic::{declare, drain, go_on, Consumer, Publisher, SharedLedger, PERSISTENT};
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::frame::HEARTBEAT;
 use haremq_tests::wire::{method, Client, Frame, Login};
@@ -46,7 +46,7 @@ fn a_pause_longer_than_heartbeats_loses_no_message_and_no_connection_that_gave_s
     alive.await_confirms(1, 2);
     std::thread::scope(|scope| {
         let _end = ledger.stop_when_dropped();
-        go_on(scope, address, &mut publishers, &ledger);
+        go_on(scope, address, &mut publishers, Consumer::default(), &ledger);
         haremq_tests::eventually("publishes are confirmed", PATIENCE, || {
             (ledger.lock().verdict().confirmed > 100).then_some(())
         });

@@ -3,7 +3,9 @@
 
 use haremq_tests::broker::{Broker, Setup};
 use haremq_tests::ledger::MessageId;
-use haremq_tests::traffic::{declare, go_on, queue_name, Publisher, SharedLedger, PERSISTENT};
+use haremq_tests::traffic::{
+    declare, go_on, queue_name, Consumer, Publisher, SharedLedger, PERSISTENT,
+};
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::frame::PROTOCOL_HEADER;
 use haremq_tests::wire::{method, Client, Login, Received};
@@ -32,7 +34,7 @@ fn a_consumer_that_takes_nothing_costs_no_memory_and_holds_up_nobody() {
     std::thread::scope(|scope| {
         let _end = ledger.stop_when_dropped();
         // On the queue of its own, all the time.
-        go_on(scope, address, &mut bystander, &ledger);
+        go_on(scope, address, &mut bystander, Consumer::default(), &ledger);
         // 200 MB for the one that takes nothing: more than all sockets and windows between here and there hold.
         let mut confirmed = 0;
         for number in 1..=BACKLOG {
@@ -102,7 +104,7 @@ fn half_open_handshakes_and_a_storm_of_resets_disturb_nobody_and_leave_nothing_b
     let memory_before = broker.resident_octets();
     std::thread::scope(|scope| {
         let _end = ledger.stop_when_dropped();
-        go_on(scope, address, &mut publishers, &ledger);
+        go_on(scope, address, &mut publishers, Consumer::default(), &ledger);
         let held: Vec<Client> = (0..HALF_OPEN).map(|number| half_open(address, number)).collect();
         for number in 0..RESETS {
             let client = match number % 8 {

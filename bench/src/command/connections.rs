@@ -11,7 +11,7 @@ use crate::clock::process_cpu_ns;
 use crate::command::Ending;
 use crate::error::{PerfError, Result};
 use crate::interrupt;
-use crate::procstat::ProcessReading;
+use crate::procstat::{memory_of_each, ProcessReading};
 use crate::report::{json, text};
 use crate::session::{Identity, Session};
 use crate::uri::AmqpUri;
@@ -39,8 +39,9 @@ pub(crate) struct ConnectionsPlan {
 pub(crate) struct ConnectionsUse {
     /// CPU microseconds per connection and channel opened.
     pub(crate) cpu_us_per_connect: f64,
-    /// Resident octets per connection, without pages of files.
-    pub(crate) memory_octets_per_connection: f64,
+    /// Resident octets per connection, without pages of files, of the second half of them. `None`: the process
+    /// gave more back meanwhile.
+    pub(crate) memory_octets_per_connection: Option<f64>,
     /// CPU of one processor while all are idle, in percent.
     pub(crate) idle_cpu_percent: f64,
     /// Resident octets before, without pages of files.
@@ -78,9 +79,15 @@ pub(crate) fn measure(plan: &ConnectionsPlan) -> Result<ConnectionsOutcome> {
     thread::sleep(SETTLE);
     let before = read()?;
     let own_before_ns = process_cpu_ns();
-    let begun = Instant::now();
+    let (begun, mut paused, mut halfway) = (Instant::now(), Duration::ZERO, None);
     let mut sessions = Vec::new();
     for number in 1..=plan.connections {
+        if number == plan.connections / 2 + 1 {
+            let pause = Instant::now();
+            thread::sleep(SETTLE);
+            halfway = read()?.map(|reading| (reading, sessions.len() as u64));
+            paused = pause.elapsed();
+        }
         sessions.push(Session::with_channel(&plan.uri, "haremq-perf")?);
         if plan.progress && number % 1000 == 0 {
             eprintln!("{number} connections in {:.1} s", begun.elapsed().as_secs_f64());
@@ -89,7 +96,7 @@ pub(crate) fn measure(plan: &ConnectionsPlan) -> Result<ConnectionsOutcome> {
             break;
         }
     }
-    let open_s = begun.elapsed().as_secs_f64();
+    let open_s = (begun.elapsed() - paused).as_secs_f64();
     let own_cpu_us = (process_cpu_ns() - own_before_ns) as f64 / 1e3;
     let opened = read()?;
     thread::sleep(SETTLE);
@@ -107,13 +114,14 @@ pub(crate) fn measure(plan: &ConnectionsPlan) -> Result<ConnectionsOutcome> {
     first.close()?;
     let broker = match [before, opened, settled, idle, closed] {
         [Some(before), Some(opened), Some(settled), Some(idle), Some(closed)] => {
+            let second_half = |(reading, of_first): (ProcessReading, u64)| {
+                memory_of_each(&reading, &idle, connections - of_first)
+            };
             let each = |total: f64| total / connections.max(1) as f64;
             let idle_us = (idle.cpu_us - settled.cpu_us) as f64;
             Some(ConnectionsUse {
                 cpu_us_per_connect: each((opened.cpu_us - before.cpu_us) as f64),
-                memory_octets_per_connection: each(
-                    idle.anonymous_octets as f64 - before.anonymous_octets as f64,
-                ),
+                memory_octets_per_connection: halfway.and_then(second_half),
                 idle_cpu_percent: idle_us / plan.idle.as_secs_f64().max(0.001) / 1e4,
                 memory_start_octets: before.anonymous_octets,
                 memory_open_octets: idle.anonymous_octets,
@@ -167,12 +175,11 @@ pub(crate) fn connections(args: &ConnectionsArgs) -> Result<Ending> {
         );
         println!(
             "memory      {} per connection ({} before, {} open, {} closed)",
-            text::octets(broker.memory_octets_per_connection),
+            text::memory_of_each(broker.memory_octets_per_connection),
             text::octets(broker.memory_start_octets as f64),
             text::octets(broker.memory_open_octets as f64),
             text::octets(broker.memory_closed_octets as f64)
         );
-        text::doubt_memory(broker.memory_octets_per_connection);
     }
     println!("own CPU     {} per connect", text::duration_us(outcome.own_cpu_us_per_connect));
     if let Some(path) = &args.output.json {

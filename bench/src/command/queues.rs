@@ -10,7 +10,7 @@ use crate::clock::process_cpu_ns;
 use crate::command::Ending;
 use crate::error::Result;
 use crate::interrupt;
-use crate::procstat::ProcessReading;
+use crate::procstat::{memory_of_each, ProcessReading};
 use crate::report::{json, text};
 use crate::session::{Identity, Session};
 use crate::uri::AmqpUri;
@@ -47,7 +47,8 @@ pub(crate) struct QueuesOutcome {
     pub(crate) own_cpu_us_per_queue: f64,
     /// CPU microseconds of the broker per queue.
     pub(crate) cpu_us_per_queue: Option<f64>,
-    /// Resident octets of the broker per queue, without pages of files.
+    /// Resident octets of the broker per queue, without pages of files, of the second half of them. `None`: unknown, or
+    /// the process gave more back meanwhile.
     pub(crate) memory_octets_per_queue: Option<f64>,
 }
 
@@ -68,9 +69,15 @@ impl QueuesPlan {
         thread::sleep(SETTLE);
         let before = read()?;
         let own_before_ns = process_cpu_ns();
-        let begun = Instant::now();
+        let (begun, mut paused, mut halfway) = (Instant::now(), Duration::ZERO, None);
         let mut queues = 0;
         for number in 0..self.queues {
+            if number == self.queues / 2 {
+                let pause = Instant::now();
+                thread::sleep(SETTLE);
+                halfway = read()?.map(|reading| (reading, queues));
+                paused = pause.elapsed();
+            }
             session.declare_queue(&self.name(number), true, &Table::default())?;
             queues += 1;
             if self.progress && queues % 1000 == 0 {
@@ -80,7 +87,7 @@ impl QueuesPlan {
                 break;
             }
         }
-        let declare_s = begun.elapsed().as_secs_f64();
+        let declare_s = (begun.elapsed() - paused).as_secs_f64();
         let own_cpu_us = (process_cpu_ns() - own_before_ns) as f64 / 1e3;
         thread::sleep(SETTLE);
         let after = read()?;
@@ -93,8 +100,8 @@ impl QueuesPlan {
             own_cpu_us_per_queue: each(own_cpu_us),
             cpu_us_per_queue: both
                 .map(|(before, after)| each((after.cpu_us - before.cpu_us) as f64)),
-            memory_octets_per_queue: both.map(|(before, after)| {
-                each(after.anonymous_octets as f64 - before.anonymous_octets as f64)
+            memory_octets_per_queue: halfway.zip(after).and_then(|((reading, of_first), after)| {
+                memory_of_each(&reading, &after, queues - of_first)
             }),
         };
         session.close()?;
@@ -164,15 +171,12 @@ fn declare(plan: &QueuesPlan, args: &QueuesArgs) -> Result<()> {
         text::count(outcome.queues),
         outcome.declare_s
     );
-    if let (Some(cpu_us), Some(memory)) =
-        (outcome.cpu_us_per_queue, outcome.memory_octets_per_queue)
-    {
+    if let Some(cpu_us) = outcome.cpu_us_per_queue {
         println!(
             "broker      {} of CPU and {} of memory per queue",
             text::duration_us(cpu_us),
-            text::octets(memory)
+            text::memory_of_each(outcome.memory_octets_per_queue)
         );
-        text::doubt_memory(memory);
     }
     println!("own CPU     {} per queue", text::duration_us(outcome.own_cpu_us_per_queue));
     match &args.output.json {

@@ -40,6 +40,20 @@ impl ProcessReading {
     }
 }
 
+/// Octets of memory that each of the latest `count` things takes. `None`: the process has given back more meanwhile, so
+/// that nothing can be said.
+///
+/// What a process gives back of its start, or of what it did before, it gives back at the next occasion: so `before` is
+/// best taken in the middle, with as many there already as are going to come.
+pub(crate) fn memory_of_each(
+    before: &ProcessReading,
+    after: &ProcessReading,
+    count: u64,
+) -> Option<f64> {
+    let grown = after.anonymous_octets.checked_sub(before.anonymous_octets)?;
+    (grown > 0 && count > 0).then(|| grown as f64 / count as f64)
+}
+
 /// CPU time in microseconds and resident octets.
 fn stat_fields(text: &str, ticks_per_second: u64, page_octets: u64) -> Option<(u64, u64)> {
     // The second field is the name in brackets, and may have blanks and brackets in it.
@@ -63,6 +77,15 @@ fn anonymous(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_given_back_meanwhile_is_no_figure() {
+        let reading =
+            |anonymous_octets| ProcessReading { cpu_us: 0, rss_octets: 9_000, anonymous_octets };
+        assert_eq!(memory_of_each(&reading(1_000), &reading(5_000), 2), Some(2_000.0));
+        assert_eq!(memory_of_each(&reading(5_000), &reading(1_000), 2), None);
+        assert_eq!(memory_of_each(&reading(5_000), &reading(5_000), 2), None);
+    }
 
     #[test]
     fn a_name_with_blanks_and_brackets_does_not_shift_the_fields() {

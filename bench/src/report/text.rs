@@ -31,11 +31,9 @@ pub(crate) fn duration_us(us: f64) -> String {
     }
 }
 
-/// Says why memory of each came out as nothing or less.
-pub(crate) fn doubt_memory(octets_each: f64) {
-    if octets_each <= 0.0 {
-        println!("            the process gave memory back meanwhile: start the broker afresh to see what they take");
-    }
+/// Memory of each, or that there is no such figure.
+pub(crate) fn memory_of_each(each: Option<f64>) -> String {
+    each.map_or_else(|| "an unknown amount (more was given back meanwhile)".to_owned(), octets)
 }
 
 /// A size in the decimal unit that suits it: `512 B`, `26.4 KB`, `1.20 GB`.

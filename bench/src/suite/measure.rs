@@ -105,7 +105,7 @@ fn connections_row(broker: &mut Broker, args: &SuiteArgs) -> Result<Figures> {
     let used = connections::measure(&plan)?.broker;
     let values = match used {
         Some(used) => vec![
-            Some(used.memory_octets_per_connection),
+            used.memory_octets_per_connection,
             Some(used.cpu_us_per_connect),
             Some(used.idle_cpu_percent),
         ],

@@ -246,7 +246,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "copies for different limits of time in different blocks",
         "shard/publish.rs",
-        "store.log.make_room_for_move(now, message, sizes);",
+        "store.log.make_room_for_all(now, message, sizes);",
         "let _ = sizes;",
     ),
     mutant(

@@ -109,7 +109,9 @@ impl Segment {
             return octets;
         }
         let each = if is_in_parts() { 0 } else { REFERENCE_BYTES as u64 };
-        self.others_if_dead(reference).map_or(each, |others| octets - each * u64::from(others))
+        // After a restart the length is what an index says.
+        self.others_if_dead(reference)
+            .map_or(each, |others| octets.saturating_sub(each * u64::from(others)))
     }
 
     /// How many other references that one's record has, if all of them are dead.

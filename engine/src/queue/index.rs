@@ -93,6 +93,7 @@ impl Index {
         }
     }
 
+    #[cold]
     fn position_apart(&mut self, pool: &mut ChunkPool, key: u64) -> Result<usize, usize> {
         match self.position(key) {
             Ok(at) if self.chunks[at].is_bale() => {
@@ -277,13 +278,20 @@ impl Index {
             self.drop_chunk(pool, at);
         }
         if slot.expiry() == FAR_EXPIRY {
-            if let Some(rare) = &mut self.rare {
-                rare.far.remove(&number);
-            }
+            self.forget_far(number);
         }
         Some(slot)
     }
 
+    #[cold]
+    fn forget_far(&mut self, number: u64) {
+        if let Some(rare) = &mut self.rare {
+            rare.far.remove(&number);
+        }
+    }
+
+    /// Once for many messages.
+    #[cold]
     fn drop_chunk(&mut self, pool: &mut ChunkPool, at: usize) {
         let chunk = if at == 0 { self.chunks.pop_front() } else { self.chunks.remove(at) };
         if let Some(chunk) = chunk {

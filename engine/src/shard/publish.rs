@@ -232,7 +232,7 @@ impl Takers {
             let sizes = self.all.chunk_by(Taker::expires_like).map(<[Taker]>::len);
             copies_left = sizes.clone().count();
             // All in one block, so that a crash does not leave some of them.
-            store.log.make_room_for_move(now, message, sizes);
+            store.log.make_room_for_all(now, message, sizes);
         }
         let mut end = Position::default();
         let mut marked = None;

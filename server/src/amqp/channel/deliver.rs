@@ -25,12 +25,25 @@ impl Channel {
         session: &mut Session,
         now: Now,
     ) {
-        let stamped = session.settings.stamps.outgoing(delivery.message.properties, now.unix_ms);
-        if let Some(properties) = &stamped {
-            let message = MessageRef { properties, ..delivery.message };
-            return self.send(from, &Delivery { message, ..*delivery }, session);
+        if session.settings.stamps.sent {
+            return self.send_stamped(from, delivery, session, now);
         }
         self.send(from, delivery, session);
+    }
+
+    /// As the operator may ask for: the message says when it was sent.
+    #[cold]
+    fn send_stamped(
+        &mut self,
+        from: ShardId,
+        delivery: &Delivery<'_>,
+        session: &mut Session,
+        now: Now,
+    ) {
+        let stamped = session.settings.stamps.outgoing(delivery.message.properties, now.unix_ms);
+        let properties = stamped.as_deref().unwrap_or(delivery.message.properties);
+        let message = MessageRef { properties, ..delivery.message };
+        self.send(from, &Delivery { message, ..*delivery }, session);
     }
 
     #[inline]

@@ -130,16 +130,22 @@ fn one_that_hangs_up_leaves_nothing_behind() {
     assert_eq!(world.broker.queue_named("q").ready.len(), 1);
 }
 
+/// A client that publishes to `p` and has sent only the first part of a body of that size.
+fn in_mid_body(size: u64, first: &[u8]) -> (World, usize) {
+    let (mut world, client) = blocked();
+    world.broker.blocked = None;
+    let mut octets = method(1, 60, 40, args().u16(0).short("").short("p").u8(0));
+    octets.extend(header(1, size, &[0, 0]));
+    octets.extend(body(1, first));
+    world.send(client, &octets);
+    (world, client)
+}
+
 /// 64 channels with 8 MB each had the broker killed on a small machine: bodies that are not whole yet
 /// counted for nothing, and nothing but the next publish was held back.
 #[test]
 fn a_body_that_has_come_in_part_counts_as_memory_and_gets_no_longer_while_that_is_short() {
-    let (mut world, client) = blocked();
-    world.broker.blocked = None;
-    let mut octets = method(1, 60, 40, args().u16(0).short("").short("p").u8(0));
-    octets.extend(header(1, 3_000, &[0, 0]));
-    octets.extend(body(1, &[b'a'; 1_000]));
-    world.send(client, &octets);
+    let (mut world, client) = in_mid_body(3_000, &[b'a'; 1_000]);
     assert!((1_000..=3_000).contains(&world.broker.gathered), "{}", world.broker.gathered);
     world.broker.blocked = Some("low on memory");
     let gathered = world.broker.gathered;
@@ -156,12 +162,7 @@ fn a_body_that_has_come_in_part_counts_as_memory_and_gets_no_longer_while_that_i
 
 #[test]
 fn the_last_part_of_a_body_is_taken_however_short_memory_is() {
-    let (mut world, client) = blocked();
-    world.broker.blocked = None;
-    let mut octets = method(1, 60, 40, args().u16(0).short("").short("p").u8(0));
-    octets.extend(header(1, 4, &[0, 0]));
-    octets.extend(body(1, b"la"));
-    world.send(client, &octets);
+    let (mut world, client) = in_mid_body(4, b"la");
     world.broker.blocked = Some("low on memory");
     world.send(client, &body(1, b"st"));
     assert_eq!(bodies(&world, "p"), ["last"]);
@@ -170,12 +171,7 @@ fn the_last_part_of_a_body_is_taken_however_short_memory_is() {
 
 #[test]
 fn a_connection_that_ends_gives_back_what_its_unfinished_bodies_took() {
-    let (mut world, client) = blocked();
-    world.broker.blocked = None;
-    let mut octets = method(1, 60, 40, args().u16(0).short("").short("p").u8(0));
-    octets.extend(header(1, 3_000, &[0, 0]));
-    octets.extend(body(1, &[b'a'; 1_000]));
-    world.send(client, &octets);
+    let (mut world, client) = in_mid_body(3_000, &[b'a'; 1_000]);
     assert!(world.broker.gathered >= 1_000);
     world.hang_up(client);
     assert_eq!(world.broker.gathered, 0);

@@ -68,6 +68,7 @@ impl Layers {
             }
             // Less than half: what TLS has kept from before comes on top of it.
             let most = far.len().saturating_sub(Tls::KEPT_MAX_OCTETS);
+            assert!(most > 0, "a read of no octets would pass for the end");
             let octets = ready!(socket.poll_read(cx, &mut far[..most]))?;
             if octets == 0 {
                 return Poll::Ready(Ok(0));
