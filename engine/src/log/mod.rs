@@ -12,6 +12,7 @@
 //! | `copies`, `copying`, `allowance` | records of sparse segments again, to get the segments back |
 //! | `batch`, `commit` | what is being written, and how far it is durable |
 //! | `segment`, `segments`, `space`, `files`, `reclaim` | what lives, and giving the rest back |
+//! | `room` | whether publishers should wait for the device |
 //! | `cache`, `readback`, `parts`, `fetch` | reading back |
 //! | `recovery` | reading everything back at start |
 
@@ -37,6 +38,7 @@ mod readback;
 mod reclaim;
 mod record;
 mod recovery;
+mod room;
 mod sealing;
 mod segment;
 mod segments;

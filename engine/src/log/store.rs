@@ -25,9 +25,6 @@ use crate::now::Now;
 
 /// Smallest batch buffer that is any use.
 const BUFFER_BYTES_MIN: usize = 16 * 1024;
-/// Buffers that may wait for the device beside those in flight.
-const BUFFERS_WAITING_MAX: usize = 4;
-
 /// A shard's log. Records go in by `append_*` and are in memory at once, on stable storage when
 /// [`Log::durable`] has reached their end.
 pub struct Log<M: Memory> {
@@ -300,24 +297,8 @@ impl<M: Memory> Log<M> {
         settles.into_iter().chain(self.files.retry_at_us()).min()
     }
 
-    /// False while so much waits for the device that more should not be accepted, while the end of
-    /// the segment is near and there is no file for the next one but what is kept for settles,
-    /// definitions and copies, and while copying has fallen far behind.
-    pub fn has_room(&self) -> bool {
-        let used = self.geometry.offset(self.batch.start()) + self.batch.used() as u64;
-        let number = self.segments.tail().number;
-        let capacity = self.geometry.limit(number) - self.geometry.start(number);
-        let nearly_full = used > capacity / 8 * 7;
-        self.takes_settles()
-            && (!nearly_full || self.files.has_spare())
-            && !(self.copying.is_under_way() && self.is_far_behind())
-            && self.segments.len() < self.geometry.segments_max()
-    }
-
-    /// False while so much waits for the device that even settles had better wait, if they can.
-    pub fn takes_settles(&self) -> bool {
-        let buffers = self.config.writes_in_flight_max + BUFFERS_WAITING_MAX;
-        !self.failed && self.commit.waiting_bytes() <= buffers * self.config.buffer_bytes
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// Length that a definition's payload must not exceed.

@@ -68,7 +68,7 @@ impl<M: Memory> Shard<M> {
         copies
             || self.queues.any_dirty()
             || self.can_free_remains()
-            || self.dead_letters.can_move()
+            || self.can_move()
             || self.replays.can_go_on()
             || self.recall.can_go_on()
             || self.can_trim()

@@ -265,6 +265,15 @@ impl<M: Memory> Shard<M> {
         self.store.log.has_room() && !self.dead_letters.is_crowded()
     }
 
+    /// Whether those who publish here may be read from, if they might (`did`) until now. A full disk is no reason
+    /// against it: their publishes are held back by name then ([`Shard::is_out_of_space`]), and what else they send may
+    /// give space back.
+    pub fn lets_publishers_in(&self, did: bool) -> bool {
+        let log = &self.store.log;
+        let has_room = || if did { log.has_room() } else { log.has_room_again() };
+        log.is_out_of_space() || (!self.dead_letters.is_crowded() && has_room())
+    }
+
     /// Management's way in: on shard 0 only. Others reach it by [`PeerMail::Request`].
     pub fn request(&mut self, now: Now, ticket: u64, request: TopologyRequest) {
         self.peer(now, PeerMail::Request { from: Requester::Management(ticket), request });

@@ -25,7 +25,7 @@ impl<M: Memory> Shard<M> {
     pub(super) fn move_dead_letters(&mut self, now: Now) {
         let mut octets = 0;
         for _ in 0..MOVES_PER_TURN {
-            if octets >= OCTETS_PER_TURN || !self.dead_letters.can_move() {
+            if octets >= OCTETS_PER_TURN || !self.can_move() {
                 return;
             }
             let Some(dead) = self.dead_letters.next() else { return };
@@ -44,6 +44,11 @@ impl<M: Memory> Shard<M> {
             octets += letter.octets();
             self.send(now, dead, letter);
         }
+    }
+
+    /// True if a move can be begun, and the device is not far behind.
+    pub(super) fn can_move(&self) -> bool {
+        self.dead_letters.can_move() && self.store.log.takes_settles()
     }
 
     /// Asks for the messages that are to be moved next. Those that were held back go in the order

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use haremq_engine::ids::QueueId;
+use haremq_engine::log::LogConfig;
 use haremq_engine::mail::{Command, Credit, DeliveryTo, Notice, Outcome};
 use haremq_engine::message::MessageRef;
+use haremq_engine::shard::ShardConfig;
 use haremq_engine::table::{Table, Value};
 
 use crate::client::{bodies, channel, consumer, declare};
 use crate::random::Random;
-use crate::world::{message, Event, Received, World};
+use crate::world::{message, tiny, Event, Received, World};
 
 /// A queue of shard 0 whose dead messages go to the queue `heir` by the default exchange.
 fn mortal(world: &mut World, name: &str, heir: &str, limits: &[(&str, i64)]) -> QueueId {
@@ -426,4 +428,35 @@ fn letters_to_another_shard_keep_their_order_and_leave_nothing() {
     assert!(world.events.iter().all(|event| !matches!(event, Event::Notice { .. })));
     world.restart_cleanly();
     assert_eq!((world.counts(queue), world.counts(heir)), ((0, 0), (0, 0)));
+}
+
+/// A large queue that expires moves as fast as messages can be read, which may be much faster than they can be written
+/// again: all of them were put into memory at once.
+#[test]
+fn dead_letters_wait_while_the_device_is_behind() {
+    const MESSAGES: u64 = 1000;
+    let log = LogConfig { cache_bytes: 8 << 20, ..tiny().log };
+    let mut world = World::with(ShardConfig { log, ..tiny() }, 3);
+    let heir = world.durable_queue("heir");
+    let queue = mortal(&mut world, "mortal", "heir", &[("x-message-ttl", 100)]);
+    for _ in 0..MESSAGES {
+        world.send(&[queue], &"x".repeat(400), true);
+        if !world.shards[0].has_room() {
+            world.settle_down();
+        }
+    }
+    world.settle_down();
+    world.pass_ms(200, 0);
+    for _ in 0..100 {
+        // Nothing of what is asked for is carried out.
+        world.dispatch(0);
+        world.poll(0);
+    }
+    let (moved, _) = world.counts(heir);
+    assert!((1..MESSAGES / 2).contains(&moved), "{moved} have been moved");
+    assert!(!world.shards[0].has_room());
+    world.settle_down();
+    world.pass_ms(200, 0);
+    world.settle_down();
+    assert_eq!(world.counts(heir), (MESSAGES, 0));
 }

@@ -360,6 +360,9 @@ impl Disk {
             self.keep(&[queue], 900);
         }
         assert!(self.world.shards[0].is_out_of_space());
+        // Who has published may still acknowledge, and must be read for that.
+        assert!(self.world.shards[0].lets_publishers_in(true));
+        assert!(self.world.shards[0].lets_publishers_in(false));
         self.world.events.clear();
     }
 

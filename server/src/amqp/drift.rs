@@ -2,34 +2,58 @@
 
 use haremq_engine::ids::ShardId;
 
+use super::shard_set::ShardSet;
+
 /// Publishes in a row to one shard, after which a connection is drawn there for the first time.
-const FIRST_RUN: u32 = 64;
+const FIRST_RUN: u64 = 64;
 /// So many times more each time after that: who works now here, now there comes to rest.
-const GROWTH: u32 = 8;
+const GROWTH: u64 = 8;
 
 /// A tally over the publishes of one connection.
 #[derive(Debug)]
 pub(crate) struct Drift {
     shard: ShardId,
     /// Publishes in a row for `shard`.
-    run: u32,
+    run: u64,
     /// The run that is needed.
-    needed: u32,
+    needed: u64,
+    /// `run` when the latest input began.
+    run_before: u64,
+    /// Shards that publishes of the latest input have gone to, but for the run at its end.
+    seen: ShardSet,
 }
 
 impl Drift {
     pub(crate) fn new(home: ShardId) -> Self {
-        Drift { shard: home, run: 0, needed: FIRST_RUN }
+        let seen = ShardSet::default();
+        Drift { shard: home, run: 0, needed: FIRST_RUN, run_before: 0, seen }
+    }
+
+    /// Input is about to be taken.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        self.run_before = self.run;
+        self.seen = ShardSet::default();
+    }
+
+    /// Shards that publishes of the latest input have gone to.
+    #[inline]
+    pub(crate) fn targets(&self) -> ShardSet {
+        let mut targets = self.seen;
+        if self.run != self.run_before {
+            targets.insert(self.shard);
+        }
+        targets
     }
 
     /// One message goes to that shard.
     #[inline]
     pub(crate) fn note(&mut self, shard: ShardId) {
         if shard != self.shard {
+            self.end_run();
             self.shard = shard;
-            self.run = 0;
         }
-        self.run = self.run.saturating_add(1);
+        self.run += 1;
     }
 
     /// The shard that all of the last publishes went to, if they were many.
@@ -40,8 +64,14 @@ impl Drift {
 
     /// It has moved, or cannot: it takes longer until the next time.
     pub(crate) fn tire(&mut self) {
-        self.run = 0;
+        self.end_run();
         self.needed = self.needed.saturating_mul(GROWTH);
+    }
+
+    fn end_run(&mut self) {
+        self.seen = self.targets();
+        self.run = 0;
+        self.run_before = 0;
     }
 }
 
@@ -49,7 +79,7 @@ impl Drift {
 mod tests {
     use super::*;
 
-    fn publishes(drift: &mut Drift, shard: u16, count: u32) -> Option<ShardId> {
+    fn publishes(drift: &mut Drift, shard: u16, count: u64) -> Option<ShardId> {
         (0..count).for_each(|_| drift.note(ShardId(shard)));
         drift.destination()
     }
@@ -64,6 +94,27 @@ mod tests {
         for shard in 0..1000 {
             assert_eq!(publishes(&mut mixed, shard % 2, 10), None);
         }
+    }
+
+    #[test]
+    fn the_shards_that_the_latest_input_went_to_are_known() {
+        let targets = |drift: &Drift| -> Vec<u16> {
+            (0..8).filter(|shard| drift.targets().contains(ShardId(*shard))).collect()
+        };
+        let mut drift = Drift::new(ShardId(0));
+        assert_eq!(targets(&drift), [0u16; 0], "nothing was published");
+        publishes(&mut drift, 0, 1);
+        assert_eq!(targets(&drift), [0]);
+        drift.begin();
+        assert_eq!(targets(&drift), [0u16; 0], "acknowledgements only");
+        for shard in [0, 3, 5, 3] {
+            publishes(&mut drift, shard, 2);
+        }
+        drift.tire();
+        assert_eq!(targets(&drift), [0, 3, 5]);
+        drift.begin();
+        publishes(&mut drift, 3, 1);
+        assert_eq!(targets(&drift), [3]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod population;
 mod reply;
 mod session;
 mod settings;
+mod shard_set;
 #[cfg(test)]
 mod tests;
 mod topology_words;
@@ -27,3 +28,4 @@ pub use connection::Connection;
 pub use introduction::{Introduction, TlsLogin};
 pub use population::{Counted, Population};
 pub use settings::ConnectionSettings;
+pub use shard_set::ShardSet;

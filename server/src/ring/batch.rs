@@ -18,6 +18,8 @@ pub enum Mail<'a> {
     Notice(Notice),
     Peer(PeerMail),
     Parcel(Parcel),
+    /// Whether the sender has room for publishes from now on.
+    Room(bool),
 }
 
 /// The order of kinds; the items themselves lie in one vector per kind, so that the two hot ones
@@ -30,6 +32,7 @@ enum Kind {
     Notice,
     Peer,
     Parcel,
+    Room,
 }
 
 /// A message whose octets lie in the batch, one string behind the other.
@@ -74,6 +77,7 @@ pub struct RingBatch {
     notices: Vec<Notice>,
     peers: Vec<PeerMail>,
     parcels: Vec<Parcel>,
+    rooms: Vec<bool>,
     /// When the first publish was put in, in monotonic microseconds.
     first_publish_us: Option<u64>,
 }
@@ -142,6 +146,11 @@ impl RingBatch {
         self.kinds.push(Kind::Parcel);
     }
 
+    pub fn room(&mut self, has_room: bool) {
+        self.rooms.push(has_room);
+        self.kinds.push(Kind::Room);
+    }
+
     /// When the first publish was put in, in monotonic microseconds, and how many there are.
     pub fn publishes(&self) -> Option<(u64, u64)> {
         self.first_publish_us.map(|first_us| (first_us, self.publishes.len() as u64))
@@ -155,6 +164,7 @@ impl RingBatch {
         let mut notices = self.notices.drain(..);
         let mut peers = self.peers.drain(..);
         let mut parcels = self.parcels.drain(..);
+        let mut rooms = self.rooms.drain(..);
         for kind in self.kinds.drain(..) {
             let mail = match kind {
                 Kind::Publish => publishes.next().map(|packed| {
@@ -174,6 +184,7 @@ impl RingBatch {
                 Kind::Notice => notices.next().map(Mail::Notice),
                 Kind::Peer => peers.next().map(Mail::Peer),
                 Kind::Parcel => parcels.next().map(Mail::Parcel),
+                Kind::Room => rooms.next().map(Mail::Room),
             };
             visit(mail.expect("a batch has an item for each kind it lists"));
         }

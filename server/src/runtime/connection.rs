@@ -193,9 +193,12 @@ impl Client {
     /// Feeds the connection, from what was kept or from the socket. True if it got something it
     /// may have used.
     fn take_input(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if !self.cell.with(|connection| connection.wants_input()).unwrap_or(false) {
+        let targets = |connection: &mut Connection| {
+            connection.wants_input().then(|| connection.published_to())
+        };
+        let Some(targets) = self.cell.with(targets).flatten() else {
             return Ok(false);
-        }
+        };
         if self.stalled {
             let carry = std::mem::take(&mut self.carry);
             self.receive(&carry);
@@ -208,12 +211,8 @@ impl Client {
         if self.carry.len() >= CARRY_MAX {
             return Ok(false);
         }
-        {
-            let mut host = self.runtime.host.borrow_mut();
-            if !host.has_room() {
-                host.await_room(&self.cell);
-                return Ok(false);
-            }
+        if !self.runtime.host.borrow_mut().has_room(&self.cell, &targets) {
+            return Ok(false);
         }
         let mut buffer = self.runtime.take_read_buffer();
         let kept = self.carry.len();

@@ -22,6 +22,7 @@ use super::desk::Desk;
 use super::shard::Common;
 use super::transfer::Transfer;
 use super::world::{EngineShard, View, World};
+use crate::amqp::ShardSet;
 use crate::latency::Latencies;
 use crate::ring::{Mail, Port, RingBatch};
 
@@ -40,6 +41,8 @@ pub(super) struct Host {
     roused: Vec<Rc<ConnectionCell>>,
     /// Would read if there were room.
     starved: Vec<Rc<ConnectionCell>>,
+    /// Some of them, because a ring was full.
+    was_congested: bool,
     /// Connections that have come from other shards, to be served.
     arrivals: Vec<Transfer>,
     /// The last turn ended before its work did.
@@ -58,6 +61,7 @@ impl Host {
             log_effects: Vec::new(),
             roused: Vec::new(),
             starved: Vec::new(),
+            was_congested: false,
             unfinished: false,
         }
     }
@@ -111,6 +115,7 @@ impl Host {
         let memory_bytes = queued + self.world.gathered;
         self.world.alarms.memory(self.world.shard(), memory_bytes as u64);
         self.world.alarms.space(self.world.shard(), self.shard.is_out_of_space());
+        self.look_for_room();
         for Sample { passage, took_us } in self.shard.samples() {
             let histogram = match passage {
                 Passage::EnqueueToDeliver => &mut self.latencies.enqueue_to_deliver,
@@ -157,20 +162,41 @@ impl Host {
         abort::on_panic(|| self.shard.complete(self.world.now, completion))
     }
 
-    /// False while connections should not be read from.
-    pub(super) fn has_room(&self) -> bool {
-        self.shard.has_room() && !self.world.port.is_congested()
-    }
-
-    /// Has the connection woken when there is room again.
-    pub(super) fn await_room(&mut self, cell: &Rc<ConnectionCell>) {
+    /// Whether a connection may be read from now whose latest publishes went to these shards. If not, it is woken when
+    /// it may be.
+    pub(super) fn has_room(&mut self, cell: &Rc<ConnectionCell>, targets: &ShardSet) -> bool {
+        let is_congested = self.world.port.is_congested();
+        if !is_congested && self.world.rooms.lets_in(targets) {
+            return true;
+        }
+        self.was_congested |= is_congested;
         if !cell.starved.replace(true) {
             self.starved.push(cell.clone());
+        }
+        false
+    }
+
+    /// Tells those who publish to this shard if its log has fallen behind or has caught up.
+    fn look_for_room(&mut self) {
+        let World { rooms, port, .. } = &mut self.world;
+        let had_room = rooms.own();
+        let has_room = self.shard.lets_publishers_in(had_room);
+        if has_room == had_room {
+            return;
+        }
+        rooms.note(port.shard(), has_room);
+        if has_room {
+            rooms.take_told().iter().for_each(|shard| port.batch(shard).room(true));
         }
     }
 
     fn feed_starved(&mut self) {
-        if !self.starved.is_empty() && self.has_room() {
+        if self.starved.is_empty() || self.world.port.is_congested() {
+            return;
+        }
+        // Neither is to be forgotten for the other's sake.
+        if self.world.rooms.take_eased() | std::mem::take(&mut self.was_congested) {
+            // Who still has to wait comes back.
             for cell in self.starved.drain(..) {
                 cell.starved.set(false);
                 cell.wake();
@@ -260,10 +286,14 @@ impl Host {
             Mail::Command(command) => self.command(command),
             Mail::Notice(notice) => self.notice(notice),
             Mail::Peer(mail) => self.peer(mail),
+            Mail::Room(has_room) => self.world.rooms.note(from, has_room),
             Mail::Parcel(parcel) => self.arrivals.push(Transfer::unpack(parcel)),
         });
         if let Some((since_us, count)) = publishes {
             self.note_enqueued(since_us, count);
+            if self.world.rooms.must_tell(from) {
+                self.world.port.batch(from).room(false);
+            }
         }
     }
 

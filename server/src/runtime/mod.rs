@@ -38,6 +38,7 @@ mod preflight;
 mod random;
 mod read_ahead;
 mod requests;
+mod rooms;
 mod segments;
 mod shard;
 mod shards;

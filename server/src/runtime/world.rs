@@ -18,6 +18,7 @@ use super::cell::ConnectionCell;
 use super::loads::Loads;
 use super::memory::DmaMemory;
 use super::random::Random;
+use super::rooms::Rooms;
 use crate::amqp::{Broker, Connection, Counted};
 use crate::ring::Port;
 
@@ -32,6 +33,7 @@ pub(super) struct World {
     pub(super) port: Port,
     pub(super) connections: FxHashMap<ConnectionId, Rc<ConnectionCell>>,
     pub(super) alarms: Arc<Alarms>,
+    pub(super) rooms: Rooms,
     loads: Arc<Loads>,
     /// When connections are asked for their deadlines next; `u64::MAX`: never.
     pub(super) next_scan_us: u64,
@@ -57,6 +59,7 @@ impl World {
     pub(super) fn new(now: Now, port: Port, alarms: Arc<Alarms>, loads: Arc<Loads>) -> Self {
         World {
             now,
+            rooms: Rooms::new(port.shard()),
             port,
             alarms,
             loads,

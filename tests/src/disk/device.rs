@@ -34,6 +34,7 @@ struct State {
     recording: Option<Recording>,
     refusal: Refusal,
     refused: u64,
+    octets_per_s_max: Option<u32>,
 }
 
 /// A disk; copies of the handle are the same disk.
@@ -45,7 +46,8 @@ pub struct Disk {
 impl Disk {
     /// A disk with these contents.
     pub fn new(blocks: Blocks) -> Disk {
-        let state = State { blocks, recording: None, refusal: Refusal::Nothing, refused: 0 };
+        let refusal = Refusal::Nothing;
+        let state = State { blocks, recording: None, refusal, refused: 0, octets_per_s_max: None };
         Disk { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -77,6 +79,11 @@ impl Disk {
     /// Refuses from now on.
     pub fn refuse(&self, refusal: Refusal) {
         self.lock().refusal = refusal;
+    }
+
+    /// Writes no faster than that from now on; `None`: as fast as it can.
+    pub fn slow_down(&self, octets_per_s_max: Option<u32>) {
+        self.lock().octets_per_s_max = octets_per_s_max;
     }
 
     /// How many requests it has refused.
@@ -207,6 +214,12 @@ impl Filesystem for Service {
         let written = state.blocks.write(offset, data);
         if let Some(recording) = &mut state.recording {
             recording.write(offset, &data[..written]);
+        }
+        let octets_per_s_max = state.octets_per_s_max;
+        drop(state);
+        if let Some(octets_per_s_max) = octets_per_s_max {
+            let seconds = data.len() as f64 / f64::from(octets_per_s_max);
+            std::thread::sleep(Duration::from_secs_f64(seconds));
         }
         reply.written(u32::try_from(written).expect("a write is short"));
     }

@@ -49,6 +49,7 @@ use super::introduction::{Introduction, TlsLogin};
 use super::method::{connection, MethodId};
 use super::session::{Orphan, Session};
 use super::settings::ConnectionSettings;
+use super::shard_set::ShardSet;
 use crate::control::{ChannelReport, ConnectionReport, PrefetchOf};
 
 /// How often a blocked publisher looks whether it may go on.
@@ -176,6 +177,7 @@ impl Connection {
         if !octets.is_empty() {
             self.heartbeat.heard();
         }
+        self.session.drift.begin();
         self.take_held(broker);
         let consumed = self.consume(octets, broker);
         self.octets_received += consumed as u64;
@@ -394,6 +396,13 @@ impl Connection {
             && self.held.lets_in(self.blocked.is_some())
             && !self.is_output_full()
             && !matches!(self.phase, Phase::Finished)
+    }
+
+    /// Shards that publishes of the latest input have gone to. While one of them has no room, the socket should
+    /// not be read.
+    #[inline]
+    pub fn published_to(&self) -> ShardSet {
+        self.session.drift.targets()
     }
 
     /// For listings.

@@ -38,6 +38,10 @@ pub(in crate::runtime) async fn run(runtime: Rc<ShardRuntime>, spin: Duration) {
             runtime.give_up_direct_write();
             lookout.glance().await;
             runtime.budget.refresh();
+            // Tasks that always have something to do must not keep the shard from its mail.
+            if has_mail() {
+                lookout.call_postman();
+            }
             lookout.release_paused();
             continue;
         }

@@ -1,0 +1,34 @@
+//! Whether a log has room for more, or is slower than those who write to it.
+
+use super::{Log, Memory};
+
+/// Buffers that may wait for the device beside those in flight.
+const BUFFERS_WAITING_MAX: usize = 4;
+
+impl<M: Memory> Log<M> {
+    /// False while so much waits for the device that more should not be accepted, while the end of
+    /// the segment is near and there is no file for the next one but what is kept for settles,
+    /// definitions and copies, and while copying has fallen far behind.
+    pub fn has_room(&self) -> bool {
+        let used = self.geometry.offset(self.batch.start()) + self.batch.used() as u64;
+        let number = self.segments.tail().number;
+        let capacity = self.geometry.limit(number) - self.geometry.start(number);
+        let nearly_full = used > capacity / 8 * 7;
+        self.takes_settles()
+            && (!nearly_full || self.files.has_spare())
+            && !(self.copying.is_under_way() && self.is_far_behind())
+            && self.segments.len() < self.geometry.segments_max()
+    }
+
+    /// There is room, and half of what may wait for the device has gone: it is worth telling those who wait.
+    pub fn has_room_again(&self) -> bool {
+        self.has_room()
+            && self.commit.waiting_bytes() <= BUFFERS_WAITING_MAX * self.config.buffer_bytes
+    }
+
+    /// False while so much waits for the device that even settles had better wait, if they can.
+    pub fn takes_settles(&self) -> bool {
+        let buffers = self.config.writes_in_flight_max + BUFFERS_WAITING_MAX;
+        !self.has_failed() && self.commit.waiting_bytes() <= buffers * self.config.buffer_bytes
+    }
+}
