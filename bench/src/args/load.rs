@@ -1,6 +1,7 @@
 //! Options of `throughput` and `latency`, and the plan they make.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -61,6 +62,12 @@ pub(crate) struct LoadArgs {
     /// [default: as fast as it goes, latency: 5000]
     #[arg(short, long)]
     pub(crate) rate: Option<f64>,
+
+    /// With --rate: microseconds before a message is due from which on its thread watches the clock instead of
+    /// sleeping, because the kernel's timers are some 25 us late; 0 to sleep all the time
+    /// [default: 50, but never more than a quarter of the time between messages]
+    #[arg(long, value_name = "US")]
+    pub(crate) busy_wait: Option<u32>,
 
     /// Ask for unroutable messages back.
     #[arg(long)]
@@ -154,6 +161,7 @@ impl LoadArgs {
             ack_every: self.ack_every,
             prefetch: self.prefetch,
             rate: self.rate.or(rate),
+            busy_wait: self.busy_wait.map(|us| Duration::from_micros(us.into())),
             exchange: self.exchange,
             fan_out: self.fan_out,
             extra_bindings: self.extra_bindings,

@@ -66,6 +66,8 @@ pub(crate) struct LoadPlan {
     pub(crate) prefetch: u16,
     /// Messages per second of all producers together.
     pub(crate) rate: Option<f64>,
+    /// How long before a message is due the clock is watched; none: see [`LoadPlan::busy_wait`].
+    pub(crate) busy_wait: Option<Duration>,
     /// How producers reach queues.
     pub(crate) exchange: ExchangeKind,
     /// Queues that each message reaches.
@@ -124,6 +126,7 @@ impl LoadPlan {
             ack_every: None,
             prefetch: 0,
             rate: None,
+            busy_wait: None,
             exchange: ExchangeKind::Default,
             fan_out: 1,
             extra_bindings: 0,
@@ -205,6 +208,15 @@ impl LoadPlan {
         }
     }
 
+    /// How long before a message is due its thread watches the clock instead of sleeping. Timers wake it some
+    /// 25 us late, which would count as the broker's; it may take a quarter of one core to avoid that.
+    pub(crate) fn busy_wait(&self) -> Duration {
+        const ENOUGH: Duration = Duration::from_micros(50);
+        let Some(rate) = self.rate else { return Duration::ZERO };
+        let quarter = Duration::try_from_secs_f64(0.25 / rate).unwrap_or(ENOUGH);
+        self.busy_wait.unwrap_or(ENOUGH.min(quarter))
+    }
+
     /// Queues that each message reaches, the exchange considered.
     pub(crate) fn reach(&self) -> u32 {
         match self.exchange {
@@ -242,5 +254,21 @@ mod tests {
         );
         assert_eq!(check(|p| p.fan_out = 2), Err(PlanError::FanOutNeedsExchange));
         assert_eq!(check(|p| p.rate = Some(0.0)), Err(PlanError::Zero("--rate")));
+    }
+
+    #[test]
+    fn waiting_for_the_clock_takes_a_quarter_of_a_core_at_most_unless_told() {
+        let wait_us = |rate, told: Option<u64>| {
+            let mut plan = plan();
+            (plan.rate, plan.busy_wait) = (rate, told.map(Duration::from_micros));
+            plan.busy_wait().as_micros()
+        };
+        assert_eq!(wait_us(Some(100.0), None), 50);
+        assert_eq!(wait_us(Some(5_000.0), None), 50);
+        assert_eq!(wait_us(Some(25_000.0), None), 10);
+        assert_eq!(wait_us(Some(1e-300), None), 50);
+        assert_eq!(wait_us(Some(25_000.0), Some(30)), 30);
+        assert_eq!(wait_us(Some(5_000.0), Some(0)), 0);
+        assert_eq!(wait_us(None, Some(30)), 0, "without a schedule nothing is due");
     }
 }

@@ -73,9 +73,10 @@ impl<'a> Run<'a> {
         crews.extend(consumer_crews(plan, layout)?);
         let reach = u64::from(layout.reach());
         let control = Arc::new(Control::new(crews.len(), reach, plan.max_backlog));
+        let busy_wait_ns = plan.busy_wait().as_nanos() as u64;
         let mut workers = Vec::new();
         for (index, crew) in crews.into_iter().enumerate() {
-            workers.push(Worker::new(Arc::clone(&control), index, crew)?);
+            workers.push(Worker::new(Arc::clone(&control), index, crew, busy_wait_ns)?);
         }
         let spawned = mark(plan, &control)?;
         let mut threads = Vec::new();

@@ -77,11 +77,18 @@ pub(crate) struct Worker {
     tally: Tally,
     order: Order,
     recent_at_ns: u64,
+    busy_wait_ns: u64,
 }
 
 impl Worker {
-    /// A worker that shows its figures on gauge `index` of the board.
-    pub(crate) fn new(control: Arc<Control>, index: usize, peers: Vec<Peer>) -> Result<Worker> {
+    /// A worker that shows its figures on gauge `index` of the board, and watches the clock for the last
+    /// `busy_wait_ns` before a message is due.
+    pub(crate) fn new(
+        control: Arc<Control>,
+        index: usize,
+        peers: Vec<Peer>,
+        busy_wait_ns: u64,
+    ) -> Result<Worker> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(poll_error)?;
         for (number, peer) in peers.iter().enumerate() {
             let data = epoll::EventData::new_u64(number as u64);
@@ -105,6 +112,7 @@ impl Worker {
             tally: Tally::default(),
             order,
             recent_at_ns: 0,
+            busy_wait_ns,
         })
     }
 
@@ -268,11 +276,11 @@ impl Worker {
 
     /// Waits for sockets, at most so long, and serves those that have something.
     fn wait(&mut self, events: &mut Vec<epoll::Event>, wait_ns: u64) -> Result<()> {
-        let timeout = if wait_ns == 0 {
+        let timeout = if wait_ns <= self.busy_wait_ns {
             time_span(0)
         } else {
             if wait_ns < IDLE_NS {
-                self.set_timer(wait_ns)?;
+                self.set_timer(wait_ns - self.busy_wait_ns)?;
             }
             time_span(IDLE_NS)
         };
