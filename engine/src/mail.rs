@@ -27,6 +27,26 @@ pub struct Publish<'a> {
     pub confirm: Option<(ChannelKey, u64)>,
 }
 
+/// Octets of a body that cross at once: a record of the log that holds them fills whole pages.
+pub const BODY_PART_BYTES: usize = 256 * 1024 - 80;
+
+/// The next octets of a body that is too long to be gathered before it is stored. A channel has one
+/// such body under way at a time; its last octets come with [`Shard::publish_body`], or it is given
+/// up by [`Command::DropBody`].
+///
+/// [`Shard::publish_body`]: crate::shard::Shard::publish_body
+#[derive(Clone, Copy, Debug)]
+pub struct BodyPart<'a> {
+    pub channel: ChannelKey,
+    /// Queues of the receiving shard only: the same each time.
+    pub queues: &'a [QueueId],
+    /// As in the message that is going to have this body.
+    pub persistent: bool,
+    /// Octets that the body is going to have.
+    pub body_bytes: u64,
+    pub octets: &'a [u8],
+}
+
 /// One message on its way to a consumer or to a basic.get. Hot path: borrowed.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery<'a> {
@@ -146,6 +166,8 @@ pub enum Command {
     Inspect { queue: QueueId, channel: ChannelKey },
     /// tx.commit, to the connection's own shard; answered by [`Notice::Committed`].
     Commit { channel: ChannelKey, transaction: Arc<Transaction> },
+    /// A body of which [`BodyPart`]s have come is not going to be whole.
+    DropBody { channel: ChannelKey },
     /// The connection is gone; sent to each shard it had consumers on, after the settles of all
     /// it held. Drops consumers and transport window. The connection takes no more notices.
     Forget { connection: ConnectionId },

@@ -128,3 +128,60 @@ fn large_bodies_on_many_channels_that_are_never_finished_do_not_take_the_memory(
     assert_eq!(frame.method_id(), Some(method::BASIC_ACK));
     drop(broker);
 }
+
+/// 512 MB on their way at once to a broker that may have 256 MiB.
+fn large_bodies_side_by_side(test: &str, properties: &[u8]) {
+    let limit = match MemoryLimit::new(LIMIT_BYTES) {
+        Ok(limit) => limit,
+        Err(reason) => {
+            assert!(skipped(test, Err(reason)));
+            return;
+        }
+    };
+    let mut broker = limited_broker(&limit);
+    let part = vec![b'x'; 128_000];
+    let size = (PARTS * part.len()) as u64;
+    let mut clients: Vec<Client> = (0..CHANNELS)
+        .map(|number| {
+            let mut client = Client::login_with_channel(broker.amqp());
+            let queue = format!("q{}", number % 8);
+            client.declare_queue(1, &queue, 2);
+            client.confirm_select(1);
+            let publish = Arguments::new().short(0).shortstr("").shortstr(&queue).octet(0);
+            client.method(1, method::BASIC_PUBLISH, &publish);
+            client.send(&Frame::content_header(1, size, properties).encode());
+            client
+        })
+        .collect();
+    // All of them grow side by side, and none is whole before all have come far.
+    for _ in 0..PARTS {
+        for client in &mut clients {
+            client.send(&Frame::body(1, &part).encode());
+        }
+    }
+    for client in &mut clients {
+        let Received::Frame(frame) = client.receive(PATIENCE) else { panic!("no confirm") };
+        assert_eq!(frame.method_id(), Some(method::BASIC_ACK));
+    }
+    println!("{} MiB at most of {}", limit.peak_octets() >> 20, LIMIT_BYTES >> 20);
+    assert!(broker.is_alive(), "it was killed: {}", broker.output().text());
+    let mut client = Client::login_with_channel(broker.amqp());
+    for number in 0..CHANNELS {
+        let queue = format!("q{}", number % 8);
+        let delivery = client.get(1, &queue).expect("what was confirmed is there");
+        assert_eq!(delivery.body.len() as u64, size);
+    }
+    drop(broker);
+}
+
+#[test]
+fn large_persistent_messages_from_many_connections_at_once_do_not_take_the_memory() {
+    let name = "large_persistent_messages_from_many_connections_at_once_do_not_take_the_memory";
+    large_bodies_side_by_side(name, PERSISTENT);
+}
+
+#[test]
+fn large_transient_messages_from_many_connections_at_once_do_not_take_the_memory() {
+    let name = "large_transient_messages_from_many_connections_at_once_do_not_take_the_memory";
+    large_bodies_side_by_side(name, TRANSIENT);
+}

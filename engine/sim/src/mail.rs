@@ -1,7 +1,7 @@
 //! What crosses from one shard's thread to another's: the engine's mail in owned form.
 
 use haremq_engine::ids::{ChannelKey, QueueId, Seq, ShardId};
-use haremq_engine::mail::{Command, Delivery, DeliveryTo, Notice, PeerMail, Publish};
+use haremq_engine::mail::{BodyPart, Command, Delivery, DeliveryTo, Notice, PeerMail, Publish};
 use haremq_engine::message::MessageRef;
 
 /// A publish on its way to a queue's owner.
@@ -31,6 +31,25 @@ impl Letter {
             expiration_ms: self.expiration_ms,
         };
         Publish { message, queues: &self.queues, confirm: self.confirm }
+    }
+}
+
+/// Some of a body on its way to a queue's owner.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub channel: ChannelKey,
+    pub queues: Vec<QueueId>,
+    pub persistent: bool,
+    /// Octets of the whole body.
+    pub body_bytes: u64,
+    pub octets: Vec<u8>,
+}
+
+impl Part {
+    pub fn body_part(&self) -> BodyPart<'_> {
+        let Part { channel, queues, persistent, body_bytes, octets } = self;
+        let (channel, persistent, body_bytes) = (*channel, *persistent, *body_bytes);
+        BodyPart { channel, queues, persistent, body_bytes, octets }
     }
 }
 
@@ -81,6 +100,14 @@ impl Received {
 #[derive(Clone, Debug)]
 pub enum Mail {
     Publish(Letter),
+    BodyPart(Part),
+    /// The end of a body of which so many octets have been sent before by that channel. The letter
+    /// has all of it.
+    PublishBody {
+        channel: ChannelKey,
+        sent: usize,
+        letter: Letter,
+    },
     Command(Command),
     /// A settle, of that message.
     Settle {

@@ -44,7 +44,16 @@ const fn in_quarantine(
     Mutant { name, judge, file, from, to }
 }
 
-pub const MUTANTS: &[Mutant] = &[
+mod long_bodies;
+
+use long_bodies::LONG_BODIES;
+
+/// All of them.
+pub fn all() -> impl Iterator<Item = &'static Mutant> {
+    MUTANTS.iter().chain(LONG_BODIES)
+}
+
+const MUTANTS: &[Mutant] = &[
     mutant(
         "checksum ignored",
         "log/block.rs",
@@ -246,8 +255,9 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(
         "copies for different limits of time in different blocks",
         "shard/publish.rs",
-        "store.log.make_room_for_all(now, message, sizes);",
-        "let _ = sizes;",
+        "if !store.log.make_room_for_all(now, message, sizes) {",
+        "let _ = sizes;
+            if false {",
     ),
     mutant(
         "copy settles before the copy is durable",
@@ -261,20 +271,6 @@ pub const MUTANTS: &[Mutant] = &[
                 self.flush();
                 self.close_partial_batch();
             }",
-    ),
-    mutant(
-        "parts of another message taken for those that a record names",
-        "log/recovery/parts.rs",
-        "named.eq(self.seen.iter().copied()) && message.content_bytes() == Some(self.bytes)",
-        "named.count() > 0 || message.content_bytes() == Some(self.bytes)",
-    ),
-    mutant(
-        "parts without the record that names them counted",
-        "log/recovery/parts.rs",
-        "        if part.index == 0 {
-            self.seen.clear();",
-        "        if part.index == 0 && self.seen.is_empty() {
-            self.seen.clear();",
     ),
     mutant(
         "rotten header page believed",

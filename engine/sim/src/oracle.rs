@@ -23,6 +23,7 @@ impl Simulation {
         self.drain()?;
         self.shadow.note_missing(self.world.clock.now().unix_ms)?;
         self.check_drained()?;
+        self.upload_in_vain()?;
         if self.stop()? {
             self.crash()?;
             self.check_empty()?;

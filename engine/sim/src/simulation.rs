@@ -16,6 +16,7 @@ use crate::mail::{Letter, Mail, Received};
 use crate::random::Random;
 use crate::shadow::{CommitId, Shadow};
 use crate::trace::Trace;
+use crate::uploads::Uploads;
 use crate::violation::{broken, require, Kind, Verdict};
 use crate::world::{BootError, World};
 
@@ -47,6 +48,9 @@ pub struct Tally {
     /// Steps after which a shard had some of a queue packed.
     pub packed: u64,
     pub operations: u64,
+    /// Bodies in parts that were sent to their end, and those that were not.
+    pub uploaded: u64,
+    pub given_up: u64,
 }
 
 pub struct Simulation {
@@ -56,6 +60,7 @@ pub struct Simulation {
     pub random: Random,
     pub trace: Trace,
     pub tally: Tally,
+    pub uploads: Uploads,
 }
 
 impl Simulation {
@@ -73,6 +78,7 @@ impl Simulation {
             random,
             trace: Trace::new(conditions.is_verbose),
             tally: Tally::default(),
+            uploads: Uploads::new(seed),
         };
         let limits = simulation.world.limits.clone();
         simulation.trace.say(|| format!("{limits:?}"));
@@ -92,6 +98,19 @@ impl Simulation {
                 self.trace.note(number);
                 self.shadow.published(ShardId(to as u16), &letter, now.unix_ms);
                 self.world.shards[to].publish(now, &letter.publish());
+            }
+            Mail::BodyPart(part) => {
+                self.trace.note(part.octets.len() as u64);
+                self.trace.say(|| format!("s{to} {:?} adds {}", part.channel, part.octets.len()));
+                self.world.shards[to].add_body(now, &part.body_part());
+            }
+            Mail::PublishBody { channel, sent, letter } => {
+                self.trace.note(letter.number);
+                self.trace.say(|| format!("s{to} {channel:?} ends {}", letter.number));
+                self.shadow.published(ShardId(to as u16), &letter, now.unix_ms);
+                let mut publish = letter.publish();
+                publish.message.body = &letter.body[sent..];
+                self.world.shards[to].publish_body(now, channel, &publish);
             }
             Mail::Command(command) => {
                 self.trace.say(|| format!("s{to} {command:?}"));
@@ -357,6 +376,7 @@ impl Simulation {
             return broken(Kind::Refused, format!("{error}"));
         }
         self.clients.reconnect_all();
+        self.uploads.clear();
         let topology = self.world.shards[0].topology();
         let one_log = self.world.count() == 1;
         self.shadow.crashed(|id| topology.queue_by_id(id).is_some(), one_log)?;
@@ -438,6 +458,8 @@ impl Tally {
         self.interrupted_commits += other.interrupted_commits;
         self.packed += other.packed;
         self.operations += other.operations;
+        self.uploaded += other.uploaded;
+        self.given_up += other.given_up;
     }
 }
 
@@ -445,12 +467,13 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Tally { crashes, clean_stops, interrupted_boots, damages, damages_found, .. } = self;
         let Tally { failures, confirmed, refused, delivered, settled, operations, .. } = self;
-        let Tally { committed, interrupted_commits, packed, .. } = self;
+        let Tally { committed, interrupted_commits, packed, uploaded, given_up, .. } = self;
         write!(
             f,
             "{crashes} crashes, {interrupted_boots} interrupted starts, {clean_stops} clean stops, \
              {failures} failures, {damages} damages ({damages_found} found); \
              {confirmed} confirmed, {refused} refused, {delivered} delivered, {settled} settled; \
+             {uploaded} bodies in parts, {given_up} given up; \
              {committed} transactions, {interrupted_commits} interrupted; {packed} steps with packed queues; \
              {operations} disk operations"
         )

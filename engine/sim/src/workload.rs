@@ -84,6 +84,7 @@ impl Simulation {
         let serves = self.serves();
         if serves {
             self.let_in()?;
+            self.upload_some()?;
         }
         if is_next(mixture.publish) {
             return if serves { self.publish(mixture) } else { Ok(()) };
@@ -376,6 +377,7 @@ impl Simulation {
         }
         self.clients.consumers.retain(|_, consumer| consumer.key.connection != connection);
         self.clients.unsent.retain(|(of, _, _)| *of != connection);
+        self.tally.given_up += self.uploads.connection_gone(connection);
         self.clients.reconnect(home);
         Ok(())
     }

@@ -39,6 +39,11 @@ impl Entry {
         }
     }
 
+    /// As this one, with a body of so many octets.
+    pub(super) fn with_body(self, bytes: usize) -> Self {
+        Entry { body: length(bytes), ..self }
+    }
+
     /// Head and octets.
     pub(super) fn total_bytes(&self) -> usize {
         HEAD_BYTES

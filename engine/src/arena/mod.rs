@@ -76,6 +76,34 @@ impl Arena {
         ArenaAddress::new(number, offset)
     }
 
+    /// As [`Arena::append`], of a message whose body is these pieces and not the one it has. Each
+    /// is given up when it has been copied, so that there is never more than one of them twice.
+    pub fn append_pieces(
+        &mut self,
+        now: Now,
+        message: &MessageRef<'_>,
+        pieces: Vec<Vec<u8>>,
+        references: u32,
+    ) -> ArenaAddress {
+        assert!(references > 0, "an arena entry without references would never be released");
+        let bodiless = MessageRef { body: &[], ..*message };
+        let body_bytes = pieces.iter().map(Vec::len).sum();
+        let entry = Entry::of(now, &bodiless).with_body(body_bytes);
+        let needed = entry.total_bytes();
+        let number = if needed > PAGE_BYTES {
+            self.add_page(Page::with_capacity(needed))
+        } else {
+            self.room(needed)
+        };
+        self.messages += 1;
+        let page = self.page_mut(number);
+        let offset = page.append(&entry, &bodiless, references);
+        for piece in pieces {
+            page.extend(&piece);
+        }
+        ArenaAddress::new(number, offset)
+    }
+
     /// The message at an address that has not been released by all its holders.
     #[inline]
     pub fn get(&self, address: ArenaAddress) -> Stored<'_> {
@@ -108,8 +136,19 @@ impl Arena {
     /// True if the arena can take the message and hold `bytes_max` octets at most.
     #[inline]
     pub fn has_room(&self, message: &MessageRef<'_>, bytes_max: usize) -> bool {
+        self.has_room_with_body(message, message.body.len(), bytes_max)
+    }
+
+    /// As [`Arena::has_room`], of a message with a body of so many octets.
+    #[inline]
+    pub fn has_room_with_body(
+        &self,
+        message: &MessageRef<'_>,
+        body_bytes: usize,
+        bytes_max: usize,
+    ) -> bool {
         let beside = message.exchange.len() + message.routing_key.len() + message.properties.len();
-        let needed = HEAD_BYTES + beside + message.body.len();
+        let needed = HEAD_BYTES + beside + body_bytes;
         self.bytes + needed.max(PAGE_BYTES) <= bytes_max || self.fits_in_what_is_held(needed)
     }
 

@@ -48,6 +48,11 @@ impl Page {
         offset
     }
 
+    /// Goes on with the body of the entry appended last.
+    pub(super) fn extend(&mut self, octets: &[u8]) {
+        self.octets.extend_from_slice(octets);
+    }
+
     #[inline]
     pub(super) fn get(&self, offset: usize) -> Stored<'_> {
         let (head, octets) = match self.octets[offset..].split_first_chunk::<HEAD_BYTES>() {

@@ -2,16 +2,12 @@
 
 use std::rc::Rc;
 
-use zerocopy::IntoBytes;
-
 use super::cache::Window;
 use super::commit::Closed;
 use super::format::{aligned_record, whole_pages, BLOCK_HEADER_BYTES, PAGE_BYTES};
 use super::index::Spot;
-use super::parts::Pinned;
 use super::record::{
-    self, Attributes, PartEntry, Settle, DEFINITION_HEAD_BYTES, MESSAGE_HEAD_BYTES,
-    PART_ENTRY_BYTES, PART_HEAD_BYTES, SETTLE_BYTES,
+    self, Attributes, Settle, DEFINITION_HEAD_BYTES, MESSAGE_HEAD_BYTES, SETTLE_BYTES,
 };
 use super::{Address, Log, Memory, Placed, Position, Settling};
 use crate::ids::{QueueId, Seq};
@@ -52,8 +48,11 @@ impl<M: Memory> Log<M> {
         }
         let count = references.len() as u32;
         let (at, octets) = self.claim(now, length, count);
-        let rest =
-            record::write_message_head(octets, length, attributes, message, references.len(), 0);
+        let body_bytes = message.body.len() as u64;
+        let count_of = references.len();
+        let rest = record::write_message_head(
+            octets, length, attributes, message, body_bytes, count_of, 0,
+        );
         record::write_message_content(rest, message, references);
         self.holds_messages = true;
         let placed = self.place(at, length, count);
@@ -136,92 +135,8 @@ impl<M: Memory> Log<M> {
         self.space.freed(freed);
         if let Some(pinned) = self.multiparts.release(address) {
             self.assemblies.drop(address);
-            for (number, octets) in pinned {
-                let Some(segment) = self.segments.get_mut(number) else { continue };
-                segment.unpin(octets);
-                self.space.freed(octets);
-                if segment.is_done() {
-                    self.reclaim.done(number);
-                }
-            }
+            self.unpin(&pinned);
         }
-    }
-
-    /// Content in Part records first, then the record that names them. `followed_by`: octets of
-    /// records to come that belong into that record's block.
-    #[cold]
-    pub(super) fn append_in_parts(
-        &mut self,
-        now: Now,
-        message: &MessageRef<'_>,
-        attributes: Attributes,
-        references: &[(QueueId, Seq)],
-        followed_by: usize,
-    ) -> Placed {
-        let mut content =
-            vec![0; record::content_bytes(message, references.len()) - message.body.len()];
-        let bodiless = MessageRef { body: &[], ..*message };
-        record::write_message_content(&mut content, &bodiless, references);
-        let mut pieces = [content.as_slice(), message.body];
-        let count = references.len() as u32;
-        let mut parts = Vec::new();
-        let mut pinned = Pinned::default();
-        let mut before = 0;
-        loop {
-            let left = pieces[0].len() + pieces[1].len();
-            if left == 0 {
-                break;
-            }
-            let bytes = left.min(self.geometry.record_bytes_max() - PART_HEAD_BYTES);
-            let length = PART_HEAD_BYTES + bytes;
-            let (at, octets) = self.claim(now, length, 0);
-            let mut rest = record::write_part_head(octets, length, parts.len() as u32, count);
-            for piece in &mut pieces {
-                let (taken, left) = piece.split_at(piece.len().min(rest.len()));
-                let place;
-                (place, rest) = rest.split_at_mut(taken.len());
-                place.copy_from_slice(taken);
-                *piece = left;
-            }
-            self.holds_messages = true;
-            let address = self.batch.address(at);
-            let octets = &self.batch.octets()[at + PART_HEAD_BYTES..][..bytes];
-            let number = parts.len() as u32;
-            if message.persistent {
-                self.index.part(address, length as u32, number, count, octets, before);
-            }
-            before += bytes as u64;
-            parts.push(PartEntry::new(address, length as u32));
-            // Pinned at once: sealing must not find it idle.
-            let octets = aligned_record(length) as u64;
-            let tail = self.segments.tail_mut();
-            tail.pin(octets);
-            self.space.taken(octets);
-            pinned.push((tail.number, octets));
-        }
-        let length = MESSAGE_HEAD_BYTES + parts.len() * PART_ENTRY_BYTES;
-        if followed_by > 0 {
-            self.keep_together(now, aligned_record(length) + followed_by, count);
-        }
-        let (at, octets) = self.claim(now, length, count);
-        let rest = record::write_message_head(
-            octets,
-            length,
-            attributes,
-            message,
-            references.len(),
-            parts.len(),
-        );
-        rest.copy_from_slice(parts.as_bytes());
-        self.holds_messages = true;
-        let placed = self.place(at, length, count);
-        if message.persistent {
-            let (body, expires) = (message.body.len() as u64, attributes.expires_unix_ms);
-            self.index.message_in_parts(spot(&placed), body, expires, references, &parts);
-        }
-        let record = (placed.length, placed.reference);
-        self.multiparts.add(placed.address, record, count, pinned);
-        placed
     }
 
     /// A record has been written into the batch.
@@ -233,7 +148,7 @@ impl<M: Memory> Log<M> {
 
     /// Numbers the references of the record written at `at`.
     #[inline]
-    fn place(&mut self, at: usize, length: usize, references: u32) -> Placed {
+    pub(super) fn place(&mut self, at: usize, length: usize, references: u32) -> Placed {
         self.urgent = true;
         self.note_end();
         let octets = aligned_record(length) as u64;
@@ -350,6 +265,6 @@ impl<M: Memory> Log<M> {
     }
 }
 
-fn spot(placed: &Placed) -> Spot {
+pub(super) fn spot(placed: &Placed) -> Spot {
     Spot { address: placed.address, length: placed.length, reference: placed.reference }
 }

@@ -342,6 +342,7 @@ impl<M: Memory> Log<M> {
                         holders.definition_moved(&held, payload, &to);
                     }
                 }
+                Record::Part(part) => self.copy_open_part(now, address, &part),
                 _ => {}
             }
         }

@@ -7,7 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `format`, `geometry`, `record`, `block` | octets: layouts and arithmetic, no state |
-//! | `append`, `moving` | new records |
+//! | `append`, `bodies`, `moving` | new records |
 //! | `sealing`, `index` | the end of a segment, and what is said there of the messages in it |
 //! | `copies`, `copying`, `allowance` | records of sparse segments again, to get the segments back |
 //! | `batch`, `commit` | what is being written, and how far it is durable |
@@ -21,6 +21,7 @@ mod append;
 mod batch;
 mod bitmap;
 mod block;
+mod bodies;
 mod cache;
 mod commit;
 mod copies;
@@ -47,6 +48,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use bodies::{Group, OpenBody};
 pub use copies::Relocated;
 pub use copying::Holders;
 pub use effect::{IoFailure, LogCompletion, LogEffect};

@@ -38,18 +38,20 @@ impl<M: Memory> Log<M> {
     }
 
     /// Makes room in one block for that message once for each number of references in `groups`,
-    /// and for one settle, if a block can be as large as that.
+    /// and for one settle. False: no block is as large as that.
     pub fn make_room_for_all(
         &mut self,
         now: Now,
         message: &MessageRef<'_>,
         groups: impl Iterator<Item = usize> + Clone,
-    ) {
+    ) -> bool {
         let bytes: usize = groups.clone().map(|count| message_bytes(message, count)).sum();
-        if bytes + SETTLE_BYTES <= self.geometry.record_bytes_max() {
+        let fits = bytes + SETTLE_BYTES <= self.geometry.record_bytes_max();
+        if fits {
             let references: usize = groups.sum();
             self.keep_together(now, bytes + SETTLE_BYTES, references as u32);
         }
+        fits
     }
 
     /// The next `octets` of records, that make `references` references, will lie in one block.

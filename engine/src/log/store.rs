@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::batch::Batch;
 use super::block::Stamp;
+use super::bodies::OpenBodies;
 use super::cache::{Cache, Window};
 use super::commit::Commit;
 use super::copying::Copying;
@@ -43,6 +44,7 @@ pub struct Log<M: Memory> {
     /// Window and page of the block looked at last.
     pub(super) memo: Option<(u64, Rc<Window<M::Buffer>>)>,
     pub(super) multiparts: Multiparts,
+    pub(super) open_bodies: OpenBodies,
     pub(super) assemblies: Assemblies,
     pub(super) reclaim: Reclaim,
     pub(super) space: Space,
@@ -124,6 +126,7 @@ impl<M: Memory> Log<M> {
             readback: Readback::new(half),
             memo: None,
             multiparts: opening.multiparts,
+            open_bodies: OpenBodies::default(),
             assemblies: Assemblies::new(half),
             reads: VecDeque::new(),
             ticket: 0,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::bodies::Bodies;
 use super::confirm::Confirms;
 use super::copying;
 use super::dead_letters::DeadLetters;
@@ -237,6 +238,7 @@ impl<M: Memory> ShardBoot<M> {
             writer,
             effects: VecDeque::new(),
             takers: Takers::default(),
+            bodies: Bodies::default(),
             expired: Vec::new(),
             counted: Vec::new(),
             sampling: Sampling::new(),

@@ -60,6 +60,7 @@ impl<M: Memory> Shard<M> {
             }
             Command::Inspect { queue, channel } => self.inspect(now, queue, channel),
             Command::Commit { channel, transaction } => self.commit(now, channel, transaction),
+            Command::DropBody { channel } => self.drop_body(channel),
             Command::Forget { connection } => self.forget(now, connection),
         }
     }
@@ -232,6 +233,7 @@ impl<M: Memory> Shard<M> {
     fn forget(&mut self, now: Now, connection: ConnectionId) {
         self.early.retain(|command| asker(command) != Some(connection));
         self.queues.forget_gets(connection);
+        self.drop_bodies_of(connection);
         for (queue, consumer) in self.links.forget(connection) {
             self.cancel(now, queue, consumer);
         }

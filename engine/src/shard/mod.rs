@@ -4,13 +4,14 @@
 //! [`Shard::command`], [`Shard::peer`], [`Shard::complete`], [`Shard::tick`]); carry out
 //! [`Shard::poll_effect`] until it is empty; [`Shard::dispatch`]; carry out effects again.
 //!
-//! The shard's work is split by concern: `publish` (messages in), `dispatch` (messages out),
+//! The shard's work is split by concern: `publish` (messages in), `bodies` (long ones), `dispatch` (messages out),
 //! `command` (everything else about queues), `confirm` (the one place where publishers are told
 //! that a message is safe), `dead_letters` and `moving` (from queue to queue), `copying` (disk
 //! space back), `transactions` (all or nothing), `replica` and `topology_writer` (definitions),
 //! `values` (what deduplicating exchanges have seen), `boot` (recovery).
 
 mod admission;
+mod bodies;
 mod boot;
 mod command;
 mod confirm;
@@ -53,6 +54,7 @@ use crate::mail::{Command, Notice, PeerMail, Requester};
 use crate::now::Now;
 use crate::queue::Queue;
 use crate::topology::{Topology, TopologyRequest};
+use bodies::Bodies;
 use confirm::Confirms;
 use dead_letters::{DeadLetters, Testament};
 use links::Links;
@@ -95,6 +97,7 @@ pub struct Shard<M: Memory> {
     config: ShardConfig,
     store: Store<M>,
     queues: Queues,
+    bodies: Bodies,
     links: Links,
     confirms: Confirms,
     dead_letters: DeadLetters,
@@ -242,7 +245,7 @@ impl<M: Memory> Shard<M> {
 
     /// Octets of memory that messages take.
     pub fn memory_bytes(&self) -> usize {
-        self.store.arena.bytes()
+        self.store.arena.bytes() + self.bodies.bytes()
     }
 
     /// Octets of memory that the queues' knowledge of their messages takes, wherever these are.

@@ -1,6 +1,7 @@
 //! Messages coming in: stored once, indexed by each queue that takes them, promised to the
 //! publisher.
 
+use super::bodies::Body;
 use super::dead_letters::{DeadMessage, Testament};
 use super::queues::QueueSlot;
 use super::store::Store;
@@ -9,7 +10,7 @@ use super::Shard;
 use crate::dead_letter::Cause;
 use crate::dedup::DedupKey;
 use crate::ids::{QueueId, Seq};
-use crate::log::{Memory, Position, Settling};
+use crate::log::{Group, Memory, OpenBody, Placed, Position, Settling};
 use crate::mail::Publish;
 use crate::message::MessageRef;
 use crate::now::Now;
@@ -62,8 +63,15 @@ impl<M: Memory> Shard<M> {
     /// the message came too late for it.
     pub fn publish(&mut self, now: Now, publish: &Publish<'_>) {
         self.clock = now;
-        let Intake { end, refused } =
-            self.take_message(now, &publish.message, publish.queues, None, None);
+        let intake = self.take_message(now, &publish.message, publish.queues, None, None);
+        self.promise(publish, intake);
+    }
+
+    /// The publisher is told of what has become of its message when that is as safe as it should
+    /// be.
+    #[inline]
+    pub(super) fn promise(&mut self, publish: &Publish<'_>, intake: Intake) {
+        let Intake { end, refused } = intake;
         if let Some((channel, number)) = publish.confirm {
             if refused {
                 // One refusing queue is enough, though others have the message (behaviour B29).
@@ -86,9 +94,24 @@ impl<M: Memory> Shard<M> {
         from: Option<&DeadMessage>,
         mark: Option<(QueueId, Seq)>,
     ) -> Intake {
+        self.take(now, message, None, queues, from, mark)
+    }
+
+    /// As `take_message`. `body`: what has come before the octets that the message has.
+    #[inline(always)]
+    pub(super) fn take(
+        &mut self,
+        now: Now,
+        message: &MessageRef<'_>,
+        body: Option<Body>,
+        queues: &[QueueId],
+        from: Option<&DeadMessage>,
+        mark: Option<(QueueId, Seq)>,
+    ) -> Intake {
+        let body_bytes = message.body.len() as u64 + body.as_ref().map_or(0, Body::bytes);
         let arrival = Arrival {
             priority: message.priority,
-            body_bytes: message.body.len() as u64,
+            body_bytes,
             expiration_ms: message.expiration_ms,
         };
         self.takers.all.clear();
@@ -132,6 +155,7 @@ impl<M: Memory> Shard<M> {
         let settling = from.and_then(DeadMessage::settling);
         let is_in_log = !self.takers.all.is_empty() && message.persistent && survives_restart;
         let end = match self.takers.all.is_empty() {
+            _ if body.is_some() => self.store_body(now, message, body, is_in_log),
             true => Position::default(),
             false if is_in_log => {
                 let (end, marked) =
@@ -179,9 +203,44 @@ impl<M: Memory> Shard<M> {
     fn has_memory(&self, message: &MessageRef<'_>, is_short: bool) -> bool {
         let max_bytes = self.config.memory_max_bytes;
         let reserve_bytes = if is_short { 0 } else { max_bytes / RESERVE };
-        let index_bytes = self.queues.pool.bytes();
-        let arena_max_bytes = max_bytes.saturating_sub(reserve_bytes + index_bytes);
+        let other_bytes = self.queues.pool.bytes() + self.bodies.reserved_bytes();
+        let arena_max_bytes = max_bytes.saturating_sub(reserve_bytes + other_bytes);
         self.store.arena.has_room(message, arena_max_bytes)
+    }
+
+    /// Stores a message of which `body` has come before.
+    #[cold]
+    fn store_body(
+        &mut self,
+        now: Now,
+        message: &MessageRef<'_>,
+        body: Option<Body>,
+        is_in_log: bool,
+    ) -> Position {
+        let Some(mut body) = body else { return Position::default() };
+        let other_bytes = self.queues.pool.bytes() + self.bodies.reserved_bytes();
+        let arena_max_bytes = self.config.memory_max_bytes.saturating_sub(other_bytes);
+        let store = &mut self.store;
+        if self.takers.all.is_empty() {
+            body.forget(store);
+            return Position::default();
+        }
+        body.add(store, now, message.body);
+        let body_bytes = body.bytes() as usize;
+        // What comes beside the body was not known when room was made for it.
+        let fits = store.arena.has_room_with_body(message, body_bytes, arena_max_bytes);
+        match body {
+            Body::InMemory { pieces, .. } if !is_in_log && fits => {
+                self.takers.put_pieces_in_arena(store, now, message, pieces)
+            }
+            body => {
+                let body = body.into_log(store, now);
+                match is_in_log {
+                    true => self.takers.put_body_in_log(store, now, message, body, None, None).0,
+                    false => self.takers.spill_body(store, now, message, body),
+                }
+            }
+        }
     }
 
     #[inline]
@@ -215,8 +274,8 @@ impl Takers {
     /// all of them: the record says when its message expires. Gives the position at which the
     /// message is durable.
     ///
-    /// `from` is settled by the same stroke. A message of half a megabyte that goes to queues with
-    /// different limits does not fit one block: then copies for some of them come before that.
+    /// `from` is settled by the same stroke. Records that do not fit one block together share the
+    /// body, as that of a long message is.
     fn put_in_log<M: Memory>(
         &mut self,
         store: &mut Store<M>,
@@ -229,10 +288,15 @@ impl Takers {
         let mut copies_left = 1;
         if self.all.iter().any(|taker| taker.expires_unix_ms != first) {
             self.all.sort_by_key(|taker| taker.expires_unix_ms);
-            let sizes = self.all.chunk_by(Taker::expires_like).map(<[Taker]>::len);
+            let marks = usize::from(mark.is_some());
+            let sizes = self.all.chunk_by(Taker::expires_like).map(|alike| alike.len() + marks);
             copies_left = sizes.clone().count();
             // All in one block, so that a crash does not leave some of them.
-            store.log.make_room_for_all(now, message, sizes);
+            if !store.log.make_room_for_all(now, message, sizes) {
+                let body = store.log.begin_body();
+                store.log.append_body(now, &body, message.body);
+                return self.put_body_in_log(store, now, message, body, from, mark);
+            }
         }
         let mut end = Position::default();
         let mut marked = None;
@@ -271,6 +335,88 @@ impl Takers {
         message: &MessageRef<'_>,
     ) -> Position {
         let address = store.arena.append(now, message, self.all.len() as u32).0;
+        for taker in &mut self.all {
+            taker.place = Place::Arena { address };
+        }
+        Position::default()
+    }
+
+    /// As [`Takers::put_in_log`], of a message whose body is there already.
+    #[cold]
+    fn put_body_in_log<M: Memory>(
+        &mut self,
+        store: &mut Store<M>,
+        now: Now,
+        message: &MessageRef<'_>,
+        body: OpenBody,
+        from: Option<Settling>,
+        mark: Option<(QueueId, Seq)>,
+    ) -> (Position, Option<Held>) {
+        let mut groups = self.groups();
+        if let (Some(mark), Some(last)) = (mark, groups.last_mut()) {
+            self.references.push(mark);
+            last.references += 1;
+        }
+        let placed =
+            store.log.append_with_body(now, message, body, &self.references, &groups, from);
+        let mut end = Position::default();
+        let mut marked = None;
+        for (alike, placed) in self.all.chunk_by_mut(Taker::expires_like).zip(placed) {
+            let Placed { address, length, reference, end: this_end } = placed;
+            let behind = reference + alike.len() as u32;
+            for (reference, taker) in (reference..).zip(alike) {
+                taker.place = Place::Log { address: address.0, length, reference };
+            }
+            // The mark is the last reference of the last record.
+            marked = mark.map(|_| Held { address, length, reference: behind });
+            end = end.max(this_end);
+        }
+        (end, marked)
+    }
+
+    /// As [`Takers::spill`], of a message whose body is there already.
+    fn spill_body<M: Memory>(
+        &mut self,
+        store: &mut Store<M>,
+        now: Now,
+        message: &MessageRef<'_>,
+        body: OpenBody,
+    ) -> Position {
+        let groups = self.groups();
+        let log = &mut store.log;
+        let placed = log.append_spilled_with_body(now, message, body, &self.references, &groups);
+        for (alike, placed) in self.all.chunk_by_mut(Taker::expires_like).zip(placed) {
+            let (address, length) = (placed.address.0, placed.length);
+            for (reference, taker) in (placed.reference..).zip(alike) {
+                taker.place = Place::Spilled { address, length, reference };
+            }
+        }
+        Position::default()
+    }
+
+    /// Sorts the takers by when their copies expire. Their references are in `references` then.
+    fn groups(&mut self) -> Vec<Group> {
+        self.all.sort_by_key(|taker| taker.expires_unix_ms);
+        self.references.clear();
+        self.references.extend(self.all.iter().map(|taker| (taker.queue, taker.seq)));
+        let alike = self.all.chunk_by(Taker::expires_like);
+        let group = |alike: &[Taker]| {
+            let expires_unix_ms = alike.first().and_then(|taker| taker.expires_unix_ms);
+            Group { expires_unix_ms, references: alike.len() }
+        };
+        alike.map(group).collect()
+    }
+
+    /// As [`Takers::put_in_arena`], of a message whose body is these pieces.
+    fn put_pieces_in_arena<M: Memory>(
+        &mut self,
+        store: &mut Store<M>,
+        now: Now,
+        message: &MessageRef<'_>,
+        pieces: Vec<Vec<u8>>,
+    ) -> Position {
+        let references = self.all.len() as u32;
+        let address = store.arena.append_pieces(now, message, pieces, references).0;
         for taker in &mut self.all {
             taker.place = Place::Arena { address };
         }

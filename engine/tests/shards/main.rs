@@ -10,6 +10,7 @@ mod durability;
 mod exchanges;
 mod held_schedules;
 mod limits;
+mod long_bodies;
 mod model;
 mod policies;
 mod random;

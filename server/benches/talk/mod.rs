@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use haremq::amqp::{Broker, Connection, ConnectionSettings};
-use haremq_engine::ids::{ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
-use haremq_engine::mail::{Command, Delivery, DeliveryTo, Notice, Publish, Requester};
+use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
+use haremq_engine::mail::{BodyPart, Command, Delivery, DeliveryTo, Notice, Publish, Requester};
 use haremq_engine::message::MessageRef;
 use haremq_engine::now::Now;
 use haremq_engine::topology::{Topology, TopologyRequest};
@@ -52,6 +52,12 @@ impl Broker for Counter {
     }
     fn publish(&mut self, _shard: ShardId, publish: &Publish<'_>) {
         self.octets += publish.message.body.len();
+    }
+    fn add_body(&mut self, _shard: ShardId, part: &BodyPart<'_>) {
+        self.octets += part.octets.len();
+    }
+    fn publish_body(&mut self, shard: ShardId, _channel: ChannelKey, publish: &Publish<'_>) {
+        self.publish(shard, publish);
     }
     fn command(&mut self, _shard: ShardId, command: Command) {
         if let Command::Consume(consume) = command {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use haremq_engine::event::Event;
-use haremq_engine::ids::ShardId;
-use haremq_engine::mail::{Command, Publish, Requester};
+use haremq_engine::ids::{ChannelKey, ShardId};
+use haremq_engine::mail::{BodyPart, Command, Publish, Requester};
 use haremq_engine::now::Now;
 use haremq_engine::topology::{Topology, TopologyRequest};
 
@@ -27,6 +27,10 @@ pub trait Broker {
     fn topology(&self) -> &Topology;
     /// Hands over one publish for the queues of one shard. Nothing is kept of the borrow.
     fn publish(&mut self, shard: ShardId, publish: &Publish<'_>);
+    /// Hands over the next octets of a long body. Kept in order with all else to the same shard.
+    fn add_body(&mut self, shard: ShardId, part: &BodyPart<'_>);
+    /// As `publish`, of a message whose body the parts that `channel` has handed over begin.
+    fn publish_body(&mut self, shard: ShardId, channel: ChannelKey, publish: &Publish<'_>);
     /// To the owner of a queue. Kept in order with `publish` to the same shard.
     fn command(&mut self, shard: ShardId, command: Command);
     /// To the topology writer.
@@ -53,6 +57,10 @@ pub trait Broker {
     /// Bodies that have come in part take `now` octets of this connection's memory, and took `before`.
     fn gathers(&mut self, _before: usize, _now: usize) {}
 
+    /// There is no room on the disk: not even the rest of a long body is to be taken.
+    fn is_disk_short(&self) -> bool {
+        false
+    }
     /// True while memory or disk is short: a connection that publishes is to be blocked.
     fn publishers_blocked(&self) -> Option<&'static str> {
         None

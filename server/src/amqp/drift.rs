@@ -56,6 +56,11 @@ impl Drift {
         self.run += 1;
     }
 
+    /// Some of a message goes to that shard.
+    pub(crate) fn reach(&mut self, shard: ShardId) {
+        self.seen.insert(shard);
+    }
+
     /// The shard that all of the last publishes went to, if they were many.
     #[inline]
     pub(crate) fn destination(&self) -> Option<ShardId> {
@@ -115,6 +120,9 @@ mod tests {
         drift.begin();
         publishes(&mut drift, 3, 1);
         assert_eq!(targets(&drift), [3]);
+        drift.begin();
+        drift.reach(ShardId(6));
+        assert_eq!(targets(&drift), [6], "a part of a body");
     }
 
     #[test]

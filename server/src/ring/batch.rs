@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use haremq_engine::ids::{ChannelKey, QueueId, Seq};
-use haremq_engine::mail::{Command, Delivery, DeliveryTo, Notice, PeerMail, Publish};
+use haremq_engine::mail::{BodyPart, Command, Delivery, DeliveryTo, Notice, PeerMail, Publish};
 use haremq_engine::message::MessageRef;
 
 /// Something of the runtime's own, which travels in order with all other mail.
@@ -13,6 +13,9 @@ pub type Parcel = Box<dyn Any + Send>;
 #[derive(Debug)]
 pub enum Mail<'a> {
     Publish(Publish<'a>),
+    BodyPart(BodyPart<'a>),
+    /// A publish whose body the channel's parts begin.
+    PublishBody(ChannelKey, Publish<'a>),
     Delivery(Delivery<'a>),
     Command(Command),
     Notice(Notice),
@@ -27,6 +30,8 @@ pub enum Mail<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Publish,
+    BodyPart,
+    PublishBody,
     Delivery,
     Command,
     Notice,
@@ -57,6 +62,17 @@ struct PackedPublish {
 }
 
 #[derive(Clone, Copy, Debug)]
+struct PackedBodyPart {
+    channel: ChannelKey,
+    queues_start: u32,
+    queues_length: u32,
+    persistent: bool,
+    body_bytes: u64,
+    start: usize,
+    length: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
 struct PackedDelivery {
     message: PackedMessage,
     to: DeliveryTo,
@@ -72,6 +88,9 @@ pub struct RingBatch {
     octets: Vec<u8>,
     queues: Vec<QueueId>,
     publishes: Vec<PackedPublish>,
+    body_parts: Vec<PackedBodyPart>,
+    /// Whose parts begin the bodies of which publishes, in order.
+    body_channels: Vec<ChannelKey>,
     deliveries: Vec<PackedDelivery>,
     commands: Vec<Command>,
     notices: Vec<Notice>,
@@ -119,6 +138,31 @@ impl RingBatch {
         self.kinds.push(Kind::Publish);
     }
 
+    pub fn body_part(&mut self, part: &BodyPart<'_>) {
+        let BodyPart { channel, queues, persistent, body_bytes, octets } = *part;
+        let (queues_start, start) = (length(self.queues.len()), self.octets.len());
+        self.queues.extend_from_slice(queues);
+        self.octets.extend_from_slice(octets);
+        self.body_parts.push(PackedBodyPart {
+            channel,
+            queues_start,
+            queues_length: length(queues.len()),
+            persistent,
+            body_bytes,
+            start,
+            length: length(octets.len()),
+        });
+        self.kinds.push(Kind::BodyPart);
+    }
+
+    /// `now_us` is monotonic.
+    pub fn publish_body(&mut self, now_us: u64, channel: ChannelKey, publish: &Publish<'_>) {
+        self.publish(now_us, publish);
+        self.body_channels.push(channel);
+        self.kinds.pop();
+        self.kinds.push(Kind::PublishBody);
+    }
+
     pub fn deliver(&mut self, delivery: &Delivery<'_>) {
         let message = pack(&mut self.octets, &delivery.message);
         let Delivery { to, queue, seq, redelivered, message: _ } = *delivery;
@@ -159,6 +203,8 @@ impl RingBatch {
     /// Hands every item to `visit`, in the order they were put in, and leaves the batch empty.
     pub fn drain(&mut self, mut visit: impl FnMut(Mail<'_>)) {
         let mut publishes = self.publishes.drain(..);
+        let mut body_parts = self.body_parts.drain(..);
+        let mut body_channels = self.body_channels.drain(..);
         let mut deliveries = self.deliveries.drain(..);
         let mut commands = self.commands.drain(..);
         let mut notices = self.notices.drain(..);
@@ -168,11 +214,22 @@ impl RingBatch {
         for kind in self.kinds.drain(..) {
             let mail = match kind {
                 Kind::Publish => publishes.next().map(|packed| {
-                    let start = packed.queues_start as usize;
-                    Mail::Publish(Publish {
-                        message: unpack(&self.octets, &packed.message),
-                        queues: &self.queues[start..start + packed.queues_length as usize],
-                        confirm: packed.confirm,
+                    Mail::Publish(unpack_publish(&self.octets, &self.queues, packed))
+                }),
+                Kind::PublishBody => {
+                    publishes.next().zip(body_channels.next()).map(|(packed, channel)| {
+                        let publish = unpack_publish(&self.octets, &self.queues, packed);
+                        Mail::PublishBody(channel, publish)
+                    })
+                }
+                Kind::BodyPart => body_parts.next().map(|packed| {
+                    let (start, queues) = (packed.start, packed.queues_start as usize);
+                    Mail::BodyPart(BodyPart {
+                        channel: packed.channel,
+                        queues: &self.queues[queues..queues + packed.queues_length as usize],
+                        persistent: packed.persistent,
+                        body_bytes: packed.body_bytes,
+                        octets: &self.octets[start..start + packed.length as usize],
                     })
                 }),
                 Kind::Delivery => deliveries.next().map(|packed| {
@@ -220,6 +277,20 @@ fn pack(octets: &mut Vec<u8>, message: &MessageRef<'_>) -> PackedMessage {
         expiration_ms: message.expiration_ms,
         persistent: message.persistent,
         priority: message.priority,
+    }
+}
+
+#[inline]
+fn unpack_publish<'a>(
+    octets: &'a [u8],
+    queues: &'a [QueueId],
+    packed: PackedPublish,
+) -> Publish<'a> {
+    let start = packed.queues_start as usize;
+    Publish {
+        message: unpack(octets, &packed.message),
+        queues: &queues[start..start + packed.queues_length as usize],
+        confirm: packed.confirm,
     }
 }
 

@@ -65,6 +65,11 @@ impl Alarms {
         }
     }
 
+    #[inline]
+    pub(super) fn is_disk_short(&self) -> bool {
+        self.raised.load(Relaxed) & DISK != 0
+    }
+
     /// A shard's messages take so much memory now. Looked at only when it has changed by a step.
     #[inline]
     pub(super) fn memory(&self, shard: ShardId, bytes: u64) {

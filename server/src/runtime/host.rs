@@ -278,6 +278,12 @@ impl Host {
             Mail::Publish(publish) => {
                 abort::on_panic(|| self.shard.publish(self.world.now, &publish));
             }
+            Mail::BodyPart(part) => {
+                abort::on_panic(|| self.shard.add_body(self.world.now, &part));
+            }
+            Mail::PublishBody(channel, publish) => {
+                abort::on_panic(|| self.shard.publish_body(self.world.now, channel, &publish));
+            }
             Mail::Delivery(delivery) => {
                 if let Some(command) = self.world.deliver(from, &delivery) {
                     self.world.port.batch(from).command(command);

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use haremq_engine::event::Event;
-use haremq_engine::ids::{ConnectionId, QueueId, Seq, ShardId};
-use haremq_engine::mail::{Command, Delivery, DeliveryTo, Outcome, PeerMail, Publish, Requester};
+use haremq_engine::ids::{ChannelKey, ConnectionId, QueueId, Seq, ShardId};
+use haremq_engine::mail::{
+    BodyPart, Command, Delivery, DeliveryTo, Outcome, PeerMail, Publish, Requester,
+};
 use haremq_engine::now::Now;
 use haremq_engine::shard::{Outlet, Shard};
 use haremq_engine::topology::{MissingExchanges, Topology, TopologyRequest};
@@ -214,6 +216,26 @@ impl Broker for View<'_> {
         }
     }
 
+    fn add_body(&mut self, shard: ShardId, part: &BodyPart<'_>) {
+        if shard == self.world.shard() {
+            self.world.stirred = true;
+            abort::on_panic(|| self.shard.add_body(self.world.now, part));
+        } else {
+            self.world.port.batch(shard).body_part(part);
+        }
+    }
+
+    fn publish_body(&mut self, shard: ShardId, channel: ChannelKey, publish: &Publish<'_>) {
+        if shard == self.world.shard() {
+            self.world.stirred = true;
+            self.world.published += 1;
+            abort::on_panic(|| self.shard.publish_body(self.world.now, channel, publish));
+        } else {
+            let now_us = self.world.now.monotonic_us;
+            self.world.port.batch(shard).publish_body(now_us, channel, publish);
+        }
+    }
+
     fn command(&mut self, shard: ShardId, command: Command) {
         if shard == self.world.shard() {
             self.world.stirred = true;
@@ -253,6 +275,10 @@ impl Broker for View<'_> {
         if self.world.missing.is_news(&missing.vhost, &missing.exchange) {
             tracing::warn!("{missing}");
         }
+    }
+
+    fn is_disk_short(&self) -> bool {
+        self.world.alarms.is_disk_short()
     }
 
     #[inline]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 
 use clap::Parser;
-use haremq_sim::mutants::{apply, Judge, Mutant, MUTANTS};
+use haremq_sim::mutants::{self, apply, Judge, Mutant};
 
 #[derive(Debug, Parser)]
 #[command(about = "Runs the simulator on broken engines: each must be caught")]
@@ -137,7 +137,7 @@ fn main() -> ExitCode {
         arguments.only.as_ref().is_none_or(|only| mutant.name.contains(only.as_str()))
     };
     let (mut caught, mut all) = (0, 0);
-    for mutant in MUTANTS.iter().filter(is_wanted) {
+    for mutant in mutants::all().filter(is_wanted) {
         all += 1;
         match is_caught(&copy, mutant, arguments.seconds) {
             Ok(how) => {

@@ -4,6 +4,8 @@
 //! Memory is bounded: when the notes get long, they are written out as a piece of the index, and
 //! if they get too long for that, the segment will have no index and is read in full.
 
+use rustc_hash::FxHashSet;
+
 use super::writer::Writer;
 use super::{Run, Spot};
 use crate::ids::{QueueId, Seq};
@@ -27,6 +29,13 @@ pub(super) struct OpenPart {
     pub index: u32,
     pub references: u32,
     pub content: Vec<u8>,
+}
+
+impl OpenPart {
+    /// Octets of its entry at most.
+    fn bytes(&self) -> usize {
+        ENTRY_BYTES + self.content.len()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -234,14 +243,18 @@ impl Builder {
         references: &[(QueueId, Seq)],
         parts: &[PartEntry],
     ) {
-        self.forget_parts();
+        self.forget_parts(parts);
         self.whole_message(spot, body_bytes, expires_unix_ms, references, parts);
     }
 
-    /// The parts noted last are those of a message that no index tells of.
-    pub(in crate::log) fn forget_parts(&mut self) {
-        self.parts.clear();
-        self.part_bytes = 0;
+    /// The record that names those parts is there: those that are noted need no note of their own.
+    pub(in crate::log) fn forget_parts(&mut self, parts: &[PartEntry]) {
+        if self.parts.is_empty() {
+            return;
+        }
+        let named: FxHashSet<Address> = parts.iter().map(PartEntry::address).collect();
+        self.parts.retain(|noted| !named.contains(&noted.address));
+        self.part_bytes = self.parts.iter().map(OpenPart::bytes).sum();
     }
 
     fn whole_message(
@@ -269,13 +282,9 @@ impl Builder {
         content: &[u8],
         before: u64,
     ) {
-        if index == 0 {
-            self.parts.clear();
-            self.part_bytes = 0;
-        }
         let wanted = u64::from(references) * REFERENCE_BYTES as u64;
         let wanted = wanted.saturating_sub(before).min(content.len() as u64) as usize;
-        self.part_bytes += wanted + ENTRY_BYTES;
+        self.part_bytes += ENTRY_BYTES + wanted;
         if self.has_room(self.part_bytes) {
             let content = content[..wanted].to_vec();
             self.parts.push(OpenPart { address, length, index, references, content });

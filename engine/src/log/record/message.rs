@@ -174,7 +174,8 @@ impl<'a> MessageView<'a> {
     }
 }
 
-/// Writes the head of a record of `length` octets, and gives back where the rest goes.
+/// Writes the head of a record of `length` octets, and gives back where the rest goes. The body of
+/// `message` is not looked at.
 ///
 /// # Panics
 /// If exchange or routing key are longer than 65535 octets, or there are more parts than that.
@@ -184,6 +185,7 @@ pub(in crate::log) fn write_head<'o>(
     length: usize,
     attributes: Attributes,
     message: &MessageRef<'_>,
+    body_bytes: u64,
     references: usize,
     parts: usize,
 ) -> &'o mut [u8] {
@@ -193,7 +195,7 @@ pub(in crate::log) fn write_head<'o>(
         received_unix_ms: U64::new(attributes.received_unix_ms),
         expires_unix_ms: U64::new(attributes.expires_unix_ms.unwrap_or(NONE)),
         expiration_ms: U64::new(message.expiration_ms.unwrap_or(NONE)),
-        body: U64::new(message.body.len() as u64),
+        body: U64::new(body_bytes),
         properties: U32::new(u32::try_from(message.properties.len()).expect("one frame at most")),
         references: U32::new(references as u32),
         exchange: short(message.exchange.len()),

@@ -151,9 +151,11 @@ impl Found {
     }
 
     fn part(&mut self, address: Address, length: u32, part: PartView<'_>) {
-        let before = self.parts.bytes_before(part.index);
+        let before = self.parts.bytes_before(&part);
         let PartView { index, references, content } = part;
-        self.index.part(address, length, index, references, content, before);
+        if references > 0 {
+            self.index.part(address, length, index, references, content, before);
+        }
         self.parts.add(address, length, part);
     }
 
@@ -199,9 +201,9 @@ impl Found {
     ) -> Result<(), Malformed> {
         let reference = self.number(message.references())?;
         if !message.is_persistent() {
-            if message.is_in_parts() {
-                self.parts = PendingParts::default();
-                self.index.forget_parts();
+            if let Payload::Parts(entries) = message.payload {
+                self.index.forget_parts(entries);
+                self.parts.record_came(entries);
             }
             return Ok(());
         }
@@ -217,9 +219,8 @@ impl Found {
                 self.index.message(spot, body_bytes, expires_unix_ms, &references);
             }
             Payload::Parts(entries) => {
-                let parts = std::mem::take(&mut self.parts);
-                if parts.are_those_of(&message, entries) {
-                    let content = message.references_in(parts.content())?;
+                if self.parts.are_those_of(&message, entries, self.geometry) {
+                    let content = message.references_in(self.parts.content_of(entries))?;
                     references.extend(content.iter().map(|entry| entry.get()));
                     let body_bytes = message.body_bytes();
                     let index = &mut self.index;
@@ -228,8 +229,9 @@ impl Found {
                 } else {
                     // It is dead as a whole, as a rule: segments of parts are given back only when
                     // every reference is dead.
-                    self.note_broken(spot, &message, entries, &parts);
+                    self.note_broken(spot, &message, entries);
                 }
+                self.parts.record_came(entries);
             }
         }
         let found = FoundMessage { spot, expires_unix_ms, body_bytes: message.body_bytes() };
@@ -238,14 +240,8 @@ impl Found {
         Ok(())
     }
 
-    /// `seen`: those parts that were found, of which the first ones name the queues.
-    fn note_broken(
-        &mut self,
-        spot: Spot,
-        message: &MessageView<'_>,
-        parts: &[PartEntry],
-        seen: &PendingParts,
-    ) {
+    /// Those of its parts that were found may name its queues.
+    fn note_broken(&mut self, spot: Spot, message: &MessageView<'_>, parts: &[PartEntry]) {
         let is_there = |part: &PartEntry| {
             self.segments.get(self.geometry.segment_of_address(part.address())).is_some()
         };
@@ -253,7 +249,7 @@ impl Found {
         if !parts.iter().all(is_there) || wanted.clone().all(|number| self.is_known_dead(number)) {
             return;
         }
-        let known = message.references_in(seen.content_of(parts)).unwrap_or_default();
+        let known = message.references_in(self.parts.content_of(parts)).unwrap_or_default();
         let lives = wanted.zip(known).filter(|(number, _)| !self.is_known_dead(*number));
         let references = lives.map(|(number, entry)| (number, entry.get())).collect();
         let (address, body_bytes) = (spot.address, message.body_bytes());

@@ -183,6 +183,7 @@ impl Found {
         reads.check()?;
         let tail = self.segments.tail_mut();
         tail.index = Some(reads.known.piece);
+        self.parts.is_indexed(tail.number);
         tail.add_dead(reads.known.references);
         for (view, told) in reads.views().zip(reads.told()) {
             let view = view?;
@@ -213,7 +214,7 @@ impl Found {
                     }
                     Entry::Part { address, length, index, references, content } => {
                         let part = PartView { index, references, content };
-                        self.parts.add_indexed(address, length, part);
+                        self.parts.add(address, length, part);
                     }
                 }
             }

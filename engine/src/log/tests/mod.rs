@@ -1,5 +1,6 @@
 //! The log on a simulated disk, against a model of what it promised.
 
+mod bodies;
 mod body;
 mod damage;
 mod disk;

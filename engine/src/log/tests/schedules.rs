@@ -1,5 +1,6 @@
 //! Random schedules: append, settle, complete, crash, recover, for many seeds.
 
+use super::bodies::Coming;
 use super::tiny;
 use super::world::World;
 use crate::ids::QueueId;
@@ -61,6 +62,47 @@ fn move_on(world: &mut World) {
     world.append_move(key, &queues, bytes);
 }
 
+/// Something happens to one of the bodies that are under way.
+fn long_body(world: &mut World, coming: &mut Vec<Coming>) {
+    if !world.log.has_room() {
+        return world.step();
+    }
+    if coming.len() < 3 && world.random.one_in(3) {
+        let bytes = 1 + world.random.below(90_000);
+        coming.push(world.begin(bytes));
+    }
+    if coming.is_empty() {
+        return;
+    }
+    let which = world.random.below(coming.len());
+    let bytes = world.random.below(9_000);
+    let is_whole = world.go_on(&mut coming[which], bytes);
+    if !is_whole && !world.random.one_in(40) {
+        return;
+    }
+    let body = coming.swap_remove(which);
+    if !is_whole {
+        return world.give_up(body);
+    }
+    let mut groups: Vec<Vec<QueueId>> = vec![vec![], vec![]];
+    for queue in (1..=QUEUES as u64).map(QueueId).filter(|queue| !world.gone.contains(queue)) {
+        if world.random.one_in(2) {
+            groups[world.random.below(2)].push(queue);
+        }
+    }
+    groups.retain(|group| !group.is_empty());
+    let groups: Vec<&[QueueId]> = groups.iter().map(Vec::as_slice).collect();
+    let unsettled = world.unsettled();
+    let from = unsettled.first().copied().filter(|(queue, _)| *queue != QueueId::DEFINITIONS);
+    match groups.is_empty() {
+        true => world.give_up(body),
+        false => {
+            let from = from.filter(|_| world.random.one_in(3));
+            world.end(body, &groups, from);
+        }
+    }
+}
+
 /// Gives the octets copied forward.
 fn run(seed: u64, steps: usize) -> u64 {
     let keeps = seed.is_multiple_of(2);
@@ -68,7 +110,11 @@ fn run(seed: u64, steps: usize) -> u64 {
     world.spills = true;
     // Some seeds pile up, some keep nearly empty.
     let appends = 20 + world.random.below(40);
+    let mut coming = Vec::new();
     for _ in 0..steps {
+        if world.random.one_in(12) {
+            long_body(&mut world, &mut coming);
+        }
         match world.random.below(100) {
             n if n < appends => append(&mut world),
             n if n < 75 && world.random.one_in(4) => move_on(&mut world),
@@ -97,7 +143,10 @@ fn run(seed: u64, steps: usize) -> u64 {
                 let queue = QueueId(1 + world.random.below(QUEUES) as u64);
                 world.delete(queue);
             }
-            _ if world.random.one_in(3) => world.crash(),
+            _ if world.random.one_in(3) => {
+                coming.clear();
+                world.crash();
+            }
             _ => {}
         }
     }

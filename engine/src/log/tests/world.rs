@@ -11,8 +11,8 @@ use super::disk::{Completion, Disk, Effect, Tear, Vectors};
 use super::random::Random;
 use crate::ids::{QueueId, Seq};
 use crate::log::{
-    Address, Fetch, Holders, Log, LogConfig, LogEffect, LogError, Position, Recovered, Recovery,
-    Relocated, Settling,
+    Address, Fetch, Holders, Log, LogConfig, LogEffect, LogError, Placed, Position, Recovered,
+    Recovery, Relocated, Settling,
 };
 use crate::now::Now;
 
@@ -63,8 +63,8 @@ pub(super) struct World {
     pub indexed: usize,
     /// Each recovery is compared with one that reads everything.
     pub reads_in_full: bool,
-    /// Ends of the message and of the settle of each move.
-    moves: Vec<(Position, Position)>,
+    /// Ends of two records each that are both there or neither.
+    pub moves: Vec<(Position, Position)>,
 }
 
 /// What a recovery told of one reference.
@@ -96,7 +96,7 @@ impl World {
         }
     }
 
-    fn body(&mut self, bytes: usize, is_definition: bool) -> Body {
+    pub(super) fn body(&mut self, bytes: usize, is_definition: bool) -> Body {
         let is_spilled = !is_definition && self.spills && self.random.one_in(5);
         Body { seed: self.random.next() >> 20, bytes, is_definition, is_spilled }
     }
@@ -125,14 +125,7 @@ impl World {
         let mut body = self.body(bytes, false);
         // A move to queues that keep nothing is a spilled message and a settle of its own.
         body.is_spilled &= from.is_none();
-        let references: Vec<(QueueId, Seq)> = queues
-            .iter()
-            .map(|queue| {
-                let next = self.next_seq.entry(*queue).or_insert(1);
-                *next += 1;
-                (*queue, Seq(*next - 1))
-            })
-            .collect();
+        let references = self.number(queues);
         let (octets, texts) = (body.octets(), Texts::of(body));
         let message = body.message(&octets, &texts);
         let expires = body.seed.is_multiple_of(4).then_some(body.seed);
@@ -153,19 +146,28 @@ impl World {
                 placed
             }
         };
-        for (index, reference) in references.iter().enumerate() {
-            let held = Held {
-                address: placed.address,
-                length: placed.length,
-                reference: placed.reference + index as u32,
-                end: placed.end,
-                copied_from: Vec::new(),
-                settled: None,
-                body,
-            };
-            self.held.insert(*reference, held);
-        }
+        self.hold(&references, &placed, body);
         references
+    }
+
+    /// The next number of each of those queues.
+    pub(super) fn number(&mut self, queues: &[QueueId]) -> Vec<(QueueId, Seq)> {
+        let next = |queue: &QueueId| {
+            let next = self.next_seq.entry(*queue).or_insert(1);
+            *next += 1;
+            (*queue, Seq(*next - 1))
+        };
+        queues.iter().map(next).collect()
+    }
+
+    /// Those references lie there.
+    pub(super) fn hold(&mut self, references: &[(QueueId, Seq)], placed: &Placed, body: Body) {
+        for (reference, key) in (placed.reference..).zip(references) {
+            let Placed { address, length, end, .. } = *placed;
+            let (copied_from, settled) = (Vec::new(), None);
+            let held = Held { address, length, reference, end, copied_from, settled, body };
+            self.held.insert(*key, held);
+        }
     }
 
     pub(super) fn define(&mut self, bytes: usize) -> (QueueId, Seq) {
@@ -174,16 +176,7 @@ impl World {
         *next += 1;
         let seq = Seq(*next - 1);
         let placed = self.log.append_definition(self.now, seq, &body.octets());
-        let held = Held {
-            address: placed.address,
-            length: placed.length,
-            reference: placed.reference,
-            end: placed.end,
-            copied_from: Vec::new(),
-            settled: None,
-            body,
-        };
-        self.held.insert((QueueId::DEFINITIONS, seq), held);
+        self.hold(&[(QueueId::DEFINITIONS, seq)], &placed, body);
         (QueueId::DEFINITIONS, seq)
     }
 

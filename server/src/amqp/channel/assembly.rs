@@ -2,7 +2,9 @@
 //!
 //! Most messages lie whole in the read buffer and never come here. Memory grows with the octets
 //! that have arrived, never with a size that was declared; the buffers are kept for the next
-//! message unless they grew large.
+//! message unless they grew large. Of a long body no more than a part is gathered at a time.
+
+use haremq_engine::mail::BODY_PART_BYTES;
 
 use crate::amqp::codec::frame::Header;
 use crate::amqp::codec::reader::ShortStr;
@@ -32,6 +34,10 @@ pub(crate) struct Assembly {
     properties: Vec<u8>,
     body: Vec<u8>,
     body_size: u64,
+    /// Octets of the body that have been handed on, before those in `body`.
+    handed_on: u64,
+    /// It is handed on in parts.
+    is_long: bool,
 }
 
 /// Whether a frame has completed the message.
@@ -90,6 +96,8 @@ impl Assembly {
         refill(&mut self.properties, header.properties);
         self.body.clear();
         self.body_size = header.body_size;
+        self.handed_on = 0;
+        self.is_long = false;
         if header.body_size == 0 {
             self.stage = Stage::Idle;
             return Ok(Assembled::Whole);
@@ -104,7 +112,7 @@ impl Assembly {
             Stage::Header => return Err(ProtocolError::ExpectedHeader),
             Stage::Body => {}
         }
-        let gathered = self.body.len() as u64 + piece.len() as u64;
+        let gathered = self.handed_on + (self.body.len() + piece.len()) as u64;
         if gathered > self.body_size {
             return Err(ProtocolError::BodyTooLong);
         }
@@ -127,7 +135,8 @@ impl Assembly {
         let needed = self.body.len() + more;
         if needed > self.body.capacity() {
             let declared = usize::try_from(self.body_size).unwrap_or(usize::MAX);
-            let wanted = (self.body.capacity() * 2).min(declared).max(needed);
+            let longest = if self.is_long { BODY_PART_BYTES } else { declared };
+            let wanted = (self.body.capacity() * 2).min(longest).max(needed);
             self.body.reserve_exact(wanted - self.body.len());
         }
     }
@@ -143,7 +152,29 @@ impl Assembly {
 
     /// A body is awaited, and so many octets do not make it whole.
     pub(crate) fn wants_more_than(&self, octets: usize) -> bool {
-        self.stage == Stage::Body && ((self.body.len() + octets) as u64) < self.body_size
+        let gathered = self.handed_on + (self.body.len() + octets) as u64;
+        self.stage == Stage::Body && gathered < self.body_size
+    }
+
+    /// Octets that the body has, or is going to have.
+    pub(crate) fn body_size(&self) -> u64 {
+        self.body_size
+    }
+
+    /// It is going to be handed on in parts.
+    pub(crate) fn is_handed_on(&mut self) {
+        self.is_long = true;
+    }
+
+    /// Octets that the part at hand still takes.
+    pub(crate) fn part_room(&self) -> usize {
+        BODY_PART_BYTES.saturating_sub(self.body.len())
+    }
+
+    /// What has been gathered has been handed on.
+    pub(crate) fn part_handed_on(&mut self) {
+        self.handed_on += self.body.len() as u64;
+        self.body.clear();
     }
 
     pub(crate) fn publish(&self) -> Publish<'_> {

@@ -16,6 +16,7 @@ mod declare;
 mod deliver;
 mod get;
 mod limit;
+mod long_body;
 mod notice;
 mod publish;
 mod qos;
@@ -40,6 +41,7 @@ pub(crate) use self::ack_watch::PAUSE_MAX_US as ACK_LOOK_PAUSE_MAX_US;
 use self::awaited::Awaiting;
 use self::consumers::Consumers;
 use self::limit::ChannelLimit;
+use self::long_body::LongBody;
 use self::publish::Publisher;
 use self::reply_to::ReplyTo;
 use self::unacked::UnackedQueue;
@@ -71,6 +73,8 @@ pub(crate) struct Channel {
     /// We have sent channel.close: everything but its answer is dropped (behaviour A36).
     closing: bool,
     pub(crate) assembly: Assembly,
+    /// What `assembly` gathers is handed on in parts.
+    long_body: Option<LongBody>,
     awaiting: Option<Awaiting>,
     /// The queue that an empty name stands for (behaviour A71).
     last_queue: Option<Arc<str>>,
@@ -94,6 +98,7 @@ impl Channel {
             key: ChannelKey { connection, channel: number, incarnation },
             closing: false,
             assembly: Assembly::default(),
+            long_body: None,
             awaiting: None,
             last_queue: None,
             publisher: Publisher::new(seed),
@@ -135,6 +140,7 @@ impl Channel {
             && self.unacked.waiting() == 0
             && self.unacked.held() == 0
             && self.reply_to.is_none()
+            && self.long_body.is_none()
     }
 
     /// Everything that it has asked or published has been answered, and the client told.
@@ -221,6 +227,7 @@ impl Channel {
     /// nothing that is requeued comes straight back.
     pub(crate) fn release<B: Broker>(&mut self, cx: &mut Context<'_, B>) {
         self.awaiting = None;
+        self.drop_long_body(cx);
         self.assembly = Assembly::default();
         if self.publisher.is_confirming() {
             // What is safe already is said before the end.

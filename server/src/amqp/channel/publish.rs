@@ -4,7 +4,7 @@
 //! over the property list and one call for each shard; nothing is copied or allocated.
 
 use haremq_engine::access::Right;
-use haremq_engine::ids::Target;
+use haremq_engine::ids::{QueueId, ShardId, Target};
 use haremq_engine::mail;
 use haremq_engine::message::MessageRef;
 use haremq_engine::routing::Subject;
@@ -32,6 +32,15 @@ enum Mode {
     Plain,
     Confirm,
     Transaction(Box<Transaction>),
+}
+
+/// What comes before a body, found to be in order.
+#[derive(Debug)]
+pub(super) struct Examined<'p> {
+    pub(super) found: Properties<'p>,
+    /// The properties, if they must change.
+    pub(super) rewritten: Option<Vec<u8>>,
+    pub(super) expiration_ms: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +72,16 @@ impl Publisher {
             Mode::Transaction(transaction) => Some(transaction),
             _ => None,
         }
+    }
+
+    /// The present route: for each shard its queues.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (ShardId, &[QueueId])> {
+        self.cache.parts()
+    }
+
+    /// The present route makes a message unroutable.
+    pub(super) fn leads_nowhere(&self) -> bool {
+        self.cache.leads_nowhere()
     }
 
     pub(super) fn held_publishes(&self) -> usize {
@@ -116,6 +135,13 @@ impl Publisher {
     }
 }
 
+/// The properties that a message gets as it comes in; `None`: those it has.
+#[inline]
+pub(super) fn stamped<B: Broker>(properties: &[u8], cx: &Context<'_, B>) -> Option<Vec<u8>> {
+    let settings = &cx.session.settings;
+    settings.stamps.incoming(properties, cx.broker.now().unix_ms, &settings.cluster_name)
+}
+
 impl Channel {
     /// A whole message.
     #[inline]
@@ -155,17 +181,35 @@ impl Channel {
         body: &[u8],
         cx: &mut Context<'_, B>,
     ) -> Result<(), ProtocolError> {
-        if args.immediate {
-            return Err(ProtocolError::NotImplemented { what: "immediate=true" });
-        }
         let (size, limit) = (body.len() as u64, cx.session.settings.max_message_size);
         if size > limit {
             return Err(ProtocolError::MessageTooLarge { size, limit });
         }
-        let settings = &cx.session.settings;
-        let now_ms = cx.broker.now().unix_ms;
-        let stamped = settings.stamps.incoming(properties, now_ms, &settings.cluster_name);
+        let stamped = stamped(properties, cx);
         let properties = stamped.as_deref().unwrap_or(properties);
+        let Examined { found, rewritten, expiration_ms } = self.examine(args, properties, cx)?;
+        if let Some(transaction) = self.publisher.transaction() {
+            let limit = cx.session.settings.max_transaction_size;
+            return transaction.hold(args, properties, body, limit);
+        }
+        let properties = rewritten.as_deref().unwrap_or(properties);
+        let message = message(args, &found, properties, body, expiration_ms);
+        self.hand_over(args.mandatory, message, false, cx);
+        Ok(())
+    }
+
+    /// Reads what comes before a body, refuses what is wrong with it, and routes the message, into
+    /// the cache.
+    #[inline]
+    pub(super) fn examine<'p, B: Broker>(
+        &mut self,
+        args: &basic::Publish<'_>,
+        properties: &'p [u8],
+        cx: &mut Context<'_, B>,
+    ) -> Result<Examined<'p>, ProtocolError> {
+        if args.immediate {
+            return Err(ProtocolError::NotImplemented { what: "immediate=true" });
+        }
         let found = Properties::read(properties)
             .map_err(|malformed| ProtocolError::malformed(malformed, properties))?;
         let rewritten = if found.headers.is_none() && found.reply_to.is_none() {
@@ -178,14 +222,7 @@ impl Channel {
             check_user_id(claimed, cx.session)?;
         }
         let expiration_ms = found.expiration.map(checked_expiration).transpose()?;
-        if let Some(transaction) = self.publisher.transaction() {
-            let limit = cx.session.settings.max_transaction_size;
-            return transaction.hold(args, properties, body, limit);
-        }
-        let properties = rewritten.as_deref().unwrap_or(properties);
-        let message = message(args, &found, properties, body, expiration_ms);
-        self.hand_over(args.mandatory, message, cx);
-        Ok(())
+        Ok(Examined { found, rewritten, expiration_ms })
     }
 
     /// Routes a message with headers or reply-to; returns its properties if they must change.
@@ -248,12 +285,14 @@ impl Channel {
         committed.publish(&message, targets);
     }
 
-    /// Gives a message to the shards of its route, which stands in the cache.
+    /// Gives a message to the shards of its route, which stands in the cache. `is_long`: parts of its
+    /// body are there already.
     #[inline]
     fn hand_over<B: Broker>(
         &mut self,
         mandatory: bool,
         message: MessageRef<'_>,
+        is_long: bool,
         cx: &mut Context<'_, B>,
     ) {
         let publisher = &mut self.publisher;
@@ -276,8 +315,21 @@ impl Channel {
         };
         for (shard, queues) in publisher.cache.parts() {
             cx.session.drift.note(shard);
-            cx.broker.publish(shard, &mail::Publish { message, queues, confirm });
+            let publish = mail::Publish { message, queues, confirm };
+            match is_long {
+                false => cx.broker.publish(shard, &publish),
+                true => cx.broker.publish_body(shard, self.key, &publish),
+            }
         }
+    }
+
+    /// As `hand_over`, of a message whose body has been handed on but for the octets that it has.
+    pub(super) fn hand_over_long<B: Broker>(
+        &mut self,
+        message: MessageRef<'_>,
+        cx: &mut Context<'_, B>,
+    ) {
+        self.hand_over(false, message, true, cx);
     }
 
     /// Takes a message that a transaction held back into what is committed. It was accepted when it came; if it
@@ -322,7 +374,7 @@ impl Channel {
 }
 
 #[inline]
-fn message<'a>(
+pub(super) fn message<'a>(
     args: &basic::Publish<'a>,
     found: &Properties<'_>,
     properties: &'a [u8],

@@ -45,14 +45,15 @@ impl Connection {
     }
 
     /// Whether a frame is a part of a body, and not the last, while publishers are blocked: it has to wait. The last one
-    /// gives more memory back than it takes.
-    pub(super) fn holds_part(&mut self, frame: &Frame<'_>) -> bool {
+    /// gives more memory back than it takes. Bodies that are short, or handed on in parts, are read to their end whatever
+    /// memory there is, so that they never keep one another waiting; the next publish is what waits.
+    pub(super) fn holds_part<B: Broker>(&mut self, frame: &Frame<'_>, broker: &B) -> bool {
         frame.kind == BODY
             && self.blocked_now.is_some()
-            && self
-                .channels
-                .get(&frame.channel)
-                .is_some_and(|channel| channel.assembly.wants_more_than(frame.payload.len()))
+            && self.channels.get(&frame.channel).is_some_and(|channel| {
+                channel.assembly.wants_more_than(frame.payload.len())
+                    && (channel.gathers_at_length() || broker.is_disk_short())
+            })
             && self.hold_publisher()
     }
 }

@@ -72,7 +72,7 @@ impl Connection {
                     return self.publish_frame(frame, arguments, rest, broker);
                 }
                 [0, 60, 0, 20, ..] if self.moves_to_consume(frame, broker) => return 0,
-                _ if self.holds_part(frame) => return self.hold_back(frame, rest),
+                _ if self.holds_part(frame, broker) => return self.hold_back(frame, rest),
                 _ => self.channel_frame(frame, broker),
             },
             (Phase::Closing { .. } | Phase::Leaving { .. } | Phase::Closed { .. }, 0) => {
@@ -176,6 +176,11 @@ impl Connection {
                     None,
                 )
             }
+            Content::Body(body) if channel.has_long_body() => {
+                self.gathering.part_came();
+                let mut cx = Context { session: &mut self.session, broker };
+                return channel.body_came(body, &mut cx);
+            }
             Content::Body(body) => {
                 let idle = channel.assembly.is_idle();
                 (channel.assembly.body(body).map_err(|error| (error, idle)), Some(body))
@@ -184,10 +189,11 @@ impl Connection {
         };
         let mut cx = Context { session: &mut self.session, broker };
         match assembled {
-            (Ok(Assembled::Partly), _) => {
+            (Ok(Assembled::Partly), Some(_)) => {
                 self.gathering.part_came();
                 Ok(())
             }
+            (Ok(Assembled::Partly), None) => channel.header_came(&mut cx),
             (Ok(Assembled::Whole), _) => channel.publish_assembled(None, &mut cx),
             (Ok(Assembled::InOneFrame), body) => channel.publish_assembled(body, &mut cx),
             (Err((error, true)), _) => Err(error.by(MethodId::NONE)),

@@ -13,6 +13,7 @@ mod hard_errors;
 mod hostile;
 mod lifetime;
 mod limits;
+mod long_bodies;
 mod moving;
 mod permission_matrix;
 mod permissions;

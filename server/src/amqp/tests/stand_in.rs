@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
 use haremq_engine::mail::{
-    Command, Consume, Credit, DeliveryTo, Notice, Outcome, Publish, Requester,
+    BodyPart, Command, Consume, Credit, DeliveryTo, Notice, Outcome, Publish, Requester,
 };
+use haremq_engine::message::MessageRef;
 use haremq_engine::now::Now;
 use haremq_engine::queue::QueueError;
 use haremq_engine::topology::{Change, Topology, TopologyError, TopologyOutcome, TopologyRequest};
@@ -47,6 +48,9 @@ pub(super) struct StandIn {
     pub(super) queues: BTreeMap<QueueId, Queue>,
     pub(super) mail: VecDeque<Mail>,
     pub(super) blocked: Option<&'static str>,
+    pub(super) is_disk_short: bool,
+    /// Parts of long bodies that have been handed over, by shard and channel.
+    pub(super) bodies: BTreeMap<(u16, u64, u16), Vec<Vec<u8>>>,
     /// Octets of bodies that have come in part, of all connections.
     pub(super) gathered: usize,
     /// Confirms are kept back until asked for.
@@ -78,6 +82,8 @@ impl StandIn {
             queues: BTreeMap::new(),
             mail: VecDeque::new(),
             blocked: None,
+            is_disk_short: false,
+            bodies: BTreeMap::new(),
             gathered: 0,
             hold_confirms: false,
             held_confirms: Vec::new(),
@@ -343,8 +349,22 @@ impl Broker for StandIn {
         }
     }
 
+    fn add_body(&mut self, shard: ShardId, part: &BodyPart<'_>) {
+        self.bodies.entry(place(shard, part.channel)).or_default().push(part.octets.to_vec());
+    }
+
+    fn publish_body(&mut self, shard: ShardId, channel: ChannelKey, publish: &Publish<'_>) {
+        let mut body = self.bodies.remove(&place(shard, channel)).expect("parts").concat();
+        body.extend_from_slice(publish.message.body);
+        let message = MessageRef { body: &body, ..publish.message };
+        self.publish(shard, &Publish { message, ..*publish });
+    }
+
     fn command(&mut self, shard: ShardId, command: Command) {
         match command {
+            Command::DropBody { channel } => {
+                self.bodies.remove(&place(shard, channel));
+            }
             Command::Consume(consume) => self.consume(*consume),
             Command::Cancel { queue, consumer, channel } => {
                 self.cancel(queue, |consume| consume.consumer == consumer);
@@ -457,7 +477,15 @@ impl Broker for StandIn {
         self.gathered = self.gathered + now - before;
     }
 
+    fn is_disk_short(&self) -> bool {
+        self.is_disk_short
+    }
+
     fn publishers_blocked(&self) -> Option<&'static str> {
         self.blocked
     }
+}
+
+fn place(shard: ShardId, channel: ChannelKey) -> (u16, u64, u16) {
+    (shard.0, channel.connection.serial(), channel.channel)
 }

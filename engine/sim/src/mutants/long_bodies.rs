@@ -1,0 +1,70 @@
+//! Of bodies that come in parts.
+
+use super::{in_quarantine, mutant, Judge, Mutant};
+
+pub(super) const LONG_BODIES: &[Mutant] = &[
+    mutant(
+        "records of one long message in different blocks",
+        "log/bodies.rs",
+        "self.keep_together(now, bytes + settle_bytes, references.len() as u32);",
+        "let _ = bytes;",
+    ),
+    mutant(
+        "references of the message begun last taken for those of any",
+        "log/recovery/parts.rs",
+        "let begun = entries.first().and_then(|first| self.begun.get(&first.address()));",
+        "let latest = self.latest.filter(|_| !entries.is_empty());
+        let begun = latest.and_then(|latest| self.begun.get(&latest));",
+    ),
+    mutant(
+        "a body that is given up keeps its segments",
+        "log/bodies.rs",
+        "        let parts = self.open_bodies.take(body);
+        let pinned = self.pins(&parts.entries);
+        self.unpin(&pinned);",
+        "        let _ = self.open_bodies.take(body);",
+    ),
+    mutant(
+        "parts of a body under way keep no segment",
+        "log/bodies.rs",
+        "self.pin(self.segments.tail().number, aligned_record(length) as u64);",
+        "if references != NO_REFERENCES {
+            self.pin(self.segments.tail().number, aligned_record(length) as u64);
+        }",
+    ),
+    mutant(
+        "a part that was moved is still looked for where it was",
+        "log/bodies.rs",
+        "let old = std::mem::replace(old, entry);",
+        "let (old, _) = (*old, entry);",
+    ),
+    mutant(
+        "the end of a body is forgotten",
+        "shard/publish.rs",
+        "body.add(store, now, message.body);",
+        "body.add(store, now, &[]);",
+    ),
+    mutant(
+        "parts that were given up come with the next body",
+        "shard/bodies.rs",
+        "        if let Some(body) = self.bodies.take(channel) {
+            body.forget(&mut self.store);
+        }",
+        "        if channel.channel == 0 {
+            let _ = self.bodies.take(channel).map(|body| body.forget(&mut self.store));
+        }",
+    ),
+    Mutant {
+        name: "parts of a body under way stay where they are",
+        judge: Judge::LogTests("log::tests::bodies::"),
+        file: "log/copying.rs",
+        from: "Record::Part(part) => self.copy_open_part(now, address, &part),",
+        to: "Record::Part(_) => {}",
+    },
+    in_quarantine(
+        "a record believed without its parts",
+        "log/recovery/parts.rs",
+        "entries.iter().all(is_there) && message.content_bytes() == Some(bytes)",
+        "(entries.iter().all(is_there) || !entries.is_empty()) && message.content_bytes() == Some(bytes)",
+    ),
+];

@@ -1,0 +1,141 @@
+//! Long bodies: they go to the shards of their queues part by part while they come, and are gathered
+//! nowhere.
+//!
+//! So the message is routed when its header is there, and what is wrong with it is said then. What
+//! is bound to its exchange later does not get it; a queue that goes meanwhile loses it. A body that
+//! has to be whole here (it is returned to its publisher, or held back by a transaction) is gathered.
+
+use haremq_engine::mail::{BodyPart, Command, BODY_PART_BYTES};
+
+use super::{Assembled, Channel, Context};
+use crate::amqp::broker::Broker;
+use crate::amqp::codec::properties::Properties;
+use crate::amqp::error::{Exception, ProtocolError};
+use crate::amqp::method::MethodId;
+
+/// What is known of the message whose body is on its way.
+#[derive(Debug)]
+pub(super) struct LongBody {
+    /// Its properties, if they are not those that came.
+    rewritten: Option<Vec<u8>>,
+    expiration_ms: Option<u64>,
+    persistent: bool,
+}
+
+impl Channel {
+    /// A body is handed on in parts.
+    pub(crate) fn has_long_body(&self) -> bool {
+        self.long_body.is_some()
+    }
+
+    /// A body is gathered that is longer than a part.
+    pub(crate) fn gathers_at_length(&self) -> bool {
+        self.long_body.is_none() && self.assembly.body_size() > BODY_PART_BYTES as u64
+    }
+
+    /// The header of a message is there, and the body is still to come.
+    pub(crate) fn header_came<B: Broker>(
+        &mut self,
+        cx: &mut Context<'_, B>,
+    ) -> Result<(), Exception> {
+        let is_long = self.assembly.body_size() > BODY_PART_BYTES as u64;
+        if !is_long || self.publisher.is_transactional() {
+            return Ok(());
+        }
+        let mut assembly = std::mem::take(&mut self.assembly);
+        let args = assembly.publish();
+        let stamped = super::publish::stamped(assembly.properties(), cx);
+        let properties = stamped.as_deref().unwrap_or(assembly.properties());
+        let examined = self.examine(&args, properties, cx).map(|examined| {
+            let found = &examined.found;
+            (found.is_persistent(), examined.expiration_ms, examined.rewritten)
+        });
+        let begun = examined.map(|(persistent, expiration_ms, rewritten)| {
+            let must_return = args.mandatory && self.publisher.leads_nowhere();
+            let rewritten = rewritten.or(stamped);
+            (!must_return).then_some(LongBody { persistent, expiration_ms, rewritten })
+        });
+        let begun = begun.map_err(|error| error.by(MethodId::PUBLISH));
+        if let Ok(Some(_)) = &begun {
+            assembly.is_handed_on();
+        }
+        self.assembly = assembly;
+        self.long_body = begun?;
+        Ok(())
+    }
+
+    /// Octets of the body that is handed on in parts.
+    pub(crate) fn body_came<B: Broker>(
+        &mut self,
+        octets: &[u8],
+        cx: &mut Context<'_, B>,
+    ) -> Result<(), Exception> {
+        let too_long = || ProtocolError::BodyTooLong.by(MethodId::PUBLISH);
+        let mut rest = octets;
+        loop {
+            let (piece, later) = rest.split_at(rest.len().min(self.assembly.part_room()));
+            match self.assembly.body(piece).map_err(|error| error.by(MethodId::PUBLISH))? {
+                Assembled::Partly => {
+                    if self.assembly.part_room() == 0 {
+                        self.hand_on(cx);
+                    }
+                }
+                Assembled::Whole | Assembled::InOneFrame if !later.is_empty() => {
+                    return Err(too_long());
+                }
+                Assembled::Whole => self.publish_long(None, cx),
+                Assembled::InOneFrame => self.publish_long(Some(piece), cx),
+            }
+            rest = later;
+            if rest.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives what has been gathered to the shards of the message.
+    fn hand_on<B: Broker>(&mut self, cx: &mut Context<'_, B>) {
+        let Some(long) = &self.long_body else { return };
+        for (shard, queues) in self.publisher.parts() {
+            let part = BodyPart {
+                channel: self.key,
+                queues,
+                persistent: long.persistent,
+                body_bytes: self.assembly.body_size(),
+                octets: self.assembly.gathered(),
+            };
+            cx.session.drift.reach(shard);
+            cx.broker.add_body(shard, &part);
+        }
+        self.assembly.part_handed_on();
+    }
+
+    /// The last octets are there: `last` if they came in one frame.
+    fn publish_long<B: Broker>(&mut self, last: Option<&[u8]>, cx: &mut Context<'_, B>) {
+        let Some(long) = self.long_body.take() else { return };
+        let mut assembly = std::mem::take(&mut self.assembly);
+        let properties = long.rewritten.as_deref().unwrap_or(assembly.properties());
+        let found = Properties::read(properties).unwrap_or_default();
+        let body = last.unwrap_or(assembly.gathered());
+        let message = super::publish::message(
+            &assembly.publish(),
+            &found,
+            properties,
+            body,
+            long.expiration_ms,
+        );
+        self.hand_over_long(message, cx);
+        assembly.done();
+        self.assembly = assembly;
+    }
+
+    /// The body is not going to be whole: the channel ends.
+    pub(super) fn drop_long_body<B: Broker>(&mut self, cx: &mut Context<'_, B>) {
+        if self.long_body.take().is_some() {
+            let channel = self.key;
+            for (shard, _) in self.publisher.parts() {
+                cx.broker.command(shard, Command::DropBody { channel });
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Messages up to the largest that may be: they take no memory for their length, hold nobody up, and are whole or
+//! not there.
+
+use haremq_tests::broker::Broker;
+use haremq_tests::traffic::PERSISTENT;
+use haremq_tests::wire::client::PATIENCE;
+use haremq_tests::wire::{method, Arguments, Client, Frame, Received};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+const MAX: usize = 128 << 20;
+const FRAME: usize = 131_064;
+/// What a broker takes beside the messages on their way: caches and buffers that fill.
+const BESIDE: u64 = 80 << 20;
+const LONG: Duration = Duration::from_secs(120);
+
+/// Octets that are different everywhere.
+fn octets(from: usize, length: usize) -> Vec<u8> {
+    let word = |at: usize| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+    let words = (from / 8..(from + length).div_ceil(8)).flat_map(word);
+    words.skip(from % 8).take(length).collect()
+}
+
+/// The method and the header of a message of that length.
+fn beginning(channel: u16, queue: &str, length: u64) -> Vec<u8> {
+    let publish = Arguments::new().short(0).shortstr("").shortstr(queue).octet(0);
+    let mut octets = Frame::method(channel, method::BASIC_PUBLISH, &publish).encode();
+    octets.extend(Frame::content_header(channel, length, PERSISTENT).encode());
+    octets
+}
+
+/// Sends a body up to `end`, of which `from` octets have been sent.
+fn send_body(client: &mut Client, channel: u16, from: usize, end: usize) {
+    let mut at = from;
+    while at < end {
+        let length = FRAME.min(end - at);
+        client.send(&Frame::body(channel, &octets(at, length)).encode());
+        at += length;
+    }
+}
+
+/// Memory of the process that is not of files, in octets.
+fn private_octets(broker: &Broker) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", broker.id())).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("a line of it");
+    let kibibytes = line.split_whitespace().nth(1).and_then(|text| text.parse::<u64>().ok());
+    kibibytes.expect("a number") * 1024
+}
+
+/// What the logs hold that is wanted.
+fn live_octets(broker: &Broker) -> u64 {
+    broker.ask("/api/haremq/storage")["live"].as_u64().expect("a number")
+}
+
+#[test]
+fn the_largest_message_holds_nobody_up_takes_no_memory_and_survives_kill9() {
+    let mut broker = Broker::start();
+    let mut client = Client::login_with_channel(broker.amqp());
+    client.declare_queue(1, "large", 2);
+    client.confirm_select(1);
+    let before = private_octets(&broker);
+    let (is_over, peak, confirmed) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                peak.fetch_max(private_octets(&broker), Relaxed);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        scope.spawn(|| {
+            let mut other = Client::login_with_channel(broker.amqp());
+            other.declare_queue(1, "small", 2);
+            other.confirm_select(1);
+            for number in 1.. {
+                if is_over.load(Relaxed) {
+                    break;
+                }
+                other.publish(1, "", "small", PERSISTENT, b"small").expect("octets are taken");
+                let confirm = other.expect(1, method::BASIC_ACK).arguments().longlong();
+                assert_eq!(confirm, number);
+                confirmed.store(number, Relaxed);
+            }
+        });
+        client.send(&beginning(1, "large", MAX as u64));
+        // Others are answered whenever a part of it has come.
+        for quarter in 0..4 {
+            let so_far = confirmed.load(Relaxed);
+            send_body(&mut client, 1, quarter * (MAX / 4), (quarter + 1) * (MAX / 4) - FRAME);
+            let until = Instant::now() + LONG;
+            while confirmed.load(Relaxed) < so_far + 3 {
+                assert!(Instant::now() < until, "nobody else is confirmed");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let end = (quarter + 1) * (MAX / 4);
+            send_body(&mut client, 1, end - FRAME, end);
+        }
+        let Received::Frame(frame) = client.receive(LONG) else { panic!("no confirm") };
+        assert_eq!(frame.method_id(), Some(method::BASIC_ACK));
+        is_over.store(true, Relaxed);
+    });
+    let more = peak.load(Relaxed).saturating_sub(before);
+    println!("{} MiB more at most, {} small ones meanwhile", more >> 20, confirmed.load(Relaxed));
+    assert!(more < BESIDE, "it took {} MiB for a message of 128", more >> 20);
+    broker.kill9_and_start_again();
+    let mut client = Client::login_with_channel(broker.amqp());
+    let delivery = client.get(1, "large").expect("it was confirmed");
+    assert!(delivery.body == octets(0, MAX), "it is not as it was");
+    for _ in 0..confirmed.load(Relaxed) {
+        assert_eq!(client.get(1, "small").expect("it was confirmed").body, b"small");
+    }
+}
+
+#[test]
+fn a_message_larger_than_may_be_is_refused_before_its_body_comes() {
+    let broker = Broker::start();
+    let mut client = Client::login_with_channel(broker.amqp());
+    client.declare_queue(1, "large", 2);
+    client.send(&beginning(1, "large", MAX as u64 + 1));
+    let close = client.expect(1, method::CHANNEL_CLOSE);
+    assert_eq!(close.arguments().short(), 406);
+}
+
+#[test]
+fn a_connection_that_ends_in_the_middle_of_a_body_leaves_nothing() {
+    let broker = Broker::start();
+    let mut client = Client::login_with_channel(broker.amqp());
+    client.declare_queue(1, "large", 2);
+    let before = live_octets(&broker);
+    let memory = private_octets(&broker);
+    client.send(&beginning(1, "large", MAX as u64));
+    send_body(&mut client, 1, 0, 64 << 20);
+    let until = Instant::now() + PATIENCE;
+    while live_octets(&broker) < 32 << 20 {
+        assert!(Instant::now() < until, "parts are in the log before the rest has come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    client.reset();
+    let until = Instant::now() + PATIENCE;
+    while live_octets(&broker) > before + 4096 {
+        assert!(Instant::now() < until, "{} octets are kept", live_octets(&broker));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(private_octets(&broker) < memory + BESIDE);
+    let mut client = Client::login_with_channel(broker.amqp());
+    assert!(client.get(1, "large").is_none());
+    client.exercise(1);
+}
