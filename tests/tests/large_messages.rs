@@ -17,8 +17,13 @@ const LONG: Duration = Duration::from_secs(120);
 /// Octets that are different everywhere.
 fn octets(from: usize, length: usize) -> Vec<u8> {
     let word = |at: usize| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
-    let words = (from / 8..(from + length).div_ceil(8)).flat_map(word);
-    words.skip(from % 8).take(length).collect()
+    let mut all = Vec::with_capacity(length + 16);
+    for at in from / 8..(from + length).div_ceil(8) {
+        all.extend_from_slice(&word(at));
+    }
+    all.drain(..from % 8);
+    all.truncate(length);
+    all
 }
 
 /// The method and the header of a message of that length.
@@ -144,4 +149,54 @@ fn a_connection_that_ends_in_the_middle_of_a_body_leaves_nothing() {
     let mut client = Client::login_with_channel(broker.amqp());
     assert!(client.get(1, "large").is_none());
     client.exercise(1);
+}
+
+/// One that several queues hold is stored once and read once; what is ready to leave is there for each consumer.
+#[test]
+fn a_large_message_that_many_take_at_once_is_there_twice_for_each_at_most() {
+    const TAKERS: usize = 4;
+    let broker = Broker::start();
+    let mut client = Client::login_with_channel(broker.amqp());
+    for number in 0..TAKERS {
+        let queue = format!("large{number}");
+        client.declare_queue(1, &queue, 2);
+        let bind = Arguments::new().short(0).shortstr(&queue).shortstr("amq.fanout");
+        client.method(1, method::QUEUE_BIND, &bind.shortstr("").octet(0).long(0));
+        client.expect(1, method::QUEUE_BIND_OK);
+    }
+    client.confirm_select(1);
+    let publish = Arguments::new().short(0).shortstr("amq.fanout").shortstr("").octet(0);
+    client.method(1, method::BASIC_PUBLISH, &publish);
+    let length = MAX / 4;
+    let expected = octets(0, length);
+    client.send(&Frame::content_header(1, length as u64, PERSISTENT).encode());
+    send_body(&mut client, 1, 0, length);
+    let Received::Frame(frame) = client.receive(LONG) else { panic!("no confirm") };
+    assert_eq!(frame.method_id(), Some(method::BASIC_ACK));
+    let before = private_octets(&broker);
+    let mut takers: Vec<Client> =
+        (0..TAKERS).map(|_| Client::login_with_channel(broker.amqp())).collect();
+    for (number, taker) in takers.iter_mut().enumerate() {
+        let queue = format!("large{number}");
+        taker.method(1, method::BASIC_GET, &Arguments::new().short(0).shortstr(&queue).octet(1));
+    }
+    let (is_over, peak) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                peak.fetch_max(private_octets(&broker), Relaxed);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        for taker in &mut takers {
+            let Received::Frame(frame) = taker.receive(LONG) else { panic!("no delivery") };
+            assert_eq!(frame.method_id(), Some(method::BASIC_GET_OK));
+            let delivery = taker.content(&frame).expect("the connection stays");
+            assert!(delivery.body == expected, "it is not as it was");
+        }
+        is_over.store(true, Relaxed);
+    });
+    let more = peak.load(Relaxed).saturating_sub(before);
+    println!("{} MiB more at most for {TAKERS} deliveries of {} MiB", more >> 20, length >> 20);
+    assert!(more < 2 * (TAKERS * length) as u64 + BESIDE);
 }
