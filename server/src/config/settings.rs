@@ -354,12 +354,18 @@ mod tests {
         Flags::parse_from(std::iter::once(&"haremq").chain(arguments))
     }
 
-    fn file(name: &str, text: &str) -> PathBuf {
-        let directory = std::env::temp_dir().join("haremq-config-tests");
-        std::fs::create_dir_all(&directory).unwrap();
-        let path = directory.join(format!("{}-{name}.toml", std::process::id()));
-        std::fs::write(&path, text).unwrap();
-        path
+    /// A file that is gone when the test is.
+    struct Written(PathBuf);
+    impl Drop for Written {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+    fn file(name: &str, text: &str) -> Written {
+        let path = format!("haremq-config-{}-{name}.toml", std::process::id());
+        let written = Written(std::env::temp_dir().join(path));
+        std::fs::write(&written.0, text).unwrap();
+        written
     }
 
     #[test]
@@ -389,7 +395,7 @@ mod tests {
             "listen = [\"127.0.0.1:1\", \"127.0.0.1:2\"]\nshards = 3\npin = \"off\"\n\
              management = \"127.0.0.1:3\"\ndata-dir = \"/x\"\nlog-level = \"debug\"\n",
         );
-        let path = path.to_str().unwrap();
+        let path = path.0.to_str().unwrap();
         let settings =
             Settings::resolve(flags(&["--config", path, "--shards", "2", "--pin", "on"])).unwrap();
         assert_eq!(
@@ -427,9 +433,9 @@ mod tests {
         ] {
             let path = file(name, text);
             let error =
-                Settings::resolve(flags(&["--config", path.to_str().unwrap()])).unwrap_err();
+                Settings::resolve(flags(&["--config", path.0.to_str().unwrap()])).unwrap_err();
             let shown = error.to_string();
-            assert!(shown.contains(&format!("{}:{line}: ", path.display())), "{name}: {shown}");
+            assert!(shown.contains(&format!("{}:{line}: ", path.0.display())), "{name}: {shown}");
             assert!(shown.contains(what), "{name}: {shown}");
             assert_eq!(shown.lines().count(), 1, "{name}: {shown}");
         }
@@ -460,8 +466,14 @@ mod tests {
     fn limits_and_definitions_come_from_flags_and_file() {
         let path =
             file("limits", "connection-max = 5\nvhost-max = 7\nload-definitions = \"/d.json\"\n");
-        let arguments =
-            ["--config", path.to_str().unwrap(), "--vhost-max", "8", "--cluster-queue-limit", "0"];
+        let arguments = [
+            "--config",
+            path.0.to_str().unwrap(),
+            "--vhost-max",
+            "8",
+            "--cluster-queue-limit",
+            "0",
+        ];
         let settings = Settings::resolve(flags(&arguments)).unwrap();
         let limits = NodeLimits {
             connections: Some(5),
@@ -476,7 +488,7 @@ mod tests {
     #[test]
     fn a_single_listener_may_be_written_without_brackets() {
         let path = file("single", "listen = \"[::1]:7\"\n");
-        let settings = Settings::resolve(flags(&["--config", path.to_str().unwrap()])).unwrap();
+        let settings = Settings::resolve(flags(&["--config", path.0.to_str().unwrap()])).unwrap();
         assert_eq!(settings.listen, ["[::1]:7".parse().unwrap()]);
     }
 

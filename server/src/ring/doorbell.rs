@@ -1,9 +1,8 @@
 //! How a thread learns that there is mail while it sleeps, and is left alone while it does not.
 
-use std::sync::atomic::{fence, AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use futures_util::task::AtomicWaker;
+use super::sync::{fence, AtomicBool, AtomicWaker, Ordering};
 
 /// One per shard, shared with everybody who sends to it.
 ///

@@ -2,15 +2,10 @@
 //! back.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{fence, AtomicBool, Ordering};
-use std::sync::Arc;
 
-use rtrb::{Consumer, Producer, PushError, RingBuffer};
+use super::sync::{fence, Arc, AtomicBool, Consumer, Ordering, Producer, PushError, RingBuffer};
+use super::{RingBatch, RING_SLOTS};
 
-use super::RingBatch;
-
-/// Batches that may lie in one ring unread.
-const RING_SLOTS: usize = 32;
 /// Empty batches kept by a sender.
 const SPARE_BATCHES: usize = 4;
 

@@ -10,13 +10,18 @@
 //! Invariants: mail from one shard to another arrives in the order it was sent; nothing is ever
 //! dropped; a full ring shows as [`Port::is_congested`], never as an error.
 //!
-//! The only atomics are in `rtrb` and in the doorbell: per batch, not per message. Must not import
-//! `runtime`, `amqp`, `management` or glommio.
+//! The only atomics are in `rtrb` and in the doorbell: per batch, not per message. Doorbell, lanes and ports are also
+//! compiled into a test (`server/model`), with another `sync` and another batch, where every order in which
+//! two threads can run is tried. Must not import `runtime`, `amqp`, `management` or glommio.
 
 mod batch;
 mod doorbell;
 mod lane;
 mod port;
+mod sync;
+
+/// Batches that may lie in one ring unread.
+const RING_SLOTS: usize = 32;
 
 pub use batch::{Mail, Parcel, RingBatch};
 pub use doorbell::Doorbell;

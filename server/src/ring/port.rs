@@ -1,10 +1,9 @@
 //! One shard's place in the mesh.
 
-use std::sync::Arc;
-
 use haremq_engine::ids::ShardId;
 
 use super::lane::{lane, LaneReceiver, LaneSender};
+use super::sync::Arc;
 use super::{Doorbell, RingBatch};
 
 /// A batch is closed when it holds this many octets of messages, so that the peer can begin.

@@ -193,11 +193,27 @@ fn write_marker(path: &Path, marker: &Marker) -> Result<(), StartError> {
 mod tests {
     use super::*;
 
-    fn scratch(name: &str) -> PathBuf {
+    /// A place that nothing is left of.
+    struct Scratch(PathBuf);
+
+    impl std::ops::Deref for Scratch {
+        type Target = Path;
+        fn deref(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn scratch(name: &str) -> Scratch {
         let path =
             std::env::temp_dir().join(format!("haremq-data-dir-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
-        path
+        Scratch(path)
     }
 
     #[test]
@@ -232,11 +248,11 @@ mod tests {
     #[test]
     fn a_directory_of_somebody_else_is_left_alone() {
         let path = scratch("foreign");
-        fs::create_dir_all(&path).unwrap();
+        fs::create_dir_all(&*path).unwrap();
         fs::write(path.join("thesis.tex"), "hello").unwrap();
         let error = DataDir::open(&path, None, 1).unwrap_err().to_string();
         assert!(error.contains("not a HareMQ data directory"), "{error}");
-        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "nothing was added");
+        assert_eq!(fs::read_dir(&*path).unwrap().count(), 1, "nothing was added");
     }
 
     #[test]
@@ -251,7 +267,7 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused_whatever_else_it_holds() {
         let path = scratch("newer");
-        fs::create_dir_all(&path).unwrap();
+        fs::create_dir_all(&*path).unwrap();
         fs::write(path.join(MARKER), "version = 99\nshapes = \"round\"\n").unwrap();
         let error = DataDir::open(&path, None, 1).unwrap_err().to_string();
         assert!(error.contains("format 99") && error.contains("up to 1"), "{error}");
@@ -261,7 +277,7 @@ mod tests {
     fn a_damaged_marker_is_named() {
         for text in ["", "version = 1\n", "version = 1\nshards = 0\n", "version = \"1\"\n"] {
             let path = scratch("damaged");
-            fs::create_dir_all(&path).unwrap();
+            fs::create_dir_all(&*path).unwrap();
             fs::write(path.join(MARKER), text).unwrap();
             let error = DataDir::open(&path, None, 1).unwrap_err();
             assert!(matches!(error, StartError::DataDirMarker { .. }), "{text:?}: {error}");
@@ -271,9 +287,9 @@ mod tests {
     #[test]
     fn a_path_that_cannot_be_a_directory_is_an_error_that_names_it() {
         let path = scratch("file");
-        fs::write(&path, "").unwrap();
+        fs::write(&*path, "").unwrap();
         let error = DataDir::open(&path, None, 1).unwrap_err().to_string();
         assert!(error.contains(path.to_str().unwrap()), "{error}");
-        fs::remove_file(&path).unwrap();
+        fs::remove_file(&*path).unwrap();
     }
 }
