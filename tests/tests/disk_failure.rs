@@ -14,6 +14,7 @@ use haremq_tests::traffic::{
 };
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::method;
+use std::time::Instant;
 
 const QUEUES: u32 = 2;
 
@@ -33,18 +34,20 @@ fn nothing_is_confirmed_after(refusal: Refusal) {
     disk.record();
     let ledger = SharedLedger::default();
     let mut publisher = Publisher::new(0, QUEUES, 100);
-    let (status, text) = std::thread::scope(|scope| {
+    let (status, text, took) = std::thread::scope(|scope| {
         let _end = ledger.stop_when_dropped();
         let client = Publisher::connect(broker.amqp());
         scope.spawn(|| publisher.run(client, &ledger));
         eventually("publishes are confirmed", PATIENCE, || {
             (ledger.lock().verdict().confirmed > 500).then_some(())
         });
+        let refused_at = Instant::now();
         disk.refuse(refusal);
         // The publisher goes on meanwhile: a disk that nobody writes to fails nobody.
-        broker.wait_for_end()
+        let (status, text) = broker.wait_for_end();
+        (status, text, refused_at.elapsed())
     });
-    println!("{status}\n{text}");
+    println!("{status} {:.1} ms after the disk began to refuse\n{text}", took.as_secs_f64() * 1e3);
     assert!(disk.refused() > 0);
     assert_eq!(status.code(), Some(1), "a failed disk ends the broker with a failure:\n{text}");
     assert!(text.contains("Input/output error"), "what the system said is missing:\n{text}");
