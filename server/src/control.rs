@@ -305,6 +305,11 @@ pub struct ShardReport {
     pub memory_bytes: u64,
     /// Octets of memory that queues take to know where their messages are.
     pub index_bytes: u64,
+    /// Octets of it that are in the shard's scratch file, and octets that the file takes.
+    pub index_paged_bytes: u64,
+    pub index_file_bytes: u64,
+    /// How often the file has taken nothing more.
+    pub index_refusals: u64,
     /// Why publishers are being held back, as connection.blocked says it. `None`: they are not.
     pub blocked: Option<&'static str>,
 }

@@ -66,6 +66,10 @@ fn budget(simulation: &Simulation) -> Verdict {
         require(bytes <= max_bytes, Kind::Space, || {
             format!("{bytes} octets of messages in memory, and there may be {max_bytes}")
         })?;
+        let paged = shard.index_paged();
+        require(paged.octets == paged.store_bytes, Kind::Space, || {
+            format!("the pages that are kept are not those that are wanted: {paged:?}")
+        })?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //!
 //! | module | what it may do |
 //! |---|---|
-//! | `disk`, `rings`, `clock`, `world` | the world: does what the schedule says, judges nothing |
+//! | `disk`, `pages`, `rings`, `clock`, `world` | the world: does what the schedule says, judges nothing |
 //! | `workload`, `commits`, `uploads`, `population`, `clients` | what clients do; draws random numbers |
 //! | `shadow` | the model: follows what was promised, touches nothing |
 //! | `invariants` | judges after every step; reads only, draws no random number |
@@ -27,6 +27,7 @@ pub mod limits;
 pub mod mail;
 pub mod mutants;
 pub mod oracle;
+pub mod pages;
 pub mod population;
 pub mod random;
 pub mod rings;

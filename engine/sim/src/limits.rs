@@ -28,6 +28,8 @@ pub struct Limits {
     /// Messages that a queue may hold before publishers turn to others.
     pub backlog_max: usize,
     pub packing: Packing,
+    /// Every so manieth page of an index is refused; 0: none.
+    pub refuses_every: u32,
 }
 
 impl Limits {
@@ -50,7 +52,10 @@ impl Limits {
             packing: Packing {
                 open_freely: random.pick(&[0, 0, 4, 4096]),
                 bale: random.pick(&[2, 2, 3, 32]),
+                // Mostly so little that all is paged out that can be.
+                bytes_max: random.pick(&[0, 0, 0, 60_000, 1 << 30]),
             },
+            refuses_every: random.pick(&[0, 0, 2, 5]),
         }
     }
 

@@ -299,6 +299,21 @@ const MUTANTS: &[Mutant] = &[
         "let later = chunk.base_unix_ms.min(base_unix_ms).saturating_sub(base_unix_ms);",
     ),
     mutant(
+        "what was changed in a bale is forgotten",
+        "queue/bales.rs",
+        "        unpacked.has_changed |= has_changed;",
+        "        unpacked.has_changed |= has_changed && slot.redelivered();",
+    ),
+    mutant(
+        "page of a bale that is gone is kept",
+        "queue/bales.rs",
+        "        self.release(bale);
+        self.vacant.push(bale);
+    }",
+        "        self.vacant.push(bale);
+    }",
+    ),
+    mutant(
         "memory for messages without a limit",
         "shard/publish.rs",
         "self.store.arena.has_room(message, arena_max_bytes)",

@@ -3,6 +3,7 @@
 
 use haremq_engine::ids::QueueId;
 use haremq_engine::mail::Outcome;
+use haremq_engine::shard::QueueStats;
 
 use crate::simulation::Simulation;
 use crate::violation::{require, Kind, Verdict};
@@ -76,6 +77,14 @@ impl Simulation {
         }
         for estate in &self.shadow.estates {
             estate.check_drained()?;
+        }
+        for shard in &self.world.shards {
+            let held = |queue: &QueueStats| queue.messages_ready + queue.messages_unacknowledged;
+            let (paged, stats) = (shard.index_paged(), shard.all_queue_stats());
+            let is_empty = stats.iter().all(|queue| held(queue) == 0);
+            require(!is_empty || paged.store_bytes == 0, Kind::Space, || {
+                format!("pages are kept of empty queues: {paged:?}")
+            })?;
         }
         Ok(())
     }

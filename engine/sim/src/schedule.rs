@@ -72,6 +72,8 @@ fn play(seed: u64, plan: Plan, conditions: Conditions) -> Verdict<Outcome> {
         let shards = &simulation.world.shards;
         let is_packed = shards.iter().any(|shard| shard.index_packed_bytes() > 0);
         simulation.tally.packed += u64::from(is_packed);
+        let is_paged = shards.iter().any(|shard| shard.index_paged().pages > 0);
+        simulation.tally.paged += u64::from(is_paged);
         if plan.crash_every > 0 && simulation.random.one_in(plan.crash_every) {
             simulation.interrupt(plan, &mixture)?;
         }

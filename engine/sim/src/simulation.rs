@@ -47,6 +47,8 @@ pub struct Tally {
     pub interrupted_commits: u64,
     /// Steps after which a shard had some of a queue packed.
     pub packed: u64,
+    /// And after which it had some paged out.
+    pub paged: u64,
     pub operations: u64,
     /// Bodies in parts that were sent to their end, and those that were not.
     pub uploaded: u64,
@@ -457,6 +459,7 @@ impl Tally {
         self.committed += other.committed;
         self.interrupted_commits += other.interrupted_commits;
         self.packed += other.packed;
+        self.paged += other.paged;
         self.operations += other.operations;
         self.uploaded += other.uploaded;
         self.given_up += other.given_up;
@@ -467,14 +470,15 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Tally { crashes, clean_stops, interrupted_boots, damages, damages_found, .. } = self;
         let Tally { failures, confirmed, refused, delivered, settled, operations, .. } = self;
-        let Tally { committed, interrupted_commits, packed, uploaded, given_up, .. } = self;
+        let Tally { committed, interrupted_commits, packed, paged, uploaded, given_up, .. } = self;
         write!(
             f,
             "{crashes} crashes, {interrupted_boots} interrupted starts, {clean_stops} clean stops, \
              {failures} failures, {damages} damages ({damages_found} found); \
              {confirmed} confirmed, {refused} refused, {delivered} delivered, {settled} settled; \
              {uploaded} bodies in parts, {given_up} given up; \
-             {committed} transactions, {interrupted_commits} interrupted; {packed} steps with packed queues; \
+             {committed} transactions, {interrupted_commits} interrupted; {packed} steps with packed queues, \
+             {paged} with paged ones; \
              {operations} disk operations"
         )
     }

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::disk::{Disk, Failure, FailureKind, Lie, Vectors};
 use crate::limits::Limits;
 use crate::mail::{Mail, Received};
+use crate::pages::Pages;
 use crate::random::Random;
 use crate::rings::Rings;
 
@@ -106,7 +107,8 @@ impl World {
         for (index, disk) in self.disks.iter_mut().enumerate() {
             let config = self.limits.shard_config(ShardId(index as u16));
             let mut boot = ShardBoot::new(config, Vectors, disk.listing());
-            boot.pack_queues(self.limits.packing);
+            let pages = Pages::new(self.limits.refuses_every);
+            boot.keep_indexes(self.limits.packing, Box::new(pages));
             while let Some(read) = boot.next_read() {
                 if !goes_on(index) {
                     return Ok(None);

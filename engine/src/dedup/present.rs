@@ -33,7 +33,7 @@ impl Present {
     }
 
     /// Many have left: those that `stays` does not say to stay.
-    pub fn retain(&mut self, stays: impl Fn(Seq) -> bool) {
+    pub fn retain(&mut self, mut stays: impl FnMut(Seq) -> bool) {
         let gone: Vec<Seq> = self.by_seq.keys().copied().filter(|seq| !stays(*seq)).collect();
         for seq in gone {
             self.remove(seq);

@@ -77,13 +77,13 @@ impl Backlog {
             // A number is never given twice, even if nothing but its settle is left of it.
             level.next = level.next.max(to + 1);
             let mut gone_bytes = 0;
-            let mut next = level.index.next_live(pool, from);
-            while let Some((number, slot)) = next.filter(|(number, _)| *number <= to) {
+            let mut next = level.index.seek(pool, from, to);
+            while let Some((number, slot)) = next {
                 if is_meant(&slot) {
                     level.index.kill(pool, number, State::Ready);
                     gone_bytes += slot.body_bytes();
                 }
-                next = level.index.next_live(pool, number + 1);
+                next = if number < to { level.index.seek(pool, number + 1, to) } else { None };
             }
             self.body_bytes -= gone_bytes;
         }
@@ -100,10 +100,10 @@ impl Backlog {
     }
 
     /// Messages found and not settled, in queue order.
-    pub fn messages(&self) -> impl Iterator<Item = (Seq, Slot)> + '_ {
+    pub fn messages<'a>(&'a self, pool: &'a ChunkPool) -> impl Iterator<Item = (Seq, Slot)> + 'a {
         let levels = self.levels.iter().enumerate();
         levels.flat_map(|(lane, level)| {
-            level.index.iter().map(move |(number, slot)| (seq_of(lane, number), slot))
+            level.index.iter(pool).map(move |(number, slot)| (seq_of(lane, number), slot))
         })
     }
 

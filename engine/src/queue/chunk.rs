@@ -1,9 +1,10 @@
 //! [`CHUNK`] consecutive numbers of a queue and their slots, packed or not; or a *bale* of several
-//! packed ones, which take as little as one.
+//! packed ones, which take as little as one and need not be in memory.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::bales::BaleId;
 use super::pack::{pack, pack_sparse, Unpack};
 use super::pool::{ChunkPool, Slots, CHUNK};
 use super::slot::{Slot, State, FAR_EXPIRY};
@@ -16,6 +17,8 @@ enum Content {
     Open(Slots),
     /// See `pack`. Every slot is ready or dead.
     Packed(Box<[u8]>),
+    /// As well.
+    Baled(BaleId),
 }
 
 #[derive(Debug)]
@@ -34,8 +37,9 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    pub(super) fn new(key: u64, slots: Slots) -> Self {
-        let content = Content::Open(slots);
+    pub(super) fn new(key: u64, pool: &mut ChunkPool) -> Self {
+        pool.note_held();
+        let content = Content::Open(pool.take());
         Chunk { key, span: 1, base_unix_ms: 0, soonest_unix_ms: NEVER, live: 0, content }
     }
 
@@ -51,7 +55,15 @@ impl Chunk {
 
     #[inline]
     pub(super) fn is_bale(&self) -> bool {
-        self.span > 1
+        matches!(self.content, Content::Baled(_))
+    }
+
+    #[inline]
+    pub(super) fn as_bale(&self) -> Option<BaleId> {
+        match self.content {
+            Content::Baled(bale) => Some(bale),
+            _ => None,
+        }
     }
 
     /// The slots, if they are not packed.
@@ -59,7 +71,7 @@ impl Chunk {
     pub(super) fn slots(&self) -> Option<&Slots> {
         match &self.content {
             Content::Open(slots) => Some(slots),
-            Content::Packed(_) => None,
+            _ => None,
         }
     }
 
@@ -67,17 +79,18 @@ impl Chunk {
     pub(super) fn slots_mut(&mut self) -> Option<&mut Slots> {
         match &mut self.content {
             Content::Open(slots) => Some(slots),
-            Content::Packed(_) => None,
+            _ => None,
         }
     }
 
+    /// By itself or in a bale.
     pub(super) fn is_packed(&self) -> bool {
-        matches!(self.content, Content::Packed(_))
+        !matches!(self.content, Content::Open(_))
     }
 
     /// The slot at that offset, which may be dead.
     #[inline]
-    pub(super) fn get(&self, offset: usize) -> Slot {
+    pub(super) fn get(&self, pool: &mut ChunkPool, offset: usize) -> Slot {
         match &self.content {
             Content::Open(slots) => slots[offset],
             Content::Packed(octets) => {
@@ -85,17 +98,36 @@ impl Chunk {
                 let found = from_there.next().filter(|(at, _)| *at == offset);
                 found.map_or(Slot::DEAD, |(_, slot)| slot)
             }
+            Content::Baled(bale) => pool.bales().get(*bale, offset as u32).unwrap_or(Slot::DEAD),
+        }
+    }
+
+    /// The first offset from `start` on whose slot lives, and the slot.
+    pub(super) fn seek(&self, pool: &mut ChunkPool, start: usize) -> Option<(usize, Slot)> {
+        match &self.content {
+            Content::Open(slots) => {
+                let rest = slots.get(start..)?;
+                let at = rest.iter().position(|slot| slot.state() != State::Dead)?;
+                Some((start + at, rest[at]))
+            }
+            Content::Packed(octets) => Unpack::new(octets).find(|(at, _)| *at >= start),
+            Content::Baled(bale) => {
+                let found = pool.bales().seek(*bale, u32::try_from(start).ok()?);
+                found.map(|(at, slot)| (at as usize, slot))
+            }
         }
     }
 
     /// Offsets and slots that live, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, Slot)> + '_ {
-        let (open, packed): (&[Slot], &[u8]) = match &self.content {
-            Content::Open(slots) => (&slots[..], &[]),
-            Content::Packed(octets) => (&[], octets),
+    pub(super) fn iter(&self, pool: &ChunkPool) -> impl Iterator<Item = (usize, Slot)> + '_ {
+        let (open, packed, baled): (&[Slot], &[u8], _) = match &self.content {
+            Content::Open(slots) => (&slots[..], &[], Vec::new()),
+            Content::Packed(octets) => (&[], octets, Vec::new()),
+            Content::Baled(bale) => (&[], &[], pool.slots(*bale)),
         };
         let live = |(_, slot): &(usize, Slot)| slot.state() != State::Dead;
-        open.iter().copied().enumerate().filter(live).chain(Unpack::new(packed))
+        let baled = baled.into_iter().map(|(at, slot)| (at as usize, slot));
+        open.iter().copied().enumerate().filter(live).chain(Unpack::new(packed)).chain(baled)
     }
 
     /// Packs the slots, unless some are with consumers. True if that has changed something.
@@ -143,12 +175,13 @@ impl Chunk {
         let bases = chunks.range(at.clone()).map(|chunk| chunk.base_unix_ms);
         let base_unix_ms = bases.filter(|base| *base != 0).min().unwrap_or(0);
         let (mut live, mut soonest_unix_ms, mut told) = (0, NEVER, true);
+        let mut octets = std::mem::take(&mut pool.scratch);
         let slots = chunks.range(at).flat_map(|chunk| {
             live += chunk.live;
             soonest_unix_ms = soonest_unix_ms.min(chunk.soonest_unix_ms);
             let later = chunk.base_unix_ms.saturating_sub(base_unix_ms);
             let offset = chunk.first() - first.first();
-            chunk.iter().map(move |(at, slot)| (offset as usize + at, slot, later))
+            chunk.iter(pool).map(move |(at, slot)| (offset as usize + at, slot, later))
         });
         let slots = slots.map(|(at, mut slot, later)| {
             if slot.expiry() != 0 && slot.expiry() != FAR_EXPIRY {
@@ -159,47 +192,44 @@ impl Chunk {
             }
             (at, slot)
         });
-        let mut octets = std::mem::take(&mut pool.scratch);
         octets.clear();
         pack_sparse(slots, &mut octets);
-        let packed: Box<[u8]> = octets.as_slice().into();
-        pool.scratch = octets;
         let key = first.key;
-        told.then(|| {
-            pool.note_packed(packed.len());
-            let content = Content::Packed(packed);
+        let bale = told.then(|| {
+            pool.note_held();
+            let content = Content::Baled(pool.add_bale(&octets));
             Chunk { key, span, base_unix_ms, soonest_unix_ms, live, content }
-        })
+        });
+        pool.scratch = octets;
+        bale
     }
 
     /// The chunks of a bale, packed each for itself.
     pub(super) fn unbale(self, pool: &mut ChunkPool) -> Vec<Chunk> {
-        let Content::Packed(octets) = &self.content else { return vec![self] };
+        let Content::Baled(bale) = self.content else { return vec![self] };
+        let slots = pool.bales().take(bale);
+        pool.note_gone();
+        let key_of = |place: u32| u64::from(place) / CHUNK;
+        let mut octets = std::mem::take(&mut pool.scratch);
         let mut chunks: Vec<Chunk> = Vec::new();
-        let mut slots = Unpack::new(octets).peekable();
-        while let Some((at, _)) = slots.peek() {
-            let index = *at as u64 / CHUNK;
-            let start = (index * CHUNK) as usize;
-            let mut live = 0;
-            let mut packed = Vec::new();
-            let here = std::iter::from_fn(|| {
-                let (at, slot) = slots.next_if(|(at, _)| *at as u64 / CHUNK == index)?;
-                live += 1;
-                Some((at - start, slot))
-            });
-            pack_sparse(here, &mut packed);
-            pool.note_packed(packed.len());
+        for here in slots.chunk_by(|one, next| key_of(one.0) == key_of(next.0)) {
+            let behind = here.first().map_or(0, |(place, _)| key_of(*place));
+            let start = (behind * CHUNK) as usize;
+            octets.clear();
+            pack_sparse(here.iter().map(|(at, slot)| (*at as usize - start, *slot)), &mut octets);
+            pool.note_held();
+            pool.note_packed(octets.len());
             chunks.push(Chunk {
-                key: self.key + index,
+                key: self.key + behind,
                 span: 1,
                 base_unix_ms: self.base_unix_ms,
                 // A lower bound.
                 soonest_unix_ms: self.soonest_unix_ms,
-                live,
-                content: Content::Packed(packed.into()),
+                live: here.len() as u32,
+                content: Content::Packed(octets.as_slice().into()),
             });
         }
-        pool.note_unpacked(octets.len());
+        pool.scratch = octets;
         chunks
     }
 
@@ -212,7 +242,7 @@ impl Chunk {
         if unacked == 0 {
             return (None, Some(self));
         }
-        let mut taken = Chunk::new(self.key, pool.take());
+        let mut taken = Chunk::new(self.key, pool);
         taken.live = ready;
         if let Content::Open(places) = &mut taken.content {
             for (slot, place) in slots.iter_mut().zip(places.iter_mut()) {
@@ -232,6 +262,7 @@ impl Chunk {
 
     /// Gives its memory back, with whatever it holds.
     pub(super) fn discard(self, pool: &mut ChunkPool) {
+        pool.note_gone();
         match self.content {
             Content::Open(mut slots) => {
                 if self.live > 0 {
@@ -240,6 +271,7 @@ impl Chunk {
                 pool.give_back(slots);
             }
             Content::Packed(octets) => pool.note_unpacked(octets.len()),
+            Content::Baled(bale) => pool.bales().remove(bale),
         }
     }
 

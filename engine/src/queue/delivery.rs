@@ -214,14 +214,14 @@ impl Queue {
     }
 
     /// Where the message of that number lies; `None` if the queue does not have it.
-    pub fn place(&self, seq: Seq) -> Option<Place> {
+    pub fn place(&self, pool: &mut ChunkPool, seq: Seq) -> Option<Place> {
         let (lane, number) = self.locate(seq)?;
-        self.lanes[lane].get(number).map(|slot| slot.place())
+        self.lanes[lane].get(pool, number).map(|slot| slot.place())
     }
 
     /// How a message stands; dead if the queue does not have it.
-    pub fn state(&self, seq: Seq) -> State {
-        let slot = self.locate(seq).and_then(|(lane, number)| self.lanes[lane].get(number));
+    pub fn state(&self, pool: &mut ChunkPool, seq: Seq) -> State {
+        let slot = self.locate(seq).and_then(|(lane, number)| self.lanes[lane].get(pool, number));
         slot.map_or(State::Dead, |slot| slot.state())
     }
 }

@@ -54,8 +54,8 @@ impl Lane {
         self.ready
     }
 
-    pub(super) fn get(&self, number: u64) -> Option<Slot> {
-        self.index.get(number).filter(|slot| slot.state() != State::Dead)
+    pub(super) fn get(&self, pool: &mut ChunkPool, number: u64) -> Option<Slot> {
+        self.index.get(pool, number).filter(|slot| slot.state() != State::Dead)
     }
 
     /// The ready message that is due.
@@ -136,15 +136,15 @@ impl Lane {
         from: Place,
         to: Place,
     ) -> bool {
-        let slot = self.index.get_mut(pool, number);
-        slot.is_some_and(|slot| slot.state() != State::Dead && slot.relocate(from, to))
+        self.index.change(pool, number, |slot| slot.relocate(from, to))
     }
 
     /// Somebody may have seen the message.
     pub(super) fn note_seen(&mut self, pool: &mut ChunkPool, number: u64) {
-        if let Some(slot) = self.index.get_mut(pool, number) {
+        self.index.change(pool, number, |slot| {
             slot.note_seen();
-        }
+            true
+        });
     }
 
     pub(super) fn next_expiry_unix_ms(&self) -> Option<u64> {
@@ -153,11 +153,12 @@ impl Lane {
 
     pub(super) fn collect_expired(
         &mut self,
+        pool: &ChunkPool,
         now_unix_ms: u64,
         limit: usize,
         expired: &mut Vec<u64>,
-    ) {
-        self.index.collect_expired(now_unix_ms, limit, expired);
+    ) -> bool {
+        self.index.collect_expired(pool, now_unix_ms, limit, expired)
     }
 
     /// Takes all ready messages out. `any_unacked`: there may be others.
@@ -180,8 +181,11 @@ impl Lane {
     }
 
     /// Live messages, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Slot)> + '_ {
-        self.index.iter()
+    pub(super) fn iter<'a>(
+        &'a self,
+        pool: &'a ChunkPool,
+    ) -> impl Iterator<Item = (u64, Slot)> + 'a {
+        self.index.iter(pool)
     }
 
     #[cfg(test)]

@@ -7,6 +7,7 @@
 //! that order by `Seq` is queue order in every queue; each level is a [`Lane`].
 
 mod backlog;
+mod bales;
 mod chunk;
 mod comebacks;
 mod consumer;
@@ -19,6 +20,7 @@ mod index;
 mod intake;
 mod lane;
 mod pack;
+mod pages;
 mod pool;
 mod remains;
 mod removal;
@@ -34,11 +36,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use backlog::Backlog;
+pub use bales::Paged;
 pub use consumer::Consumer;
 pub use consumers::{ConsumerSlot, Consumers, Unused};
 pub use delivery::{Due, Release};
 pub use error::QueueError;
 pub use intake::Arrival;
+pub use pages::{Page, PageStore};
 pub use pool::{ChunkPool, Packing};
 pub use remains::Remains;
 pub use role::Role;
@@ -156,6 +160,7 @@ impl Queue {
     pub fn recovered(
         id: QueueId,
         settings: impl Into<Arc<QueueSettings>>,
+        pool: &ChunkPool,
         backlog: Backlog,
         now_unix_ms: u64,
     ) -> Self {
@@ -173,7 +178,7 @@ impl Queue {
                 [queue.next_expiry_unix_ms, expiry].into_iter().flatten().min();
             queue.counts.ready += lane.ready();
             if let Some(due_times) = &mut queue.due_times {
-                for (number, slot) in lane.iter() {
+                for (number, slot) in lane.iter(pool) {
                     // What only passes through is due at once.
                     let due = lane.expires_unix_ms(number, &slot).unwrap_or(0);
                     due_times.insert(due, number);
@@ -346,14 +351,14 @@ impl Queue {
     }
 
     /// The slot of a message that is in the queue, in whatever state.
-    pub fn live(&self, seq: Seq) -> Option<Slot> {
+    pub fn live(&self, pool: &mut ChunkPool, seq: Seq) -> Option<Slot> {
         let (lane, number) = self.locate(seq)?;
-        self.lanes.get(lane)?.get(number)
+        self.lanes.get(lane)?.get(pool, number)
     }
 
     /// The slot of a message that is ready.
-    pub fn ready(&self, seq: Seq) -> Option<Slot> {
-        self.live(seq).filter(|slot| slot.state() == State::Ready)
+    pub fn ready(&self, pool: &mut ChunkPool, seq: Seq) -> Option<Slot> {
+        self.live(pool, seq).filter(|slot| slot.state() == State::Ready)
     }
 
     /// When the queue wants to be looked at though nothing happens to it.

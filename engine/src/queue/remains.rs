@@ -46,7 +46,7 @@ impl Remains {
                     continue;
                 }
                 let first = chunk.first();
-                for (offset, slot) in chunk.iter() {
+                for (offset, slot) in chunk.iter(pool) {
                     free(seq_of(*lane, first + offset as u64), &slot);
                     freed += 1;
                 }
@@ -72,11 +72,11 @@ impl Queue {
         (self.counts.ready, self.counts.ready_bytes) = (0, 0);
         self.next_expiry_unix_ms = None;
         if let Some(mut comebacks) = self.comebacks.take() {
-            comebacks.retain(|seq, _| self.state(*seq) != super::State::Dead);
+            comebacks.retain(|seq, _| self.state(pool, *seq) != super::State::Dead);
             self.comebacks = Some(comebacks).filter(|comebacks| !comebacks.is_empty());
         }
         if let Some(mut present) = self.present.take() {
-            present.retain(|seq| self.state(seq) != super::State::Dead);
+            present.retain(|seq| self.state(pool, seq) != super::State::Dead);
             self.present = Some(present);
         }
         let must_settle = self.settings.survives_restart;

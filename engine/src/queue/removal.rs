@@ -41,8 +41,8 @@ impl Queue {
         let mut next_expiry: Option<u64> = None;
         for lane in 0..self.lanes.len() {
             scratch.clear();
-            self.lanes[lane].collect_expired(now_unix_ms, left, scratch);
-            left = left.saturating_sub(scratch.len());
+            let is_all = self.lanes[lane].collect_expired(pool, now_unix_ms, left, scratch);
+            left = if is_all { left.saturating_sub(scratch.len()) } else { 0 };
             for &number in scratch.iter() {
                 if let Some(removed) = self.remove_ready(pool, lane, number) {
                     free(removed);
@@ -80,10 +80,10 @@ impl Queue {
     }
 
     /// Every message the queue holds, in whatever state.
-    pub fn messages(&self) -> impl Iterator<Item = (Seq, Slot)> + '_ {
+    pub fn messages<'a>(&'a self, pool: &'a ChunkPool) -> impl Iterator<Item = (Seq, Slot)> + 'a {
         let lanes = self.lanes.iter().enumerate();
         lanes.flat_map(|(lane, messages)| {
-            messages.iter().map(move |(number, slot)| (seq_of(lane, number), slot))
+            messages.iter(pool).map(move |(number, slot)| (seq_of(lane, number), slot))
         })
     }
 }

@@ -32,7 +32,7 @@ use crate::event;
 use crate::ids::{QueueId, Seq, ShardId, Target};
 use crate::log::{Address, Log, LogError, Memory, Recovered, Recovery, RecoveryRead, SegmentFile};
 use crate::now::Now;
-use crate::queue::{Backlog, ChunkPool, Packing, Place, Queue, QueueSettings, Slot};
+use crate::queue::{Backlog, ChunkPool, Packing, PageStore, Place, Queue, QueueSettings, Slot};
 use crate::topology::{
     BindingTarget, Change, DefinitionError, DefinitionLimits, EntityKey, Topology,
 };
@@ -107,10 +107,10 @@ impl<M: Memory> ShardBoot<M> {
         self.limits = limits;
     }
 
-    /// Queues pack what they know of their messages so eagerly, and not as they do by themselves.
-    /// Before anything is read.
-    pub fn pack_queues(&mut self, packing: Packing) {
-        self.found.queues.pool = ChunkPool::new(packing);
+    /// What queues know of their messages takes so much memory, and beyond that the store's pages:
+    /// before anything is read. If it is not said, all of it is in memory.
+    pub fn keep_indexes(&mut self, packing: Packing, pages: Box<dyn PageStore>) {
+        self.found.queues.pool = ChunkPool::new(packing, pages);
     }
 
     /// There is to be an event exchange in vhost `/` (behaviour C12). For shard 0, before
@@ -195,7 +195,8 @@ impl<M: Memory> ShardBoot<M> {
             {
                 copying::keep(&mut recovery, &mut queues.pool, &mut backlog);
                 let settings = queues.share(settings);
-                queues.add(Queue::recovered(id, settings, backlog, now.unix_ms));
+                let queue = Queue::recovered(id, settings, &queues.pool, backlog, now.unix_ms);
+                queues.add(queue);
             }
         }
         values.retain(|(queue, _), held| {

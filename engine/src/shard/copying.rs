@@ -43,8 +43,8 @@ impl Holders for Holding<'_> {
                 (found.address, found.reference) == (held.address, held.reference)
             });
         }
-        let queue = self.queues.find(held.queue).and_then(|at| self.queues.get(at));
-        match queue.and_then(|hosted| hosted.queue.place(held.seq)) {
+        let queue = self.queues.find(held.queue).and_then(|at| self.queues.get_mut(at));
+        match queue.and_then(|(hosted, pool)| hosted.queue.place(pool, held.seq)) {
             Some(Place::Log { address, reference, .. })
             | Some(Place::Spilled { address, reference, .. }) => {
                 (Address(address), reference) == (held.address, held.reference)
@@ -95,7 +95,7 @@ pub(super) fn keep<M: Memory>(
     backlog: &mut Backlog,
 ) {
     let mut copied = Vec::new();
-    for (seq, slot) in backlog.messages() {
+    for (seq, slot) in backlog.messages(pool) {
         let Place::Log { address, length, reference } = slot.place() else { continue };
         match recovery.is_copied(Address(address), reference) {
             true => copied.push(seq),

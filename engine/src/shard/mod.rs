@@ -52,7 +52,7 @@ use crate::ids::{QueueId, ShardId};
 use crate::log::{LogCompletion, LogConfig, LogError, Memory};
 use crate::mail::{Command, Notice, PeerMail, Requester};
 use crate::now::Now;
-use crate::queue::Queue;
+use crate::queue::{Paged, Queue};
 use crate::topology::{Topology, TopologyRequest};
 use bodies::Bodies;
 use confirm::Confirms;
@@ -256,6 +256,11 @@ impl<M: Memory> Shard<M> {
     /// Of those, octets that are packed: the middle of long queues.
     pub fn index_packed_bytes(&self) -> usize {
         self.queues.pool.packed_bytes()
+    }
+
+    /// What queues know of their messages and is not in memory.
+    pub fn index_paged(&self) -> Paged {
+        self.queues.pool.paged()
     }
 
     /// Messages that are in memory only; what the log holds does not count.

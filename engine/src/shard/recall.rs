@@ -26,7 +26,8 @@ impl Recall {
     /// For the queues that recovery has brought back.
     pub(super) fn of(queues: &Queues) -> Self {
         let all = queues.iter().filter(|queue| queue.settings().deduplicates);
-        let all = all.map(|queue| (queue.id(), queue.messages().map(|(seq, _)| seq).collect()));
+        let all = all
+            .map(|queue| (queue.id(), queue.messages(&queues.pool).map(|(seq, _)| seq).collect()));
         Recall { waiting: all.collect(), is_reading: false }
     }
 
@@ -52,8 +53,12 @@ impl<M: Memory> Shard<M> {
                 self.recall.waiting.pop_front();
                 continue;
             };
-            let hosted = self.queues.open(*id).map(|(_, hosted, _)| hosted);
-            if let Some((hosted, slot)) = hosted.and_then(|h| h.queue.live(seq).map(|s| (h, s))) {
+            let hosted = self.queues.open(*id);
+            let found = hosted.and_then(|(_, hosted, pool)| {
+                let slot = hosted.queue.live(pool, seq)?;
+                Some((hosted, slot))
+            });
+            if let Some((hosted, slot)) = found {
                 let Fetch::Ready(stored) = self.store.fetch(&slot) else {
                     self.recall.is_reading = true;
                     return;

@@ -59,8 +59,8 @@ impl<M: Memory> Shard<M> {
         let source = self.topology.exchange(&binding.vhost, &binding.source);
         let source = source.filter(|source| source.kind == ExchangeKind::RecentHistory);
         let Some(history) = source.and_then(|source| source.store) else { return };
-        let Some((_, hosted, _)) = self.queues.open(history.queue) else { return };
-        let left: VecDeque<Seq> = hosted.queue.messages().map(|(seq, _)| seq).collect();
+        let Some((_, hosted, pool)) = self.queues.open(history.queue) else { return };
+        let left: VecDeque<Seq> = hosted.queue.messages(pool).map(|(seq, _)| seq).collect();
         let (history, binding) = (history.queue, binding.clone());
         self.replays.waiting.push_back(Replay { history, left, binding });
         self.replay(now);
@@ -78,7 +78,7 @@ impl<M: Memory> Shard<M> {
                 continue;
             };
             let hosted = self.queues.open(first.history);
-            if let Some(slot) = hosted.and_then(|(_, hosted, _)| hosted.queue.ready(seq)) {
+            if let Some(slot) = hosted.and_then(|(_, hosted, pool)| hosted.queue.ready(pool, seq)) {
                 let Fetch::Ready(stored) = self.store.fetch(&slot) else {
                     self.replays.is_reading = true;
                     return;

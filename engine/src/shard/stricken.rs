@@ -20,7 +20,7 @@ impl<M: Memory> Shard<M> {
                 Some(known) => (known.vhost.to_string(), known.name.to_string()),
                 None => (String::new(), format!("number {}", queue.id().0)),
             };
-            for (seq, slot) in queue.messages() {
+            for (seq, slot) in queue.messages(&self.queues.pool) {
                 let is_there = matches!(
                     slot.place(),
                     Place::Log { address, .. } if there.contains(&Address(address))

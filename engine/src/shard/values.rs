@@ -50,7 +50,7 @@ impl Values {
             held.keys().map(|(queue, seq)| Unread::Value(*queue, *seq)).collect();
         for queue in queues.iter().filter(|queue| queue.settings().role.persists_values()) {
             let id = queue.id();
-            unread.extend(queue.messages().map(|(seq, _)| Unread::Message(id, seq)));
+            unread.extend(queue.messages(&queues.pool).map(|(seq, _)| Unread::Message(id, seq)));
         }
         let next = held.keys().map(|(_, seq)| seq.0 + 1).max().unwrap_or(0);
         Values { held, next, unread, is_reading: false, outlived: VecDeque::new() }
@@ -168,8 +168,8 @@ impl<M: Memory> Shard<M> {
                     (place.map(|place| Slot::ready(place, 0, false)), queue.store_of_values())
                 }
                 Unread::Message(id, seq) => {
-                    let hosted = self.queues.open(id).map(|(_, hosted, _)| hosted);
-                    (hosted.and_then(|hosted| hosted.queue.live(seq)), id)
+                    let hosted = self.queues.open(id);
+                    (hosted.and_then(|(_, hosted, pool)| hosted.queue.live(pool, seq)), id)
                 }
             };
             let Some(slot) = slot else {

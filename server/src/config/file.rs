@@ -14,7 +14,7 @@ use super::auth::{certificate_name, handshake_timeout, mechanisms};
 use super::settings::{address, count, milliseconds, on_or_off, segment_size, shard_count, spin};
 use super::stamps::stamp;
 use super::tls::{verify, versions, TlsKeys};
-use super::watermarks::{disk_free_limit, paging_ratio};
+use super::watermarks::{disk_free_limit, index_memory, paging_ratio};
 use super::{CertificateName, ConfigError, LogLevel, MemoryWatermark, Pin};
 use crate::sasl::Mechanism;
 
@@ -35,6 +35,7 @@ pub(super) struct FileKeys {
     pub(super) pin: Option<Pin>,
     pub(super) spin_us: Option<u8>,
     pub(super) segment_bytes: Option<u64>,
+    pub(super) index_memory_bytes: Option<usize>,
     pub(super) vm_memory_high_watermark: Option<MemoryWatermark>,
     pub(super) vm_memory_high_watermark_paging_ratio: Option<f64>,
     pub(super) disk_free_limit: Option<u64>,
@@ -76,6 +77,7 @@ struct Written {
     pin: Option<Spanned<String>>,
     spin_us: Option<Spanned<i64>>,
     segment_bytes: Option<Spanned<i64>>,
+    index_memory_bytes: Option<Spanned<toml::Value>>,
     vm_memory_high_watermark: Option<Spanned<toml::Value>>,
     vm_memory_high_watermark_paging_ratio: Option<Spanned<toml::Value>>,
     disk_free_limit: Option<Spanned<toml::Value>>,
@@ -189,6 +191,7 @@ impl FileKeys {
             let judged = segment_size(&bytes.get_ref().to_string());
             keys.segment_bytes = Some(judged.map_err(|what| quoted(complain, &bytes, what))?);
         }
+        keys.index_memory_bytes = judged(complain, written.index_memory_bytes, index_memory)?;
         if let Some(watermark) = written.vm_memory_high_watermark.map(plain) {
             let judged = watermark.get_ref().parse();
             keys.vm_memory_high_watermark =

@@ -84,6 +84,10 @@ pub struct Flags {
     /// and the same for as long as the data directory lives [default: 33554432]
     #[arg(long, value_name = "BYTES")]
     pub segment_bytes: Option<String>,
+    /// Memory in which each shard keeps what its queues know of their messages, in octets, from 65536 on; what is
+    /// beyond goes to a scratch file in the data directory [default: 33554432]
+    #[arg(long, value_name = "BYTES")]
+    pub index_memory_bytes: Option<String>,
     /// Messages kept in memory that block publishers: a part of the machine's memory, or octets
     /// [default: 0.4]
     #[arg(long, value_name = "PART|BYTES")]

@@ -10,7 +10,8 @@ use super::file::FileKeys;
 use super::stamps;
 use super::tls::{self, Lacking, TlsKeys};
 use super::watermarks::{
-    disk_free_limit, paging_ratio, Watermarks, DISK_FREE_DEFAULT_BYTES, PAGING_RATIO_DEFAULT,
+    disk_free_limit, index_memory, paging_ratio, Watermarks, DISK_FREE_DEFAULT_BYTES,
+    INDEX_MEMORY_DEFAULT_BYTES, PAGING_RATIO_DEFAULT,
 };
 use super::{ConfigError, Flags};
 use crate::config::{AuthSettings, NodeLimits, TlsSettings};
@@ -116,6 +117,8 @@ pub struct Settings {
     pub spin_us: u8,
     /// Size of every segment file of the log, in octets.
     pub segment_bytes: u64,
+    /// Octets of memory of each shard for what its queues know of their messages.
+    pub index_memory_bytes: usize,
     pub watermarks: Watermarks,
     /// There is an event exchange (behaviour C12).
     pub event_exchange: bool,
@@ -190,6 +193,10 @@ impl Settings {
             Some(text) => flag("--segment-bytes", text, segment_size(text))?,
             None => file.segment_bytes.unwrap_or(SEGMENT_DEFAULT_BYTES),
         };
+        let index_memory_bytes = match &flags.index_memory_bytes {
+            Some(text) => flag("--index-memory-bytes", text, index_memory(text))?,
+            None => file.index_memory_bytes.unwrap_or(INDEX_MEMORY_DEFAULT_BYTES),
+        };
         let memory = match &flags.vm_memory_high_watermark {
             Some(text) => flag("--vm-memory-high-watermark", text, text.parse())?,
             None => file.vm_memory_high_watermark.unwrap_or_default(),
@@ -261,6 +268,7 @@ impl Settings {
             pin,
             spin_us,
             segment_bytes,
+            index_memory_bytes,
             watermarks,
             event_exchange,
             consumer_timeout_ms,
@@ -381,6 +389,7 @@ mod tests {
         assert_eq!(settings.pin, Pin::Auto);
         assert_eq!(settings.spin_us, 0);
         assert_eq!(settings.segment_bytes, 32 << 20);
+        assert_eq!(settings.index_memory_bytes, 32 << 20);
         assert_eq!(settings.log_level, LogLevel::Info);
         assert_eq!(settings.consumer_timeout_ms, 1_800_000);
         assert_eq!(settings.watermarks.memory, MemoryWatermark::Relative(0.4));
@@ -423,6 +432,7 @@ mod tests {
             ("spin", "\nspin-us = 101", 2, "0 to 100"),
             ("segment", "\nsegment-bytes = 1048577", 2, "multiple of 4096"),
             ("segments", "segment-bytes = 4096", 1, "from 1048576"),
+            ("index", "index-memory-bytes = 1024", 1, "from 65536"),
             ("level", "log-level = \"loud\"", 1, "error, warn"),
             ("memory", "\nvm-memory-high-watermark = 1.5\n", 2, "part of the memory"),
             ("ratio", "vm-memory-high-watermark-paging-ratio = 0", 1, "above 0"),

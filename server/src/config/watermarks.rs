@@ -1,4 +1,5 @@
-//! When publishers are blocked: how much memory and how little disk.
+//! How much memory there may be in use, and how little disk left: what blocks publishers, and what sends things to
+//! disk.
 
 use std::str::FromStr;
 
@@ -48,7 +49,12 @@ impl FromStr for MemoryWatermark {
 /// RabbitMQ's `vm_memory_high_watermark_paging_ratio`.
 pub(super) const PAGING_RATIO_DEFAULT: f64 = 0.5;
 
-/// All of them.
+/// Of each shard, in octets, for what its queues know of their messages. What is beyond is paged out.
+pub(super) const INDEX_MEMORY_DEFAULT_BYTES: usize = 32 << 20;
+/// With less, queues would do little but pack and unpack.
+const INDEX_MEMORY_MIN_BYTES: usize = 64 << 10;
+
+/// All watermarks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Watermarks {
     /// For messages that are kept in memory.
@@ -66,6 +72,13 @@ impl Watermarks {
     pub fn shard_bytes(&self, total_bytes: u64, shards: u16) -> u64 {
         let all = self.memory.bytes(total_bytes) as f64 * self.paging_ratio;
         (all / f64::from(shards.max(1))) as u64
+    }
+}
+
+pub(super) fn index_memory(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(bytes) if bytes >= INDEX_MEMORY_MIN_BYTES => Ok(bytes),
+        _ => Err(format!("must be a number of octets from {INDEX_MEMORY_MIN_BYTES} on")),
     }
 }
 

@@ -36,6 +36,7 @@ async fn status(identity: Identity, State(app): State<Shared>) -> Result<Json<Va
             "total": process.memory_bytes,
             "strategy": "rss",
             "messages": sum(|shard| shard.memory_bytes),
+            "index": sum(|shard| shard.index_bytes),
         },
         "file_descriptors": {
             "total_used": process.descriptors,
@@ -46,6 +47,7 @@ async fn status(identity: Identity, State(app): State<Shared>) -> Result<Json<Va
         "disk_used": sum(|shard| shard.disk_bytes),
         "disk_live": sum(|shard| shard.live_bytes),
         "disk_copied": sum(|shard| shard.copied_bytes),
+        "disk_index": sum(|shard| shard.index_file_bytes),
         "totals": {
             "connection_count": sum(|shard| shard.connections),
             "queue_count": sum(|shard| shard.queues),

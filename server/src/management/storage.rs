@@ -27,7 +27,7 @@ async fn storage(identity: Identity, State(app): State<Shared>) -> Result<Json<V
     })))
 }
 
-/// Octets but for `segments`.
+/// Octets but for `segments` and `index_file_refusals`.
 pub(super) fn shown(reports: &[ShardReport]) -> Value {
     let each = reports.iter().enumerate().map(|(shard, report)| {
         json!({
@@ -39,6 +39,9 @@ pub(super) fn shown(reports: &[ShardReport]) -> Value {
             "out_of_space": report.is_out_of_space,
             "memory_messages": report.memory_bytes,
             "memory_index": report.index_bytes,
+            "index_paged": report.index_paged_bytes,
+            "index_file": report.index_file_bytes,
+            "index_file_refusals": report.index_refusals,
         })
     });
     each.collect()

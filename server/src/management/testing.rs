@@ -386,6 +386,9 @@ impl ControlPort for FakeShard {
                     is_out_of_space: false,
                     memory_bytes: 1_000,
                     index_bytes: 500,
+                    index_paged_bytes: 300,
+                    index_file_bytes: 4096,
+                    index_refusals: 0,
                     blocked: world.blocked,
                 });
             }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use haremq_engine::ids::ShardId;
 use haremq_engine::log::{LogConfig, LogError};
+use haremq_engine::queue::Packing;
 use haremq_engine::shard::{ShardBoot, ShardConfig};
 use haremq_engine::topology::{Change, DefinitionLimits};
 
@@ -19,6 +20,7 @@ use super::host::Host;
 use super::lookout::{self, Lookout};
 use super::mail;
 use super::memory::DmaMemory;
+use super::pages::PageFile;
 use super::read_ahead::ReadAhead;
 use super::segments::Segments;
 use super::shard::{Common, ShardRuntime};
@@ -54,6 +56,8 @@ pub(super) struct Plan {
     pub(super) spin: Duration,
     /// Size of every segment file, in octets.
     pub(super) segment_bytes: u64,
+    /// Octets of memory for what its queues know of their messages.
+    pub(super) index_memory_bytes: usize,
     pub(super) clock: Clock,
     pub(super) port: Port,
     pub(super) common: Arc<Common>,
@@ -155,6 +159,8 @@ async fn recover(plan: &Plan) -> Result<Option<(EngineShard, Rc<Segments>)>, Sta
         boot.rescue_definitions();
     }
     boot.limit_definitions(plan.limits);
+    let pages = PageFile::open(plan.shard.0, &plan.dir)?;
+    boot.keep_indexes(Packing::within(plan.index_memory_bytes), Box::new(pages));
     let mut reads = ReadAhead::new(segments.clone());
     while let Some(read) = boot.next_read() {
         let octets = reads.read(read, boot.read_ahead()).await;

@@ -34,6 +34,7 @@ mod mail;
 mod mailbox;
 mod management;
 mod memory;
+mod pages;
 mod preflight;
 mod random;
 mod read_ahead;

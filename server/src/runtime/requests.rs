@@ -112,6 +112,7 @@ fn status(runtime: &Rc<ShardRuntime>) -> ShardReport {
     let mut host = runtime.host.borrow_mut();
     let blocked = host.view().publishers_blocked();
     let space = host.shard.log_space();
+    let paged = host.shard.index_paged();
     ShardReport {
         live_bytes: space.live_octets,
         copied_bytes: space.copied_octets,
@@ -123,6 +124,9 @@ fn status(runtime: &Rc<ShardRuntime>) -> ShardReport {
         is_out_of_space: space.is_out_of_space,
         memory_bytes: host.shard.memory_bytes() as u64,
         index_bytes: host.shard.index_bytes() as u64,
+        index_paged_bytes: paged.octets,
+        index_file_bytes: paged.store_bytes,
+        index_refusals: paged.refusals,
         blocked,
     }
 }

@@ -17,6 +17,7 @@ use rustc_hash::FxHashMap;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::pages::PageFile;
 use super::StartError;
 
 const SUFFIX: &str = ".segment";
@@ -328,7 +329,7 @@ fn scan(dir: &Path) -> Result<Vec<(FileId, u64)>, StartError> {
         } else if let Some(number) = name.strip_suffix(SUFFIX).and_then(|n| n.parse().ok()) {
             let bytes = entry.metadata().map_err(failed("read", &path))?.len();
             found.push((FileId(number), bytes));
-        } else {
+        } else if name != PageFile::NAME {
             tracing::warn!(path = %path.display(), "not a segment file, left alone");
         }
     }

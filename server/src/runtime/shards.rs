@@ -63,6 +63,7 @@ impl Shards {
         let (watermarks, tells_events) = (settings.watermarks, settings.event_exchange);
         let spin = Duration::from_micros(settings.spin_us.into());
         let segment_bytes = settings.segment_bytes;
+        let index_memory_bytes = settings.index_memory_bytes;
         let ports = mesh(data_dir.shards());
         let mailboxes = ports.iter().map(|port| Arc::new(Mailbox::new(port.bell().clone())));
         let common = Arc::new(Common {
@@ -102,6 +103,7 @@ impl Shards {
                 core: *core,
                 spin,
                 segment_bytes,
+                index_memory_bytes,
                 clock,
                 port,
                 common: common.clone(),

@@ -1,24 +1,26 @@
 mod packing;
+mod paging;
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use super::index::Index;
+use super::pages::NoPages;
 use super::pool::CHUNK;
 use super::*;
 use crate::mail::Outcome;
 
 const NOW_MS: u64 = 1_700_000_000_000;
 /// At every occasion.
-const EAGER: Packing = Packing { open_freely: 0, bale: 32 };
+const EAGER: Packing = Packing { open_freely: 0, bale: 32, bytes_max: 2 << 20 };
 
 fn arrival(priority: u8, expiration_ms: Option<u64>) -> Arrival {
     Arrival { priority, body_bytes: 10, expiration_ms }
 }
 
 fn queue(settings: QueueSettings) -> (Queue, ChunkPool) {
-    (Queue::new(QueueId(7), settings, NOW_MS), ChunkPool::new(EAGER))
+    (Queue::new(QueueId(7), settings, NOW_MS), ChunkPool::new(EAGER, Box::new(NoPages)))
 }
 
 fn push_at(queue: &mut Queue, pool: &mut ChunkPool, arrival: Arrival, now_ms: u64) -> Seq {
@@ -117,7 +119,7 @@ fn expiries_of_one_chunk_are_told_in_whatever_order_they_are_found() {
         let place = Place::Arena { address: number };
         backlog.found(&mut pool, Seq(number), place, 1, Some(NOW_MS + after_ms));
     }
-    let mut queue = Queue::recovered(QueueId(7), QueueSettings::default(), backlog, NOW_MS);
+    let mut queue = Queue::recovered(QueueId(7), QueueSettings::default(), &pool, backlog, NOW_MS);
     let mut scratch = Vec::new();
     for (left, after_ms) in [(4, 1), (3, 10), (2, 2_000_000_000), (1, 4_000_000_000)] {
         queue.expire(&mut pool, NOW_MS + after_ms, usize::MAX, &mut scratch, |_| ());
@@ -172,9 +174,10 @@ fn recovered_backlog_is_what_was_found_and_not_settled() {
     backlog.found(&mut pool, Seq(70_000), place(5), 10, None);
     // Nothing is left of these but their settles.
     backlog.settled(&mut pool, Seq(80_000), Seq(80_010), |_| true);
-    let mut queue = Queue::recovered(QueueId(7), QueueSettings::default(), backlog, NOW_MS);
+    let mut queue = Queue::recovered(QueueId(7), QueueSettings::default(), &pool, backlog, NOW_MS);
     assert_eq!(queue.counts(), Counts { ready: 3, ready_bytes: 30, ..Counts::default() });
-    let held: Vec<(Seq, Place)> = queue.messages().map(|(seq, slot)| (seq, slot.place())).collect();
+    let held: Vec<(Seq, Place)> =
+        queue.messages(&pool).map(|(seq, slot)| (seq, slot.place())).collect();
     assert_eq!(held, [(Seq(4), place(4)), (Seq(70_000), place(5)), (Seq(70_001), place(70_001))]);
     assert_eq!(push(&mut queue, &mut pool), Seq(80_011), "a number was given twice");
     for expected in [4, 70_000, 70_001, 80_011] {
@@ -188,7 +191,7 @@ proptest! {
         steps in prop::collection::vec((0_u8..3, 0_u64..1500, any::<bool>()), 0..400),
     ) {
         let mut index = Index::default();
-        let mut pool = ChunkPool::new(EAGER);
+        let mut pool = ChunkPool::new(EAGER, Box::new(NoPages));
         let mut model = BTreeMap::new();
         for (kind, number, far) in steps {
             let number = if far { number * 1_000_003 } else { number };
@@ -209,10 +212,10 @@ proptest! {
                     prop_assert_eq!(index.next_live(&mut pool, number), next);
                 }
             }
-            let live = index.get(number).filter(|slot| slot.state() != State::Dead);
+            let live = index.get(&mut pool, number).filter(|slot| slot.state() != State::Dead);
             prop_assert_eq!(live, model.get(&number).copied());
         }
-        let all: Vec<(u64, Slot)> = index.iter().collect();
+        let all: Vec<(u64, Slot)> = index.iter(&pool).collect();
         prop_assert_eq!(all, model.into_iter().collect::<Vec<_>>());
     }
 
@@ -288,7 +291,7 @@ proptest! {
                 Counts { ready, unacked, ready_bytes: ready * 10, unacked_bytes: unacked * 10 };
             prop_assert_eq!(queue.counts(), counts);
         }
-        let order: Vec<Seq> = queue.messages().map(|(seq, _)| seq).collect();
+        let order: Vec<Seq> = queue.messages(&pool).map(|(seq, _)| seq).collect();
         let expected: Vec<Seq> = model.values().map(|value| value.0).collect();
         prop_assert_eq!(order, expected);
     }

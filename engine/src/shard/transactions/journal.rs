@@ -171,7 +171,7 @@ impl<M: Memory> Shard<M> {
         }
         // One that a start has put may have the number again of one that had gone before.
         let repeated_from = self.transactions.repeated_from;
-        let is_old = queue.live(seq).is_some_and(|slot| match slot.place() {
+        let is_old = queue.live(pool, seq).is_some_and(|slot| match slot.place() {
             Place::Log { address, .. } => Address(address) < repeated_from,
             Place::Spilled { .. } | Place::Arena { .. } => false,
         });

@@ -110,9 +110,10 @@ fn runtime(status: &Value) -> String {
 
 fn data(status: &Value, unit: &Unit) -> String {
     format!(
-        "Node data directory: {}\nLog segments: {}",
+        "Node data directory: {}\nLog segments: {}\nIndex pages: {}",
         plain(&status["data_directory"]),
-        unit.show(&status["disk_used"])
+        unit.show(&status["disk_used"]),
+        unit.show(&status["disk_index"])
     )
 }
 
@@ -132,10 +133,11 @@ fn memory(status: &Value, unit: &Unit) -> String {
     let messages = memory["messages"].as_f64().unwrap_or(0.0);
     let share = if total > 0.0 { (messages / total * 10_000.0).round() / 100.0 } else { 0.0 };
     format!(
-        "Total memory used: {}\nCalculation strategy: {}\n\nmessages: {} ({share:?} %)",
+        "Total memory used: {}\nCalculation strategy: {}\n\nmessages: {} ({share:?} %)\nindex: {}",
         unit.show(&memory["total"]),
         plain(&memory["strategy"]),
         unit.show(&memory["messages"]),
+        unit.show(&memory["index"]),
     )
 }
 

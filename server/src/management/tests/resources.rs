@@ -336,6 +336,10 @@ fn the_overview_counts_what_there_is() {
     assert_eq!(status.body["alarms"], json!([]));
     assert_eq!(status.body["disk_used"], 100_000_000);
     assert_eq!(
+        (&status.body["memory"]["index"], &status.body["disk_index"]),
+        (&json!(1000), &json!(8192))
+    );
+    assert_eq!(
         (&status.body["disk_live"], &status.body["disk_copied"]),
         (&json!(40_000_000), &json!(8_000_000))
     );

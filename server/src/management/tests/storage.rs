@@ -15,6 +15,8 @@ fn what_each_log_holds_and_takes_is_shown() {
     for (number, shard) in shards.iter().enumerate() {
         assert_eq!(shard["shard"], number);
         assert_eq!((&shard["live"], &shard["segments"]), (&json!(20_000_000), &json!(2)));
+        let index = ["memory_index", "index_paged", "index_file", "index_file_refusals"];
+        assert_eq!(index.map(|name| shard[name].as_u64()), [500, 300, 4096, 0].map(Some));
     }
     let nodes = guest(&broker, "GET", "/api/nodes", None);
     assert_eq!(&nodes.body[0]["storage"], &answer.body["shards"]);

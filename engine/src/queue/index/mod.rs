@@ -7,22 +7,21 @@
 //! In a long queue, chunks between the front and the last one are packed: when a new chunk is
 //! begun, the one before it is no longer written to. One that is needed after all is unpacked, and
 //! packed again when a few others have been needed since. Packed chunks that stand together become a
-//! bale, so that what is kept per chunk does not count; a bale that something in is needed of is
-//! taken apart.
+//! bale, so that what is kept per chunk does not count. A bale that consumers come to is taken
+//! apart; what is only looked for, moved or dropped in one is so by way of [`super::bales`].
+//!
+//! `tidy` packs and unpacks, `expiry` knows when messages expire.
+
+mod expiry;
+mod tidy;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 
-use super::chunk::{Chunk, NEVER};
+use super::bales::BaleId;
+use super::chunk::Chunk;
 use super::pool::{ChunkPool, CHUNK};
 use super::slot::{Slot, State, FAR_EXPIRY};
-
-/// Chunks that were unpacked and are not packed again yet.
-const WARM_MAX: usize = 16;
-/// Chunks before a place that are moved rather than those behind it.
-const NEAR_FRONT: usize = 64;
-/// Chunks looked at for each one that is added.
-const LOOKS: usize = 8;
 
 /// What most indexes never need.
 #[derive(Debug, Default)]
@@ -104,53 +103,37 @@ impl Index {
         }
     }
 
-    #[cold]
-    fn unbale(&mut self, pool: &mut ChunkPool, at: usize) {
-        let Some(bale) = self.chunks.remove(at) else { return };
-        let alone = bale.unbale(pool);
-        if at < NEAR_FRONT {
-            // Consumers are here: only what is before it makes way.
-            for chunk in alone.into_iter().rev() {
-                self.chunks.insert(at, chunk);
-            }
-            return;
-        }
-        let behind = self.chunks.split_off(at);
-        self.chunks.extend(alone);
-        self.chunks.extend(behind);
-    }
-
-    /// Makes a bale of the packed chunks before `end`, if there are enough.
-    fn bale(&mut self, pool: &mut ChunkPool, end: usize) {
-        let Some(start) = end.checked_sub(pool.bale).filter(|start| *start >= pool.lead()) else {
-            return;
-        };
-        let is_single = |chunk: &Chunk| chunk.is_packed() && !chunk.is_bale();
-        // Far from each other they would take more of one than of many.
-        let is_dense = |first: &Chunk, last: &Chunk| last.key - first.key < 4 * pool.bale as u64;
-        let fits = end <= self.chunks.len()
-            && self.chunks.range(start..end).rev().all(is_single)
-            && is_dense(&self.chunks[start], &self.chunks[end - 1]);
-        if !fits {
-            return;
-        }
-        let Some(bale) = Chunk::bale(pool, &self.chunks, start..end) else { return };
-        let behind = self.chunks.split_off(end);
-        for chunk in self.chunks.drain(start..) {
-            chunk.discard(pool);
-        }
-        self.chunks.push_back(bale);
-        self.chunks.extend(behind);
-    }
-
     /// The slot of that number, which may be dead, wherever it is kept.
     #[inline]
-    pub(super) fn get(&self, number: u64) -> Option<Slot> {
+    pub(super) fn get(&self, pool: &mut ChunkPool, number: u64) -> Option<Slot> {
         let at = self.position(key(number)).ok()?;
         let chunk = &self.chunks[at];
-        Some(chunk.get((number - chunk.first()) as usize))
+        Some(chunk.get(pool, (number - chunk.first()) as usize))
     }
 
+    /// The bale that the number is in, and its place there.
+    #[inline]
+    fn baled(&self, number: u64) -> Option<(BaleId, u32)> {
+        let chunk = &self.chunks[self.position(key(number)).ok()?];
+        Some((chunk.as_bale()?, (number - chunk.first()) as u32))
+    }
+
+    /// Changes a slot that is alive, and not how it stands, wherever it is kept. `change` says
+    /// whether it has.
+    pub(super) fn change(
+        &mut self,
+        pool: &mut ChunkPool,
+        number: u64,
+        change: impl FnOnce(&mut Slot) -> bool,
+    ) -> bool {
+        if let Some((bale, place)) = self.baled(number) {
+            return pool.bales().change(bale, place, change);
+        }
+        let slot = self.get_mut(pool, number);
+        slot.is_some_and(|slot| slot.state() != State::Dead && change(slot))
+    }
+
+    /// For who is going to change how it stands: it is taken out of its bale.
     #[inline]
     pub(super) fn get_mut(&mut self, pool: &mut ChunkPool, number: u64) -> Option<&mut Slot> {
         let at = self.position_alone(pool, key(number)).ok()?;
@@ -166,60 +149,16 @@ impl Index {
         &mut self.chunks[at]
     }
 
-    #[cold]
-    fn unpack(&mut self, pool: &mut ChunkPool, at: usize) {
-        let chunk = &mut self.chunks[at];
-        chunk.unpack(pool);
-        let warm = &mut self.rare.get_or_insert_default().warm;
-        warm.push_back(chunk.key);
-        if warm.len() > WARM_MAX {
-            let coldest = warm.pop_front().map(|key| self.position(key));
-            if let Some(Ok(coldest)) = coldest.filter(|cold| *cold != Ok(at)) {
-                self.pack(pool, coldest);
-            }
-        }
-    }
-
-    /// Packs the chunk at that position if it is between the front and the last one. True if that
-    /// has changed something.
-    fn pack(&mut self, pool: &mut ChunkPool, at: usize) -> bool {
-        at >= pool.lead() && at + 1 < self.chunks.len() && self.chunks[at].pack(pool)
-    }
-
-    /// A chunk has been added at the end. Looks at a few more chunks: those that could not be
-    /// packed in their time, because messages in them were with consumers, have their turn here.
-    #[cold]
-    fn tidy(&mut self, pool: &mut ChunkPool) {
-        let count = self.chunks.len();
-        let lead = pool.lead();
-        if count < lead + 2 {
-            return;
-        }
-        self.pack(pool, count - 2);
-        self.bale(pool, count - 1);
-        let count = self.chunks.len();
-        let mut hand = self.rare.get_or_insert_default().hand;
-        for _ in 0..LOOKS {
-            hand = if (lead..count).contains(&hand) { hand } else { lead };
-            hand += 1;
-            if self.pack(pool, hand - 1) {
-                self.bale(pool, hand);
-                break;
-            }
-        }
-        self.rare.get_or_insert_default().hand = hand;
-    }
-
-    /// The chunk of that key, made if need be. Mostly it is the last one.
+    /// The chunk of that key, or the bale that it is in, made if need be. Mostly it is the last one.
     #[inline]
     fn chunk_for(&mut self, pool: &mut ChunkPool, key: u64) -> &mut Chunk {
         let count = self.chunks.len();
         let at = match self.chunks.back() {
             Some(last) if last.key == key => count - 1,
-            _ => match self.position_alone(pool, key) {
+            _ => match self.position(key) {
                 Ok(at) => at,
                 Err(at) => {
-                    self.chunks.insert(at, Chunk::new(key, pool.take()));
+                    self.chunks.insert(at, Chunk::new(key, pool));
                     if at + 1 == self.chunks.len() {
                         self.tidy(pool);
                         self.chunks.len() - 1
@@ -229,7 +168,10 @@ impl Index {
                 }
             },
         };
-        self.unpacked(pool, at)
+        if self.chunks[at].is_packed() && !self.chunks[at].is_bale() {
+            self.unpack(pool, at);
+        }
+        &mut self.chunks[at]
     }
 
     /// Fills a dead slot. `base_unix_ms` is a time that expiries of this number's neighbours are
@@ -251,12 +193,16 @@ impl Index {
             slot.set_expiry(chunk.expiry_of(expires, base_unix_ms));
         }
         chunk.live += 1;
-        let Some(slots) = chunk.slots_mut() else {
+        let first = chunk.first();
+        if let Some(slots) = chunk.slots_mut() {
+            let place = &mut slots[offset(number)];
+            assert!(place.state() == State::Dead, "message number {number} is being overwritten");
+            *place = slot;
+        } else if let Some(bale) = chunk.as_bale() {
+            pool.bales().insert(bale, (number - first) as u32, slot);
+        } else {
             unreachable!("a chunk that is to be filled is packed");
-        };
-        let place = &mut slots[offset(number)];
-        assert!(place.state() == State::Dead, "message number {number} is being overwritten");
-        *place = slot;
+        }
         if slot.expiry() == FAR_EXPIRY {
             let far = &mut self.rare.get_or_insert_default().far;
             far.extend(expires_unix_ms.map(|expires| (number, expires)));
@@ -266,13 +212,19 @@ impl Index {
     /// Empties a slot, if it is in that state, and gives back what was in it.
     #[inline]
     pub(super) fn kill(&mut self, pool: &mut ChunkPool, number: u64, state: State) -> Option<Slot> {
-        let at = self.position_alone(pool, key(number)).ok()?;
-        let chunk = self.unpacked(pool, at);
-        let place = &mut chunk.slots_mut()?[offset(number)];
-        if place.state() != state || state == State::Dead {
-            return None;
-        }
-        let slot = std::mem::replace(place, Slot::DEAD);
+        let at = self.position(key(number)).ok()?;
+        let slot = match self.chunks[at].as_bale() {
+            None => {
+                let chunk = self.unpacked(pool, at);
+                let place = &mut chunk.slots_mut()?[offset(number)];
+                if place.state() != state || state == State::Dead {
+                    return None;
+                }
+                std::mem::replace(place, Slot::DEAD)
+            }
+            Some(bale) => self.kill_in(pool, at, bale, number, state)?,
+        };
+        let chunk = &mut self.chunks[at];
         chunk.live -= 1;
         if chunk.live == 0 {
             self.drop_chunk(pool, at);
@@ -281,6 +233,26 @@ impl Index {
             self.forget_far(number);
         }
         Some(slot)
+    }
+
+    #[cold]
+    fn kill_in(
+        &mut self,
+        pool: &mut ChunkPool,
+        at: usize,
+        bale: BaleId,
+        number: u64,
+        state: State,
+    ) -> Option<Slot> {
+        let place = (number - self.chunks[at].first()) as u32;
+        let mut killed = None;
+        pool.bales().change(bale, place, |slot| {
+            if slot.state() == state {
+                killed = Some(std::mem::replace(slot, Slot::DEAD));
+            }
+            killed.is_some()
+        });
+        killed
     }
 
     #[cold]
@@ -302,7 +274,20 @@ impl Index {
         }
     }
 
-    /// The first number from `from` on whose slot lives, and the slot.
+    /// The first number from `from` to `to` whose slot lives, and the slot, wherever it is kept.
+    pub(super) fn seek(&self, pool: &mut ChunkPool, from: u64, to: u64) -> Option<(u64, Slot)> {
+        let (Ok(at) | Err(at)) = self.position(key(from));
+        let near = self.chunks.range(at..).take_while(|chunk| chunk.first() <= to);
+        let found = near.filter_map(|chunk| {
+            let first = chunk.first();
+            let (at, slot) = chunk.seek(pool, from.saturating_sub(first) as usize)?;
+            Some((first + at as u64, slot))
+        });
+        found.take(1).find(|(number, _)| *number <= to)
+    }
+
+    /// The first number from `from` on whose slot lives, and the slot, for who is going to hand it
+    /// out: chunks that it comes to are unpacked.
     #[inline]
     pub(super) fn next_live(&mut self, pool: &mut ChunkPool, from: u64) -> Option<(u64, Slot)> {
         let (at, start) = match self.position_alone(pool, key(from)) {
@@ -341,75 +326,19 @@ impl Index {
     }
 
     /// Numbers and slots that live, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Slot)> + '_ {
+    pub(super) fn iter<'a>(
+        &'a self,
+        pool: &'a ChunkPool,
+    ) -> impl Iterator<Item = (u64, Slot)> + 'a {
         self.chunks.iter().flat_map(|chunk| {
             let first = chunk.first();
-            chunk.iter().map(move |(offset, slot)| (first + offset as u64, slot))
+            chunk.iter(pool).map(move |(offset, slot)| (first + offset as u64, slot))
         })
     }
 
     /// How many slots live.
     pub(super) fn live(&self) -> u64 {
         self.chunks.iter().map(|chunk| u64::from(chunk.live)).sum()
-    }
-
-    /// When the message of that number expires; `slot` is its slot.
-    #[inline]
-    pub(super) fn expires_unix_ms(&self, number: u64, slot: &Slot) -> Option<u64> {
-        match slot.expiry() {
-            0 => None,
-            FAR_EXPIRY => self.rare.as_ref()?.far.get(&number).copied(),
-            _ => self.chunks[self.position(key(number)).ok()?].expires_unix_ms(slot),
-        }
-    }
-
-    /// A message that came back counts for the next expiry again.
-    pub(super) fn note_expiry(&mut self, number: u64, slot: &Slot) -> Option<u64> {
-        let expires = self.expires_unix_ms(number, slot)?;
-        let at = self.position(key(number)).ok()?;
-        let chunk = &mut self.chunks[at];
-        chunk.soonest_unix_ms = chunk.soonest_unix_ms.min(expires);
-        Some(expires)
-    }
-
-    /// Lower bound of the expiry of all ready messages.
-    pub(super) fn next_expiry_unix_ms(&self) -> Option<u64> {
-        let soonest = self.chunks.iter().map(|chunk| chunk.soonest_unix_ms).min();
-        soonest.filter(|soonest| *soonest != NEVER)
-    }
-
-    /// Adds the numbers of ready messages whose time was before `now_unix_ms` to `expired`, and
-    /// forgets that these were to expire: the caller kills them. Stops behind the chunk in which
-    /// there are `limit` of them.
-    pub(super) fn collect_expired(
-        &mut self,
-        now_unix_ms: u64,
-        limit: usize,
-        expired: &mut Vec<u64>,
-    ) {
-        let far = self.rare.as_ref().map(|rare| &rare.far);
-        for chunk in &mut self.chunks {
-            if expired.len() >= limit {
-                return;
-            }
-            if chunk.soonest_unix_ms >= now_unix_ms {
-                continue;
-            }
-            let mut soonest = NEVER;
-            for (offset, slot) in chunk.iter() {
-                let number = chunk.first() + offset as u64;
-                if slot.state() != State::Ready || slot.expiry() == 0 {
-                    continue;
-                }
-                let in_table = || far.and_then(|far| far.get(&number).copied());
-                match chunk.expires_unix_ms(&slot).or_else(in_table) {
-                    Some(expires) if expires < now_unix_ms => expired.push(number),
-                    Some(expires) => soonest = soonest.min(expires),
-                    None => {}
-                }
-            }
-            chunk.soonest_unix_ms = soonest;
-        }
     }
 
     /// Takes all ready slots out. `any_unacked`: there may be others.
@@ -431,7 +360,7 @@ impl Index {
         }
         if let Some(mut far) = rare.map(|rare| rare.far).filter(|far| !far.is_empty()) {
             far.retain(|number, _| {
-                self.get(*number).is_some_and(|slot| slot.state() != State::Dead)
+                self.get(pool, *number).is_some_and(|slot| slot.state() != State::Dead)
             });
             self.rare.get_or_insert_default().far = far;
         }
