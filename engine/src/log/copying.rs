@@ -34,6 +34,8 @@ pub trait Holders {
     fn moved(&mut self, held: &Settling, to: &Relocated);
     /// As `holds`, of a definition with that content.
     fn holds_definition(&mut self, held: &Settling, payload: &[u8]) -> bool;
+    /// It has had to look far enough for this turn: the copying goes on in the next one.
+    fn is_weary(&self) -> bool;
     /// As `moved`.
     fn definition_moved(&mut self, held: &Settling, payload: &[u8], to: &Relocated);
 }
@@ -59,6 +61,8 @@ struct Work<B> {
     victim: u32,
     /// Position of the next block.
     block: u64,
+    /// Records of it that have been looked at.
+    done: usize,
     stage: Stage<B>,
 }
 
@@ -66,6 +70,8 @@ struct Work<B> {
 enum Step {
     /// There may be more to do at once.
     On,
+    /// There is more to do in the next turn.
+    Pause,
     /// Something must be read first, or the device is busy.
     Wait,
     /// The victim has been looked at in full.
@@ -193,7 +199,7 @@ impl<M: Memory> Log<M> {
         loop {
             match self.copy_step(now, &mut work, holders) {
                 Step::On if self.copying.copied_octets < enough => {}
-                Step::On => {
+                Step::On | Step::Pause => {
                     self.copying.work = Some(work);
                     return true;
                 }
@@ -241,7 +247,7 @@ impl<M: Memory> Log<M> {
         self.copying.found_none = None;
         let block = self.geometry.start(victim) + PAGE_BYTES as u64;
         let stage = Stage::Wanted { bytes: WINDOW_BYTES };
-        self.copying.work = Some(Work { victim, block, stage });
+        self.copying.work = Some(Work { victim, block, done: 0, stage });
         true
     }
 
@@ -281,11 +287,12 @@ impl<M: Memory> Log<M> {
                     let block = Block::open(octets, work.block, Some(self.stamp.log));
                     // It was good when it was read.
                     let Ok(block) = block else { return Step::Over };
-                    if self.copy_block(now, work.block, &block, holders) {
+                    if self.copy_block(now, work.block, &block, &mut work.done, holders) {
                         work.block += block.length() as u64;
+                        work.done = 0;
                         return Step::On;
                     }
-                    return Step::Wait;
+                    return if holders.is_weary() { Step::Pause } else { Step::Wait };
                 }
                 let sealed_end = self.segments.get(work.victim).and_then(|held| held.sealed_end);
                 work.stage = if sealed_end.is_some_and(|sealed_end| work.block < sealed_end) {
@@ -297,6 +304,9 @@ impl<M: Memory> Log<M> {
             }
             Stage::Parts(addresses) => {
                 let Some(address) = addresses.last().copied() else { return Step::Over };
+                if holders.is_weary() {
+                    return Step::Pause;
+                }
                 if !self.copy_in_parts(now, address, holders) {
                     return Step::Wait;
                 }
@@ -306,18 +316,31 @@ impl<M: Memory> Log<M> {
         }
     }
 
-    /// Copies what lives in a block. False: something must be read first; what has been copied
-    /// already is dead here, so the block is begun again then.
+    /// Copies what lives in a block, behind the first `done` records. False: something must be read
+    /// first, or the holders are weary.
     fn copy_block(
         &mut self,
         now: Now,
         position: u64,
         block: &Block<'_>,
+        done: &mut usize,
         holders: &mut impl Holders,
     ) -> bool {
         let mut reference = block.header.first_reference.get();
-        for record in block.records() {
+        for (index, record) in block.records().enumerate() {
             let Ok((offset, length, record)) = record else { return true };
+            if index < *done {
+                reference += match record {
+                    Record::Message(message) => message.references(),
+                    Record::Definition(_) => 1,
+                    _ => 0,
+                };
+                continue;
+            }
+            *done = index;
+            if holders.is_weary() {
+                return false;
+            }
             let address = Address::new(position, offset);
             match record {
                 Record::Message(message) => {

@@ -78,8 +78,9 @@ pub(super) struct Bales {
     cache: Vec<Unpacked>,
     cache_bytes: usize,
     cache_bytes_max: usize,
-    /// Counts looks into the cache.
+    /// Counts looks into the cache, and those that found nothing there.
     looks: u64,
+    misses: u64,
     store: Box<dyn PageStore>,
     paged: Paged,
     reads: Cell<u64>,
@@ -97,6 +98,7 @@ impl Bales {
             cache_bytes: 0,
             cache_bytes_max,
             looks: 0,
+            misses: 0,
             store,
             paged: Paged::default(),
             reads: Cell::new(0),
@@ -112,6 +114,11 @@ impl Bales {
     /// Octets of packed ones in memory.
     pub(super) fn here_bytes(&self) -> usize {
         self.here_bytes
+    }
+
+    /// How many have been unpacked for a look or a change.
+    pub(super) fn unpacked(&self) -> u64 {
+        self.misses
     }
 
     pub(super) fn paged(&self) -> Paged {
@@ -234,6 +241,7 @@ impl Bales {
     fn open(&mut self, bale: BaleId) -> &mut Unpacked {
         self.looks += 1;
         let at = self.cached(bale).unwrap_or_else(|| {
+            self.misses += 1;
             let slots = self.unpack(bale);
             let unpacked = Unpacked { bale, slots, has_changed: false, used: 0 };
             self.cache_bytes += unpacked.bytes();

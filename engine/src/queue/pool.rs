@@ -117,6 +117,11 @@ impl ChunkPool {
         self.bales.paged()
     }
 
+    /// How often a bale had to be unpacked for a look or a change.
+    pub fn bales_unpacked(&self) -> u64 {
+        self.bales.unpacked()
+    }
+
     /// Packed chunks that make a bale.
     pub(super) fn bale(&self) -> usize {
         self.packing.bale

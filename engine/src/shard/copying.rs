@@ -14,11 +14,16 @@ use crate::log::{Address, Holders, LogSpace, Memory, Recovery, Relocated, Settli
 use crate::now::Now;
 use crate::queue::{Backlog, ChunkPool, Place};
 
+/// Bales of the queues' indexes that are unpacked in one turn: each may have to be read.
+const BALES_PER_TURN: u64 = 8;
+
 struct Holding<'a> {
     queues: &'a mut Queues,
     writer: Option<&'a mut TopologyWriter>,
     values: &'a mut Values,
     transactions: &'a mut Transactions,
+    /// Bales that had been unpacked before this turn.
+    unpacked: u64,
 }
 
 impl Holding<'_> {
@@ -78,6 +83,10 @@ impl Holders for Holding<'_> {
         })
     }
 
+    fn is_weary(&self) -> bool {
+        self.queues.pool.bales_unpacked() >= self.unpacked + BALES_PER_TURN
+    }
+
     fn definition_moved(&mut self, held: &Settling, payload: &[u8], to: &Relocated) {
         let record = self.writer.as_mut().and_then(|writer| writer.definition(payload));
         let Some(record) = record else {
@@ -126,7 +135,8 @@ impl<M: Memory> Shard<M> {
             return false;
         }
         let Shard { store, queues, writer, values, transactions, .. } = self;
-        let mut holding = Holding { queues, writer: writer.as_mut(), values, transactions };
+        let (writer, unpacked) = (writer.as_mut(), queues.pool.bales_unpacked());
+        let mut holding = Holding { queues, writer, values, transactions, unpacked };
         store.log.copy_forward(now, &mut holding)
     }
 }

@@ -429,6 +429,10 @@ impl Ledger<'_> {
 }
 
 impl Holders for Ledger<'_> {
+    fn is_weary(&self) -> bool {
+        false
+    }
+
     fn holds(&mut self, held: &Settling) -> bool {
         self.find(held).is_some()
     }
