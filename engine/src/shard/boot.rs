@@ -107,8 +107,7 @@ impl<M: Memory> ShardBoot<M> {
         self.limits = limits;
     }
 
-    /// What queues know of their messages takes so much memory, and beyond that the store's pages:
-    /// before anything is read. If it is not said, all of it is in memory.
+    /// Memory for what queues know of their messages, and where the rest goes. Before any read.
     pub fn keep_indexes(&mut self, packing: Packing, pages: Box<dyn PageStore>) {
         self.found.queues.pool = ChunkPool::new(packing, pages);
     }
@@ -482,10 +481,8 @@ fn take_up<M: Memory>(
     for record in obsolete {
         definitions::settle(now, log, record);
     }
-    for change in &changes {
-        if let Some(id) = change.new_queue() {
-            queue_ids_below = queue_ids_below.max(id.0 + 1);
-        }
+    for id in changes.iter().filter_map(Change::new_queue) {
+        queue_ids_below = queue_ids_below.max(id.0 + 1);
     }
     let mut records = Definitions::recovered(live, next_definition, queue_ids_below, reservation);
     if first_boot {
