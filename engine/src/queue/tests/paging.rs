@@ -286,11 +286,13 @@ proptest! {
         let (mut next, mut copies) = (0, 1 << 20);
         for (kind, from, count) in steps {
             match kind {
-                0 | 1 => for number in next..next + count {
-                    backlog.found(&mut pool, Seq(number), scattered(number), 10, None);
-                    model.insert(number, scattered(number));
-                    next = number + 1;
-                },
+                0 | 1 => {
+                    for number in next..next + count {
+                        backlog.found(&mut pool, Seq(number), scattered(number), 10, None);
+                        model.insert(number, scattered(number));
+                    }
+                    next += count;
+                }
                 // Copied forward: found again at another place, whether it was settled or not.
                 2 => for number in (from..next).step_by(7).take(count as usize) {
                     copies += 1;
