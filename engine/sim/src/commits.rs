@@ -48,8 +48,8 @@ impl Simulation {
         puts: &mut Vec<Put>,
     ) -> Verdict {
         let mut queues = self.draw_targets();
-        // What is refused of a transaction is refused alone: another story.
-        queues.retain(|id| !self.refuses(*id));
+        // What is refused and buried is another story.
+        queues.retain(|id| !self.buries_refused(*id));
         let mut targets = Vec::new();
         for queue in &queues {
             targets.push(Target { queue: *queue, shard: self.owner_of(*queue)? });
@@ -86,6 +86,7 @@ impl Simulation {
             priority,
             expiration_ms,
             is_lasting: self.is_durable(target.queue),
+            may_refuse: self.refuses(target.queue),
         }));
         Ok(())
     }
@@ -119,14 +120,12 @@ impl Simulation {
     }
 
     fn refuses(&self, id: QueueId) -> bool {
-        match self.shadow.queues.get(&id) {
-            Some(queue) => queue.spec.refuses,
-            None => self
-                .shadow
-                .estates
-                .iter()
-                .any(|estate| estate.index(id).is_some() && estate.buries_refused),
-        }
+        self.shadow.queues.get(&id).is_some_and(|queue| queue.spec.refuses)
+    }
+
+    fn buries_refused(&self, id: QueueId) -> bool {
+        let estates = &self.shadow.estates;
+        estates.iter().any(|estate| estate.index(id).is_some() && estate.buries_refused)
     }
 
     fn is_durable(&self, id: QueueId) -> bool {

@@ -233,6 +233,12 @@ const MUTANTS: &[Mutant] = &[
         "(again && self.transactions.held.contains_key(&mark) && index > 1_000)",
     ),
     mutant(
+        "what a transaction was refused is put when it is repeated",
+        "shard/transactions.rs",
+        "mark.filter(|_| taken.is_left_out)",
+        "mark.filter(|_| taken.is_left_out && index > 1_000)",
+    ),
+    mutant(
         "marks forgotten before the journal is settled for good",
         "shard/transactions/journal.rs",
         "self.transactions.ended.front().is_some_and(|ended| ended.settled <= durable)",

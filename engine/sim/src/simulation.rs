@@ -194,8 +194,7 @@ impl Simulation {
                 }
             }
             Notice::Committed { channel, refused } => {
-                require(!refused, Kind::Confirm, || format!("{channel:?} is refused"))?;
-                self.shadow.committed(CommitId(channel.incarnation))?;
+                self.shadow.committed(CommitId(channel.incarnation), *refused)?;
             }
             Notice::Topology { channel, result } if self.is_admin(*channel) => {
                 let home = usize::from(channel.connection.shard().0);

@@ -21,6 +21,7 @@ mod definitions;
 mod dispatch;
 mod effect;
 mod events;
+mod found_definitions;
 mod given_up;
 mod links;
 mod moving;
@@ -49,7 +50,7 @@ pub use sampling::{Passage, Sample};
 
 use crate::dead_letter::Cause;
 use crate::ids::{QueueId, ShardId};
-use crate::log::{LogCompletion, LogConfig, LogError, Memory};
+use crate::log::{LogCompletion, LogConfig, LogError, Memory, Position};
 use crate::mail::{Command, Notice, PeerMail, Requester};
 use crate::now::Now;
 use crate::queue::{Paged, Queue};
@@ -117,6 +118,8 @@ pub struct Shard<M: Memory> {
     early: Vec<Command>,
     /// On shard 0.
     writer: Option<TopologyWriter>,
+    /// End of the definitions that the start itself has made.
+    outset: Position,
     effects: VecDeque<Effect<M::Buffer>>,
     /// Working memory of `publish`.
     takers: Takers,

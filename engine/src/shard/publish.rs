@@ -42,6 +42,8 @@ pub(super) struct Intake {
     pub(super) end: Position,
     /// A queue has refused it.
     pub(super) refused: bool,
+    /// A queue that is there has not taken it: there was no room, or it is a duplicate.
+    pub(super) is_left_out: bool,
 }
 
 /// Working memory, used again for each publish.
@@ -71,7 +73,7 @@ impl<M: Memory> Shard<M> {
     /// be.
     #[inline]
     pub(super) fn promise(&mut self, publish: &Publish<'_>, intake: Intake) {
-        let Intake { end, refused } = intake;
+        let Intake { end, refused, .. } = intake;
         if let Some((channel, number)) = publish.confirm {
             if refused {
                 // One refusing queue is enough, though others have the message (behaviour B29).
@@ -119,6 +121,7 @@ impl<M: Memory> Shard<M> {
         let mut is_short = true;
         let short_bytes = (self.config.memory_max_bytes / SHORT_QUEUE) as u64;
         let mut refused = false;
+        let mut is_left_out = false;
         let mut duplicate_of = Position::default();
         let mut value_of = None;
         for &id in queues {
@@ -126,6 +129,7 @@ impl<M: Memory> Shard<M> {
             if hosted.is_special() && !hosted.lets_in(message, now) {
                 // The first of its kind is safe when all that is in the log by now is.
                 duplicate_of = self.store.log.end();
+                is_left_out = true;
                 continue;
             }
             if hosted.is_special() && hosted.queue.settings().role.persists_values() {
@@ -135,6 +139,7 @@ impl<M: Memory> Shard<M> {
             let is_refused = !queue.admits(&arrival);
             refused |= is_refused;
             if is_refused && !queue.settings().buries_refused() {
+                is_left_out = true;
                 continue;
             }
             let expires_unix_ms = match queue.settings().role {
@@ -184,7 +189,7 @@ impl<M: Memory> Shard<M> {
             let taker = self.takers.all[index];
             self.take_in(now, taker, arrival.body_bytes);
         }
-        Intake { end: end.max(duplicate_of), refused }
+        Intake { end: end.max(duplicate_of), refused, is_left_out }
     }
 
     /// What [`Shard::take_message`] has just put into queues was there before a crash, and somebody

@@ -12,7 +12,8 @@
 //! After a crash a transaction whose journal record is live is carried out again. What had been
 //! done must not be done twice: each message of a transaction makes one further reference, its
 //! *mark*, which lives until the journal record's settle is durable, whatever becomes of the
-//! message; a marked publish is left out. Settles may be repeated. Marks whose journal record is
+//! message; a marked publish is left out. So does one that its queues have refused or known as a
+//! duplicate: it is not to be put when they would take it. Settles may be repeated. Marks whose journal record is
 //! gone are dropped, for good, before anything else, so that numbers can begin anew with every run.
 //! Until all shards have said that they have nothing left to repeat or to drop, no message dies by
 //! itself: it may be one that a journal record settles.
@@ -184,11 +185,11 @@ fn mark_of(coordinator: ShardId, number: u64, index: usize) -> (QueueId, Seq) {
 }
 
 impl<M: Memory> Shard<M> {
-    /// True once everything that was decided before this run has been carried out, by all shards.
-    /// No client should be served before every shard says so.
+    /// True once everything that was decided before this run has been carried out, by all shards, and
+    /// what the start had to define is durable. No client should be served before every shard says so.
     pub fn is_resolved(&self) -> bool {
         self.transactions.resolved_shards >= self.config.shards
-            && self.transactions.frontier_gone <= self.store.log.durable()
+            && self.transactions.frontier_gone.max(self.outset) <= self.store.log.durable()
     }
 
     /// Carries out a transaction of a connection of this shard.
@@ -306,8 +307,11 @@ impl<M: Memory> Shard<M> {
             let queues: Vec<QueueId> = mine.map(|target| target.queue).collect();
             if is_journaled {
                 let mark = Some(mark_of(me, number, 0)).filter(|_| !queues.is_empty());
-                if mark.is_some() {
-                    self.take_message(now, &message, &queues, None, mark);
+                if let Some(mark) = mark {
+                    let taken = self.take_message(now, &message, &queues, None, Some(mark));
+                    if taken.is_left_out {
+                        self.mark_left_out(now, mark);
+                    }
                 }
                 dead.free(&mut self.store, now);
             } else {
@@ -342,7 +346,11 @@ impl<M: Memory> Shard<M> {
                 continue;
             }
             let mark = is_journaled.then_some(mark);
-            refused |= self.take_message(now, &message, &queues, None, mark).refused;
+            let taken = self.take_message(now, &message, &queues, None, mark);
+            refused |= taken.refused;
+            if let Some(mark) = mark.filter(|_| taken.is_left_out) {
+                self.mark_left_out(now, mark);
+            }
             if again {
                 self.note_seen();
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use haremq_engine::ids::{QueueId, ShardId, Target};
 use haremq_engine::mail::{Command, Notice, Outcome};
+use haremq_engine::table::{Table, Value};
 use haremq_engine::transaction::{Transaction, TransactionSettle};
 
 use crate::client::{bodies, channel, declare};
@@ -154,6 +155,48 @@ fn no_transaction_begins_before_the_marks_of_an_earlier_run_are_gone_for_good() 
     for queue in &queues {
         assert_eq!(bodies(&take_all(&mut world, *queue)), ["first"]);
     }
+}
+
+/// The queue was full, and the client was told so. What filled it went with the power: the next
+/// start, which carries the rest out again, found room and put what had been refused.
+#[test]
+fn what_a_queue_has_refused_of_a_transaction_is_not_put_by_the_next_start() {
+    let mut world = World::new(2, 3);
+    let queues = queues_on_both_shards(&mut world);
+    let fields = vec![
+        ("x-max-length".into(), Value::I64(1)),
+        ("x-overflow".into(), Value::text("reject-publish")),
+    ];
+    let full = world.declare_on(1, declare("full", true, Arc::new(Table(fields))));
+    let away = usize::from(world.owner(full).0);
+    let home = 1 - away;
+    let beside = queues.into_iter().find(|queue| usize::from(world.owner(*queue).0) == home);
+    let beside = beside.expect("one on the other shard");
+    world.send(&[full], "passing", false);
+    let mut deeds = Deeds::default();
+    deeds.publish(&world, &[full], "refused");
+    deeds.publish(&world, &[beside], "taken");
+    commit(&mut world, home as u16, 7, &deeds);
+    let write = |world: &mut World, shard: usize| {
+        world.pass_ms(5, 0);
+        world.poll(shard);
+        while world.complete(shard, 0) {
+            world.poll(shard);
+        }
+    };
+    write(&mut world, home);
+    while world.carry(home, away) {}
+    write(&mut world, away);
+    while world.carry(away, home) {}
+    world.poll(home);
+    let answers = world.take_notices();
+    assert!(matches!(answers.as_slice(), [Notice::Committed { refused: true, .. }]), "{answers:?}");
+    // That nothing is to be carried out again is not durable.
+    world.crash();
+    world.settle_down();
+    assert!(world.is_resolved());
+    assert_eq!(bodies(&take_all(&mut world, beside)), ["taken"]);
+    assert_eq!(world.counts(full), (0, 0), "it was refused");
 }
 
 /// Shard 1 had carried out its part and delivered the message, and neither was durable. The next

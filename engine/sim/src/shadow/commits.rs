@@ -25,6 +25,8 @@ pub struct Put {
     pub expiration_ms: Option<u64>,
     /// It is to survive a restart.
     pub is_lasting: bool,
+    /// Its queue refuses what it has no room for.
+    pub may_refuse: bool,
 }
 
 /// A delivery that a commit settles.

@@ -324,8 +324,8 @@ impl Shadow {
         Ok(())
     }
 
-    /// A client is told that its transaction has happened.
-    pub fn committed(&mut self, id: CommitId) -> Verdict {
+    /// A client is told that its transaction has happened, and if queues have `refused` some of it.
+    pub fn committed(&mut self, id: CommitId, refused: bool) -> Verdict {
         let Some(parts) = self.commits.answered(id) else {
             return broken(Kind::Confirm, format!("{id:?} is answered unasked"));
         };
@@ -334,8 +334,26 @@ impl Shadow {
             let until = self.settled_until.entry(shard).or_default();
             *until = moment.max(*until);
         }
-        let Some(commit) = self.commits.get(id) else { return Ok(()) };
-        for put in commit.puts.clone() {
+        let Some(puts) = self.commits.get(id).map(|commit| commit.puts.clone()) else {
+            return Ok(());
+        };
+        let mut doubtful = Vec::new();
+        for put in puts.iter().filter(|put| refused && put.may_refuse) {
+            let queue = self.queues.get(&put.queue).filter(|queue| !queue.closing);
+            if queue.is_none_or(|queue| queue.may_have_refused(put.number)) {
+                doubtful.push((put.queue, put.number));
+            }
+        }
+        require(!refused || !doubtful.is_empty(), Kind::Confirm, || {
+            format!("{id:?} is refused, though all of {puts:?} had room")
+        })?;
+        if let [(queue, number)] = doubtful.as_slice() {
+            if let Some(queue) = self.queues.get_mut(queue) {
+                queue.refused(*number);
+            }
+        }
+        self.refused += u64::from(refused);
+        for put in puts.iter().filter(|put| !doubtful.contains(&(put.queue, put.number))) {
             if let Some(queue) = self.queues.get_mut(&put.queue) {
                 queue.confirmed(put.number);
             } else if let Some(estate) = self.estate_of(put.queue) {

@@ -181,6 +181,12 @@ impl Queue {
         counts
     }
 
+    /// Ready messages that must be there.
+    pub fn certain(&self, now_unix_ms: u64) -> impl Iterator<Item = &Copy> {
+        let ready = self.copies.iter().filter(|copy| copy.state == State::Ready);
+        ready.filter(move |copy| !copy.may_be_gone(now_unix_ms))
+    }
+
     pub fn held_by(&self, key: ConsumerKey) -> u64 {
         let held = |copy: &&Copy| copy.state == State::Unacked(Some(key));
         self.copies.iter().filter(held).count() as u64
@@ -318,14 +324,19 @@ impl Queue {
         let Some(max) = self.spec.max_length.filter(|_| !self.spec.refuses) else { return };
         let mut excess = self.possible().saturating_sub(max);
         for priority in (0..=self.spec.max_priority).rev() {
-            let of_level =
-                |copy: &&mut Copy| copy.state == State::Ready && copy.priority == priority;
-            for copy in self.copies.iter_mut().filter(of_level) {
-                if excess == 0 {
-                    return;
+            let is_there = |copy: &Copy| copy.state == State::Ready && copy.priority == priority;
+            let there = self.copies.iter().filter(|copy| is_there(copy)).count() as u64;
+            let gone = excess.min(there);
+            excess -= gone;
+            let mut first = gone;
+            for copy in self.copies.iter_mut().filter(|copy| is_there(copy)) {
+                // What a start has put again may stand anywhere.
+                if gone > 0 && copy.is_unordered {
+                    copy.cast_doubt(Doubt::MadeRoom);
+                } else if first > 0 {
+                    first -= 1;
+                    copy.cast_doubt(Doubt::MadeRoom);
                 }
-                excess -= 1;
-                copy.cast_doubt(Doubt::MadeRoom);
             }
         }
     }
@@ -467,6 +478,8 @@ impl Queue {
             if !copy.is_safe {
                 copy.cast_doubt(put_by.map_or(Doubt::NotPromised, Doubt::Commit));
             }
+            // The next start puts it again, and there may be no room for it then.
+            copy.may_be_refused |= self.spec.refuses && put_by.is_some();
             copy.is_put_anew |= put_by.is_some();
             copy.is_unordered |= put_by.is_some() && !one_log;
             copy.state = State::Ready;

@@ -133,6 +133,19 @@ impl<M: Memory> Shard<M> {
             self.transactions.repeated_from = held.address;
             return;
         }
+        self.transactions.repeated_from = self.write_mark(now, name);
+    }
+
+    /// A publish of a transaction was not taken by all of its queues, and is not to be by a later
+    /// start either, whether or not it has left a record.
+    pub(super) fn mark_left_out(&mut self, now: Now, mark: (QueueId, Seq)) {
+        if !self.transactions.held.contains_key(&mark) {
+            self.write_mark(now, mark);
+        }
+    }
+
+    /// A mark that no message has. Where it lies.
+    fn write_mark(&mut self, now: Now, name: (QueueId, Seq)) -> Address {
         let message = MessageRef {
             exchange: &[],
             routing_key: &[],
@@ -144,8 +157,8 @@ impl<M: Memory> Shard<M> {
         };
         let placed = self.store.log.append_message(now, &message, None, &[name]);
         let (address, length, reference) = (placed.address, placed.length, placed.reference);
-        self.transactions.repeated_from = address;
         self.transactions.mark(name, Held { address, length, reference });
+        address
     }
 
     /// Everything has been carried out again, for good. Gives the position at which no later start
