@@ -140,7 +140,8 @@ impl Broker {
         broker.try_start_again().map(|()| broker)
     }
 
-    fn not_started(setup: Setup) -> Broker {
+    /// A broker that has not been started.
+    pub fn not_started(setup: Setup) -> Broker {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let directory = TestDirectory::new();
         Broker { setup, process: None, amqp: nowhere, amqps: None, management: nowhere, directory }
@@ -161,6 +162,25 @@ impl Broker {
         self.process = Some(process);
         let (_, text) = self.wait_for_end();
         assert!(!text.contains("panicked"), "it panicked:\n{text}");
+    }
+
+    /// Starts the broker and kills it when `is_time` says so, or when it is up. False: it had ended.
+    pub fn start_and_kill9_when(&mut self, mut is_time: impl FnMut() -> bool) -> bool {
+        let mut process = self.spawn();
+        let is_up = |lines: &[String]| lines.iter().any(|line| line.starts_with("  recovered "));
+        let is_alive = loop {
+            if process.child.try_wait().expect("a child can be asked for").is_some() {
+                break false;
+            }
+            let up = process.output.wait_for(0, Duration::ZERO, |lines| is_up(lines).then_some(()));
+            if is_time() || up.is_some() {
+                break true;
+            }
+            std::thread::yield_now();
+        };
+        process.signal(Signal::KILL);
+        process.wait(STOP_LIMIT).expect("a killed process ends");
+        is_alive
     }
 
     /// As `start_again`; gives what the broker said if it does not come up.

@@ -2,6 +2,13 @@
 
 use haremq_tests::broker::{Broker, Setup};
 use haremq_tests::damage::{self, check, flip};
+use haremq_tests::directory::TestDirectory;
+use haremq_tests::disk::blocks::Blocks;
+use haremq_tests::disk::device::Disk;
+use haremq_tests::disk::mount::{format, possible, Mounted};
+use haremq_tests::disk::recording::Tear;
+use haremq_tests::random::Random;
+use haremq_tests::requirement::skipped;
 use haremq_tests::traffic::PERSISTENT;
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::{Client, Received};
@@ -209,4 +216,148 @@ fn a_broker_that_has_lost_its_definitions_starts_with_those_that_it_needs() {
     assert_eq!(client.declare_queue(1, "later", DURABLE), 0);
     drop(client);
     again.stop();
+}
+
+/// Damages bodies in old segments and in the newest, and the blocks that define everything: their
+/// segment's index has it too, until it is made void.
+fn damage_much(directory: &Path) {
+    for number in [30, 31, 150, COUNT - 1] {
+        damage_body(directory, number);
+    }
+    let path = directory.join("shard-0").join("00000001.segment");
+    let file = OpenOptions::new().write(true).open(&path).expect("it opens");
+    file.write_all_at(&[0x77; 3 * 4096], 4096).expect("it can be written");
+    for entry in fs::read_dir(directory.join("shard-0")).expect("a shard's directory") {
+        let file = OpenOptions::new().write(true).open(entry.expect("an entry").path());
+        file.and_then(|file| file.sync_all()).expect("it can be synced");
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("it can be made");
+    for entry in fs::read_dir(from).expect("it can be read") {
+        let entry = entry.expect("an entry");
+        let (source, place) = (entry.path(), to.join(entry.file_name()));
+        match source.is_dir() {
+            true => copy_tree(&source, &place),
+            false => drop(fs::copy(&source, &place).expect("it can be copied")),
+        }
+    }
+}
+
+/// The list of what is to be written, if it is there.
+fn unfinished(directory: &Path) -> Option<PathBuf> {
+    let path = directory.join("quarantine").join("1").join("unfinished");
+    path.exists().then_some(path)
+}
+
+/// Whatever a kill or a power cut has left: without the flag it is refused if it is half-way, and
+/// with the flag that is served which the first report does not list. True if it was half-way.
+fn finish(directory: &Path, survivors: &[u64], listed: &BTreeSet<u64>, told: &str) -> bool {
+    let left = unfinished(directory);
+    if let Some(list) = &left {
+        let text = start(directory, &[]).expect_err("it is half-way");
+        assert!(text.contains(&list.display().to_string()), "{told}: {text}");
+        assert!(text.contains("start with --quarantine-damage again"), "{told}: {text}");
+        assert_eq!(check(directory).0, Some(1), "{told}");
+    }
+    let mut broker =
+        start(directory, &[QUARANTINE]).unwrap_or_else(|text| panic!("{told}: {text}"));
+    assert_eq!(drain(&broker, survivors.len()), survivors, "{told}");
+    broker.stop();
+    assert_eq!(unfinished(directory), None, "{told}");
+    let mut reports: Vec<PathBuf> = (1..4)
+        .map(|number| directory.join(format!("quarantine/{number}/report.txt")))
+        .filter(|path| path.exists())
+        .collect();
+    let report = reports.pop().unwrap_or_else(|| panic!("{told}: there is no report"));
+    let report = fs::read_to_string(report).expect("a report");
+    assert_eq!(lost(&report), *listed, "{told}: {report}");
+    let mut clean = start(directory, &[]).unwrap_or_else(|text| panic!("{told}: {text}"));
+    clean.stop();
+    left.is_some()
+}
+
+/// What an undisturbed quarantine of a copy leaves, and what it lists.
+fn undisturbed(directory: &Path) -> (Vec<u64>, BTreeSet<u64>) {
+    let home = TestDirectory::new();
+    let copy = home.path().join("data");
+    copy_tree(directory, &copy);
+    let listed = lost(&check(&copy).1);
+    let mut broker = start(&copy, &[QUARANTINE]).expect("the rest is served");
+    let survivors = drain(&broker, COUNT as usize - listed.len());
+    broker.stop();
+    (survivors, listed)
+}
+
+#[test]
+fn a_quarantine_that_is_killed_is_finished_as_it_was_begun() {
+    let broker = filled();
+    let directory = broker.data_directory();
+    damage_much(&directory);
+    let (survivors, listed) = undisturbed(&directory);
+    assert!(listed.len() >= 4, "{listed:?}");
+    let (mut half_way, mut attempts) = (0, 0);
+    // Early and late ones: when the first copies are there, when it is decided what to write, and
+    // some looks at the directory later.
+    while attempts < 10 || (half_way == 0 && attempts < 60) {
+        let home = TestDirectory::new();
+        let copy = home.path().join("data");
+        copy_tree(&directory, &copy);
+        let begun = match attempts % 5 {
+            0 => "quarantine",
+            1 => "quarantine/1/report.txt",
+            _ => "quarantine/1/unfinished",
+        };
+        let mut looks = 5 * (attempts / 5);
+        let mark = copy.join(begun);
+        let mut killed = Broker::not_started(setup().data_directory(&copy).arguments([QUARANTINE]));
+        killed.start_and_kill9_when(|| {
+            looks -= i32::from(mark.exists());
+            looks < 0
+        });
+        half_way += i32::from(finish(&copy, &survivors, &listed, &format!("attempt {attempts}")));
+        attempts += 1;
+    }
+    println!("{half_way} of {attempts} were half-way");
+    assert!(half_way > 0, "no kill came while it was half-way");
+}
+
+#[test]
+fn a_quarantine_that_loses_power_is_finished_as_it_was_begun() {
+    if skipped("a_quarantine_that_loses_power_is_finished_as_it_was_begun", possible()) {
+        return;
+    }
+    let disk = Disk::new(Blocks::new(64 << 20));
+    format(&disk, &[]).expect("the disk can be formatted");
+    let mounted = Mounted::new(&disk).expect("the disk can be mounted");
+    let directory = mounted.path().join("data");
+    let roomy = ["--disk-free-limit", "1000000"];
+    let mut broker =
+        damage::filled(setup().arguments(roomy).data_directory(&directory), COUNT, body);
+    broker.stop();
+    damage_much(&directory);
+    let (survivors, listed) = undisturbed(&directory);
+    drop(mounted);
+    let mounted = Mounted::new(&disk).expect("the disk can be mounted again");
+    let directory = mounted.path().join("data");
+    disk.record();
+    let setup = setup().data_directory(&directory).arguments([QUARANTINE]);
+    Broker::not_started(setup).start_and_kill9_when(|| false);
+    drop(mounted);
+    let recording = disk.take_recording();
+    let mut random = Random::new(Random::seed("HAREMQ_POWER_SEED"));
+    let (mut half_way, mut cuts) = (0, 0);
+    while cuts < 12 || (half_way == 0 && cuts < 60) {
+        let cut = random.below(recording.length() as u64 + 1) as usize;
+        let tear = Tear::ALL[cuts % Tear::ALL.len()];
+        let disk = Disk::new(recording.image(cut, tear, &mut random));
+        let mounted = Mounted::new(&disk).expect("the disk can be mounted");
+        let directory = mounted.path().join("data");
+        let told = format!("cut at {cut} of {}, torn {tear:?}", recording.length());
+        half_way += u32::from(finish(&directory, &survivors, &listed, &told));
+        cuts += 1;
+    }
+    println!("{half_way} of {cuts} were half-way");
+    assert!(half_way > 0, "no cut came while it was half-way");
 }

@@ -118,6 +118,25 @@ pub enum StartError {
         dir.display()
     )]
     Unmendable { shard: u16, dir: PathBuf, source: LogError },
+    #[error(
+        "a start with --quarantine-damage has not finished what {} lists; start with \
+         --quarantine-damage again to finish it, or restore the files from a backup and remove that \
+         list",
+        path.display()
+    )]
+    QuarantineUnfinished { path: PathBuf },
+    #[error(
+        "{} at octet {offset} is neither what it was when {} was written nor what it is to become; \
+         it is not written over; if the files are from a backup, remove that list",
+        file.display(), path.display()
+    )]
+    QuarantineOvertaken { path: PathBuf, file: PathBuf, offset: u64 },
+    #[error(
+        "{}, which lists what an unfinished start with --quarantine-damage has begun to write, is \
+         damaged; restore the files from a backup and remove it",
+        path.display()
+    )]
+    QuarantineLost { path: PathBuf },
     #[error("the definitions in {} cannot be loaded: {what}", path.display())]
     LoadDefinitions { path: PathBuf, what: String },
     #[error("cannot start the thread of shard {shard}: {what}")]

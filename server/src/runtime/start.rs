@@ -9,7 +9,7 @@ use haremq_engine::ids::ShardId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::damage::quarantine;
+use super::damage::{definitions_made, lacks_definitions, quarantine, unfinished};
 use super::mailbox::Letter;
 use super::management::{load_definitions, Management};
 use super::preflight::{
@@ -56,23 +56,16 @@ pub fn run(settings: &Settings) -> Result<(), StartError> {
     let fresh = cores.len().clamp(1, DEFAULT_SHARDS_MAX) as u16;
     let data_dir = DataDir::open(&settings.data_dir, settings.shards, fresh)?;
     let pinned = pinned(settings.pin, data_dir.shards(), &cores)?;
-    let quarantined = match settings.quarantine_damage {
-        true => quarantine(&data_dir)?,
-        false => None,
-    };
-    if let Some(quarantined) = &quarantined {
-        tracing::warn!(
-            "damaged parts of the data directory are put aside in {}; report.txt there lists the \
-             messages that are lost",
-            quarantined.path.display()
-        );
-    }
-    let lacks_definitions = quarantined.is_some_and(|quarantined| quarantined.lacks_definitions);
+    mend(&data_dir, settings.quarantine_damage)?;
+    let lacks_definitions = lacks_definitions(&data_dir)?;
 
     let (events, inbox) = mpsc::channel();
     watch(signals, events.clone());
     let mut shards = Shards::start(&data_dir, &pinned, settings, lacks_definitions, events, inbox)?;
     let Some(recovered) = shards.recover()? else { return Ok(()) };
+    if lacks_definitions {
+        definitions_made(&data_dir)?;
+    }
 
     if let Some(path) = &settings.load_definitions {
         load_definitions(path, settings, &data_dir, &shards)?;
@@ -96,6 +89,25 @@ pub fn run(settings: &Settings) -> Result<(), StartError> {
     tracing::info!("stopping");
     management.stop();
     shards.stop();
+    Ok(())
+}
+
+/// Puts damage aside if that is wanted. Without being told so the broker does not go on with what it
+/// was told once: the files may be others by now.
+fn mend(data_dir: &DataDir, quarantine_damage: bool) -> Result<(), StartError> {
+    if !quarantine_damage {
+        return match unfinished(data_dir)?.into_iter().next() {
+            Some(path) => Err(StartError::QuarantineUnfinished { path }),
+            None => Ok(()),
+        };
+    }
+    for path in quarantine(data_dir)? {
+        tracing::warn!(
+            "damaged parts of the data directory are put aside in {}; report.txt there lists the \
+             messages that are lost",
+            path.display()
+        );
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use haremq_engine::ids::QueueId;
 use haremq_engine::log::{Damage, LostMessage, Mended};
 
 use super::findings::{Findings, ShardFindings};
-use super::SUFFIX;
+use super::segment_path;
 
 /// Everything that was found.
 pub(super) fn write(out: &mut dyn Write, findings: &Findings) -> io::Result<()> {
@@ -78,7 +78,7 @@ fn damages(
 }
 
 fn one_damage(out: &mut dyn Write, dir: &Path, damage: &Damage) -> io::Result<()> {
-    let path = dir.join(format!("{:08}{SUFFIX}", damage.file.0));
+    let path = segment_path(dir, damage.file);
     let Damage { offset, octets, segment, what, references, is_indexed, named, .. } = *damage;
     writeln!(
         out,

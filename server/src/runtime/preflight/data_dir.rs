@@ -86,7 +86,8 @@ impl DataDir {
     }
 }
 
-fn shard_dir(path: &Path, shard: u16) -> PathBuf {
+/// Where that shard's segment files are in the data directory at `path`.
+pub(in crate::runtime) fn shard_dir(path: &Path, shard: u16) -> PathBuf {
     path.join(format!("shard-{shard}"))
 }
 
