@@ -6,7 +6,7 @@
 //! | module | what it may do |
 //! |---|---|
 //! | `disk`, `pages`, `rings`, `clock`, `world` | the world: does what the schedule says, judges nothing |
-//! | `workload`, `commits`, `uploads`, `population`, `clients` | what clients do; draws random numbers |
+//! | `workload`, `commits`, `uploads`, `population`, `clients`, `stumbles` | what clients do, and when the power goes; draws random numbers |
 //! | `shadow` | the model: follows what was promised, touches nothing |
 //! | `invariants` | judges after every step; reads only, draws no random number |
 //! | `oracle` | judges at the end, after crash, recovery and drain |
@@ -34,6 +34,7 @@ pub mod rings;
 pub mod schedule;
 pub mod shadow;
 pub mod simulation;
+pub mod stumbles;
 pub mod trace;
 pub mod uploads;
 pub mod violation;

@@ -91,6 +91,9 @@ impl Simulation {
             return self.start_again(plan, Scope::All);
         }
         self.start_again(plan, Scope::Sealed)?;
+        if self.random.one_in(3) {
+            self.stumble(mixture)?;
+        }
         while self.random.one_in(3) {
             // The power goes again before much has been done, or just when clients are back.
             if self.random.one_in(3) {

@@ -117,7 +117,7 @@ impl Simulation {
     }
 
     /// Clients are let in once everything that was decided before the start has been carried out.
-    fn serves(&self) -> bool {
+    pub fn serves(&self) -> bool {
         self.world.shards.iter().all(Shard::is_resolved)
     }
 
