@@ -2,6 +2,7 @@
 
 use haremq_engine::ids::{ConsumerKey, QueueId};
 
+use crate::shadow::{Copy, State};
 use crate::simulation::Simulation;
 use crate::violation::{broken, require, Kind, Verdict};
 
@@ -47,9 +48,10 @@ pub fn counts(simulation: &Simulation) -> Verdict {
         let counts = queue.counts(now);
         let ready = stats.messages_ready;
         require((counts.certain..=counts.possible).contains(&ready), Kind::Counts, || {
-            let certain: Vec<_> = queue.certain(now).take(3).collect();
-            let name = &queue.spec.name;
-            format!("{name} has {ready} ready messages, expected: {counts:?}, among them {certain:?} of {:?}", queue.spec)
+            let undoubted = |copy: &&Copy| copy.state == State::Ready && copy.doubt.is_none();
+            let some: Vec<_> = queue.copies().iter().filter(undoubted).take(3).collect();
+            let spec = &queue.spec;
+            format!("{spec:?} has {ready} ready messages, expected: {counts:?}, such as {some:?}")
         })?;
         let unacked = stats.messages_unacknowledged;
         require(unacked == counts.unacked, Kind::Counts, || {

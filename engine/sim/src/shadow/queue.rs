@@ -181,12 +181,6 @@ impl Queue {
         counts
     }
 
-    /// Ready messages that must be there.
-    pub fn certain(&self, now_unix_ms: u64) -> impl Iterator<Item = &Copy> {
-        let ready = self.copies.iter().filter(|copy| copy.state == State::Ready);
-        ready.filter(move |copy| !copy.may_be_gone(now_unix_ms))
-    }
-
     pub fn held_by(&self, key: ConsumerKey) -> u64 {
         let held = |copy: &&Copy| copy.state == State::Unacked(Some(key));
         self.copies.iter().filter(held).count() as u64
