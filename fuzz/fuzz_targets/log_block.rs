@@ -184,6 +184,8 @@ fn recover(files: &Files, fetches: bool) {
             return;
         }
     }
+    // As a shard does: what was copied elsewhere is not held any more.
+    messages.retain(|(address, _, reference)| !recovery.is_copied(*address, *reference));
     for (address, length, reference) in &messages {
         recovery.keep(*address, *length, *reference);
     }
