@@ -97,7 +97,7 @@ impl Disk {
         self.operations
     }
 
-    /// True once an operation has been made to fail.
+    /// True once an operation has been made to fail, but for want of space that the workload has taken.
     pub fn has_struck(&self) -> bool {
         self.has_struck
     }
@@ -194,7 +194,8 @@ impl Disk {
         let is_full = creates && matches!(kind, FailureKind::NoSpace | FailureKind::Full);
         let harmless = matches!(effect, LogEffect::Read { .. } | LogEffect::Delete { .. });
         self.has_failed |= !is_full && !harmless;
-        self.has_struck = true;
+        // A disk that has run full is the workload's doing, not the failure that was planned.
+        self.has_struck |= kind != FailureKind::Full;
         self.tear(effect, random);
         Some(LogCompletion::Failed { ticket, error: kind.error() })
     }
