@@ -65,13 +65,7 @@ impl Arena {
     pub fn append(&mut self, now: Now, message: &MessageRef<'_>, references: u32) -> ArenaAddress {
         assert!(references > 0, "an arena entry without references would never be released");
         let entry = Entry::of(now, message);
-        let needed = entry.total_bytes();
-        let number = if needed > PAGE_BYTES {
-            self.add_page(Page::with_capacity(needed))
-        } else {
-            self.room(needed)
-        };
-        self.messages += 1;
+        let number = self.page_for(&entry);
         let offset = self.page_mut(number).append(&entry, message, references);
         ArenaAddress::new(number, offset)
     }
@@ -89,19 +83,23 @@ impl Arena {
         let bodiless = MessageRef { body: &[], ..*message };
         let body_bytes = pieces.iter().map(Vec::len).sum();
         let entry = Entry::of(now, &bodiless).with_body(body_bytes);
-        let needed = entry.total_bytes();
-        let number = if needed > PAGE_BYTES {
-            self.add_page(Page::with_capacity(needed))
-        } else {
-            self.room(needed)
-        };
-        self.messages += 1;
+        let number = self.page_for(&entry);
         let page = self.page_mut(number);
         let offset = page.append(&entry, &bodiless, references);
         for piece in pieces {
             page.extend(&piece);
         }
         ArenaAddress::new(number, offset)
+    }
+
+    /// The page that takes one more message.
+    #[inline]
+    fn page_for(&mut self, entry: &Entry) -> u32 {
+        self.messages += 1;
+        match entry.total_bytes() {
+            needed if needed > PAGE_BYTES => self.add_page(Page::with_capacity(needed)),
+            needed => self.room(needed),
+        }
     }
 
     /// The message at an address that has not been released by all its holders.

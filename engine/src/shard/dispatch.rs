@@ -17,11 +17,6 @@ use crate::queue::{ConsumerSlot, Due, PendingGet, Queue};
 /// Deliveries that one queue makes before the next one has its turn.
 const TURN: usize = 64;
 
-/// Queues that may find that their octets are not there yet, without a turn being counted. All that
-/// wait for reads are asked after each; if there were room for one of them alone, it might have what
-/// another one needs pushed out, each time before that one's turn.
-const READING_TURNS: usize = 1024;
-
 /// How a queue's turn ended.
 enum Turn {
     /// There may be more.
@@ -54,18 +49,11 @@ impl<M: Memory> Shard<M> {
             self.tell_applied(now);
         }
         let mut left = self.config.dispatch_batch.max(1);
-        let mut reading_left = READING_TURNS;
         while left > 0 {
             let Some(at) = self.queues.next_dirty() else { break };
             let mut done = 0;
             match self.turn(now, at, left.min(TURN), &mut done, outlet) {
-                Turn::Reading => {
-                    self.queues.await_read(at);
-                    if done == 0 && reading_left > 0 {
-                        reading_left -= 1;
-                        continue;
-                    }
-                }
+                Turn::Reading => self.queues.await_read(at),
                 Turn::Over | Turn::Done => {
                     self.drop_excess(now, at);
                     self.hand_back_grants(at);

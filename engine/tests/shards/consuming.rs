@@ -364,33 +364,3 @@ fn every_busy_queue_has_its_turn() {
         assert!((100..=300).contains(&share), "one queue got {share} of 600 deliveries");
     }
 }
-
-/// One turn a call, and memory for one read: after each read the queue that had asked for it last was
-/// not reached before another one, which had its own octets read instead.
-#[test]
-fn long_messages_of_several_queues_are_all_read_back_though_there_is_memory_for_one_read() {
-    let mut world = World::with(ShardConfig { dispatch_batch: 1, ..tiny() }, 1);
-    let queues: Vec<QueueId> =
-        (0..4).map(|number| world.durable_queue(&format!("long {number}"))).collect();
-    let body = "x".repeat(150_000);
-    for queue in &queues {
-        world.send(&[*queue], &body, true);
-        world.send(&[*queue], "short", true);
-    }
-    world.restart_cleanly();
-    for queue in &queues {
-        let key = consumer(channel(0, 7), queue.0 as u32);
-        world.consume_as(*queue, key, Credit::Unlimited, |consume| consume.no_ack = true);
-    }
-    let mut received = 0;
-    for _ in 0..5_000 {
-        world.poll(0);
-        while world.under_way(0) > 0 {
-            let which = world.random.below(world.under_way(0));
-            world.complete(0, which);
-        }
-        world.dispatch(0);
-        received += world.take_deliveries().len();
-    }
-    assert_eq!(received, 2 * queues.len());
-}

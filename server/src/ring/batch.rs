@@ -125,6 +125,12 @@ impl RingBatch {
 
     /// `now_us` is monotonic.
     pub fn publish(&mut self, now_us: u64, publish: &Publish<'_>) {
+        self.put_publish(now_us, publish);
+        self.kinds.push(Kind::Publish);
+    }
+
+    #[inline]
+    fn put_publish(&mut self, now_us: u64, publish: &Publish<'_>) {
         self.first_publish_us.get_or_insert(now_us);
         let message = pack(&mut self.octets, &publish.message);
         let queues_start = length(self.queues.len());
@@ -135,7 +141,6 @@ impl RingBatch {
             queues_length: length(publish.queues.len()),
             confirm: publish.confirm,
         });
-        self.kinds.push(Kind::Publish);
     }
 
     pub fn body_part(&mut self, part: &BodyPart<'_>) {
@@ -157,9 +162,8 @@ impl RingBatch {
 
     /// `now_us` is monotonic.
     pub fn publish_body(&mut self, now_us: u64, channel: ChannelKey, publish: &Publish<'_>) {
-        self.publish(now_us, publish);
+        self.put_publish(now_us, publish);
         self.body_channels.push(channel);
-        self.kinds.pop();
         self.kinds.push(Kind::PublishBody);
     }
 

@@ -49,6 +49,13 @@ fn offset(number: u64) -> usize {
     (number % CHUNK) as usize
 }
 
+/// Empties the slot, if a message in that state is in it.
+#[inline]
+fn take_from(slot: &mut Slot, state: State) -> Option<Slot> {
+    let is_there = slot.state() == state && state != State::Dead;
+    is_there.then(|| std::mem::replace(slot, Slot::DEAD))
+}
+
 impl Index {
     /// Position of the chunk of that key, or where it would go.
     #[inline]
@@ -154,24 +161,30 @@ impl Index {
     fn chunk_for(&mut self, pool: &mut ChunkPool, key: u64) -> &mut Chunk {
         let count = self.chunks.len();
         let at = match self.chunks.back() {
-            Some(last) if last.key == key => count - 1,
-            _ => match self.position(key) {
-                Ok(at) => at,
-                Err(at) => {
-                    self.chunks.insert(at, Chunk::new(key, pool));
-                    if at + 1 == self.chunks.len() {
-                        self.tidy(pool);
-                        self.chunks.len() - 1
-                    } else {
-                        at
-                    }
-                }
-            },
+            Some(last) if last.key == key && last.slots().is_some() => count - 1,
+            _ => self.place_for(pool, key),
         };
-        if self.chunks[at].is_packed() && !self.chunks[at].is_bale() {
-            self.unpack(pool, at);
-        }
         &mut self.chunks[at]
+    }
+
+    #[cold]
+    fn place_for(&mut self, pool: &mut ChunkPool, key: u64) -> usize {
+        match self.position(key) {
+            Ok(at) => {
+                if !self.chunks[at].is_bale() {
+                    self.unpacked(pool, at);
+                }
+                at
+            }
+            Err(at) => {
+                self.chunks.insert(at, Chunk::new(key, pool));
+                if at + 1 < self.chunks.len() {
+                    return at;
+                }
+                self.tidy(pool);
+                self.chunks.len() - 1
+            }
+        }
     }
 
     /// Fills a dead slot. `base_unix_ms` is a time that expiries of this number's neighbours are
@@ -213,16 +226,9 @@ impl Index {
     #[inline]
     pub(super) fn kill(&mut self, pool: &mut ChunkPool, number: u64, state: State) -> Option<Slot> {
         let at = self.position(key(number)).ok()?;
-        let slot = match self.chunks[at].as_bale() {
-            None => {
-                let chunk = self.unpacked(pool, at);
-                let place = &mut chunk.slots_mut()?[offset(number)];
-                if place.state() != state || state == State::Dead {
-                    return None;
-                }
-                std::mem::replace(place, Slot::DEAD)
-            }
-            Some(bale) => self.kill_in(pool, at, bale, number, state)?,
+        let slot = match self.chunks[at].slots_mut() {
+            Some(slots) => take_from(&mut slots[offset(number)], state)?,
+            None => self.kill_packed(pool, at, number, state)?,
         };
         let chunk = &mut self.chunks[at];
         chunk.live -= 1;
@@ -236,20 +242,21 @@ impl Index {
     }
 
     #[cold]
-    fn kill_in(
+    fn kill_packed(
         &mut self,
         pool: &mut ChunkPool,
         at: usize,
-        bale: BaleId,
         number: u64,
         state: State,
     ) -> Option<Slot> {
+        let Some(bale) = self.chunks[at].as_bale() else {
+            let slots = self.unpacked(pool, at).slots_mut()?;
+            return take_from(&mut slots[offset(number)], state);
+        };
         let place = (number - self.chunks[at].first()) as u32;
         let mut killed = None;
         pool.bales().change(bale, place, |slot| {
-            if slot.state() == state {
-                killed = Some(std::mem::replace(slot, Slot::DEAD));
-            }
+            killed = take_from(slot, state);
             killed.is_some()
         });
         killed
