@@ -10,7 +10,7 @@ use haremq_tests::python::{Pika, Program};
 use haremq_tests::wire::stream::{secure, socket, Dribble};
 use haremq_tests::wire::{method, Arguments, Client, Login, Received};
 use rustls::ClientConfig;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
@@ -352,6 +352,23 @@ fn a_proxy_speaks_before_tls() {
         assert_unheard(address, b"\x16\x03\x01\0\x05hello");
     }
     said(&broker, "does not begin with a header of the PROXY protocol");
+}
+
+/// A segment of its own for the header is what a load balancer sends. What is behind it was judged before any of it
+/// had come: "not TLS".
+#[test]
+fn a_proxy_header_that_comes_alone_is_followed_by_tls() {
+    let authority = Authority::new();
+    let broker = broker(&authority, &["--proxy-protocol", "on"]);
+    let mut below = socket(broker.amqps());
+    below.write_all(b"PROXY TCP4 127.0.0.1 127.0.0.1 7777 5671\r\n").expect("octets are taken");
+    // The broker has nothing to say and must not close: there is nothing else to wait for.
+    below.set_read_timeout(Some(Duration::from_millis(500))).expect("a time limit can be set");
+    let heard = below.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(heard, Err(ErrorKind::WouldBlock), "{}", broker.output().text());
+    below.set_read_timeout(Some(LIMIT)).expect("a time limit can be set");
+    let mut client = Client::over(secure(authority.client_config(None), below));
+    assert_eq!(client.log_in(&Login::default()).to_string(), "method (10,41)");
 }
 
 fn assert_unheard(address: SocketAddr, octets: &[u8]) {

@@ -80,10 +80,11 @@ impl Layers {
                     None => continue,
                 }
             }
+            if octets.is_empty() {
+                // The header came alone: the layer above has nothing to judge yet.
+                continue;
+            }
             let Some(tls) = &mut self.tls else {
-                if octets.is_empty() {
-                    continue;
-                }
                 near[..octets.len()].copy_from_slice(octets);
                 return Poll::Ready(Ok(octets.len()));
             };
