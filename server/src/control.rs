@@ -227,6 +227,14 @@ pub struct ConnectionReport {
     pub send_cnt: u64,
 }
 
+impl ConnectionReport {
+    /// What the client calls this connection: `connection_name` of its properties, where that is
+    /// text (behaviour A6).
+    pub fn name_given_by_client(&self) -> Option<&str> {
+        self.client_properties.get("connection_name")?.as_str()
+    }
+}
+
 /// What TLS has agreed upon, by RabbitMQ's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsReport {

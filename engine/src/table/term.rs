@@ -44,15 +44,19 @@ impl fmt::Display for Term<'_> {
     }
 }
 
-/// Erlang always writes a decimal point: `1.0e20`.
+/// Erlang always writes a decimal point (`1.0e20`), and of the ways to write a number without and
+/// with an exponent the shorter one: `100.0`, `1.0e3`.
 fn float(f: &mut fmt::Formatter<'_>, number: f64) -> fmt::Result {
-    let text = format!("{number:?}");
-    match text.split_once('e') {
+    let scientific = format!("{number:e}");
+    let with_exponent = match scientific.split_once('e') {
         Some((mantissa, exponent)) if !mantissa.contains('.') => {
-            write!(f, "{mantissa}.0e{exponent}")
+            format!("{mantissa}.0e{exponent}")
         }
-        _ => f.write_str(&text),
-    }
+        _ => scientific,
+    };
+    let plain = format!("{number}");
+    let plain = if plain.contains('.') { plain } else { format!("{plain}.0") };
+    f.write_str(if with_exponent.len() < plain.len() { &with_exponent } else { &plain })
 }
 
 /// `<<"text">>` where all is printable, else `<<1,2,3>>`.

@@ -197,7 +197,11 @@ fn values_read_like_rabbitmqs_error_texts() {
     assert_eq!(Term(&Value::Bytes([1, 255].into())).to_string(), "<<1,255>>");
     assert_eq!(Term(&Value::text("")).to_string(), "<<>>");
     assert_eq!(Value::F64(1e30f64.to_bits()).to_string(), "1.0e30");
-    assert_eq!(Value::F64(2f64.to_bits()).to_string(), "2.0");
+    for (number, text) in
+        [(2.0, "2.0"), (100.0, "100.0"), (1000.0, "1.0e3"), (1234.5, "1234.5"), (0.001, "0.001")]
+    {
+        assert_eq!(Value::F64(f64::to_bits(number)).to_string(), text);
+    }
     assert_eq!(Value::U64(u64::MAX).to_string(), "-1");
     let array = Value::Array([Value::text("x"), Value::I32(1), Value::Void].into());
     assert_eq!(array.to_string(), "[{longstr,<<\"x\">>},{signedint,1},{void,undefined}]");

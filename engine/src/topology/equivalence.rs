@@ -67,10 +67,15 @@ impl Comparison<'_> {
     }
 }
 
-/// Equal by value: the width of an integer does not count (behaviour A64).
+/// Equal by value: the width of an integer does not count (behaviour A64), nor whether it is said
+/// to be a time.
 fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
+    let number = |value: &Value| match value {
+        Value::Timestamp(seconds) => Some(i128::from(*seconds)),
+        other => other.as_integer(),
+    };
     match (a, b) {
-        (Some(a), Some(b)) => match (a.as_integer(), b.as_integer()) {
+        (Some(a), Some(b)) => match (number(a), number(b)) {
             (Some(a), Some(b)) => a == b,
             _ => a == b,
         },

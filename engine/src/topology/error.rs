@@ -129,7 +129,7 @@ pub enum TopologyError {
 /// One side of an inequivalent argument. Where both sides have a value the types are left out.
 fn side(this: &Option<Value>, other: &Option<Value>) -> String {
     match (this, other) {
-        (None, _) => "none".to_owned(),
+        (None | Some(Value::Void), _) => "none".to_owned(),
         (Some(value), Some(_)) => format!("'{value}'"),
         (Some(value), None) => format!("the value '{value}' of type '{}'", value.type_name()),
     }

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use super::policy::pattern_of;
 use super::{ApplyTo, TopologyError};
 use crate::access::Pattern;
+use crate::message::EXPIRY_MAX_MS;
 use crate::table::{Table, Term, Value};
-
-/// Largest time in milliseconds.
-const EXPIRY_MS_MAX: i128 = u32::MAX as i128;
 
 type Check = fn(&Value) -> bool;
 
@@ -166,11 +164,11 @@ fn is_count(value: &Value) -> bool {
 }
 
 fn is_expiry(value: &Value) -> bool {
-    value.as_integer().is_some_and(|number| (0..=EXPIRY_MS_MAX).contains(&number))
+    value.as_integer().is_some_and(|number| (0..=i128::from(EXPIRY_MAX_MS)).contains(&number))
 }
 
 fn is_positive_expiry(value: &Value) -> bool {
-    value.as_integer().is_some_and(|number| (1..=EXPIRY_MS_MAX).contains(&number))
+    value.as_integer().is_some_and(|number| (1..=i128::from(EXPIRY_MAX_MS)).contains(&number))
 }
 
 impl TopologyError {

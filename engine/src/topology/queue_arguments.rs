@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::TopologyError;
+use crate::message::EXPIRY_MAX_MS;
 use crate::table::{Table, Value};
 
 /// `x-queue-type`. RabbitMQ has three; this broker runs the first and knows what it would have
@@ -101,7 +102,7 @@ pub(super) const COMPARED: [&str; 14] = [
 ];
 
 /// Largest x-message-ttl and x-expires.
-const MAX_EXPIRY_MS: i128 = u32::MAX as i128;
+const MAX_EXPIRY_MS: i128 = EXPIRY_MAX_MS as i128;
 const MAX_PRIORITY: i128 = 255;
 
 /// Checks the arguments of a new queue, and says which type it is to be.

@@ -42,6 +42,26 @@ fn message_expires_by_the_lower_of_both_limits_wherever_it_stands() {
     assert_eq!(world.stats(queue).message_bytes, 0);
 }
 
+/// RabbitMQ takes up to ten years, where 32 bits of milliseconds are seven weeks.
+#[test]
+fn a_lifetime_of_more_than_seven_weeks_is_kept_to_the_millisecond() {
+    let mut world = World::new(1, 1);
+    let beyond_ms = (1 << 32) + 5;
+    let by_queue = world.queue_with("q", &[("x-message-ttl", beyond_ms)]);
+    let by_message = world.queue_with("m", &[]);
+    let send = |world: &mut World, queue, expiration_ms| {
+        let message = haremq_engine::message::MessageRef { expiration_ms, ..message(b"x", true) };
+        world.send_message(&[queue], message, None);
+    };
+    send(&mut world, by_queue, Some(haremq_engine::message::EXPIRY_MAX_MS));
+    send(&mut world, by_message, Some(beyond_ms as u64));
+    send(&mut world, by_message, Some(haremq_engine::message::EXPIRY_MAX_MS));
+    world.pass_ms(beyond_ms as u64, 0);
+    assert_eq!((world.counts(by_queue), world.counts(by_message)), ((1, 0), (2, 0)));
+    world.pass_ms(1, 0);
+    assert_eq!((world.counts(by_queue), world.counts(by_message)), ((0, 0), (1, 0)));
+}
+
 #[test]
 fn a_clock_that_is_set_back_does_not_put_off_what_expires_by_its_new_time() {
     let mut world = World::new(1, 1);

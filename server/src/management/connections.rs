@@ -35,7 +35,7 @@ pub(super) fn routes() -> Router<Shared> {
 fn describe(facts: &NodeFacts, connection: &ConnectionReport, style: TableStyle) -> Value {
     let tls = connection.tls.as_ref();
     let certificate = tls.and_then(|tls| tls.certificate.as_ref());
-    json!({
+    let mut described = json!({
         "name": connection.name,
         "pid": Pids::new(facts).connection(connection.id),
         "node": facts.node,
@@ -67,7 +67,12 @@ fn describe(facts: &NodeFacts, connection: &ConnectionReport, style: TableStyle)
         "recv_cnt": connection.recv_cnt,
         "send_oct": connection.send_oct,
         "send_cnt": connection.send_cnt,
-    })
+    });
+    // Without one there is no such field, as with RabbitMQ.
+    if let Some(name) = connection.name_given_by_client() {
+        described["user_provided_name"] = json!(name);
+    }
+    described
 }
 
 async fn matching(

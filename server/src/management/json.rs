@@ -58,7 +58,9 @@ pub(super) fn field(value: &Field) -> Value {
         Field::I32(number) => json!(number),
         Field::U32(number) => json!(number),
         Field::I64(number) => json!(number),
-        Field::U64(number) | Field::Timestamp(number) => json!(number),
+        // `L` is read as signed, as RabbitMQ reads it.
+        Field::U64(number) => json!(*number as i64),
+        Field::Timestamp(number) => json!(number),
         Field::F32(bits) => json!(f32::from_bits(*bits)),
         Field::F64(bits) => json!(f64::from_bits(*bits)),
         Field::Decimal { scale, value } => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{delete as delete_method, get};
 use axum::{Json, Router};
 use haremq_engine::topology::{TopicPermission, TopologyError, TopologyRequest};
 use serde::Deserialize;
@@ -20,6 +20,7 @@ pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/topic-permissions", get(list))
         .route("/topic-permissions/{vhost}/{user}", get(of_both).put(put).delete(delete))
+        .route("/topic-permissions/{vhost}/{user}/{exchange}", delete_method(delete_of_exchange))
         .route("/vhosts/{vhost}/topic-permissions", get(of_vhost))
         .route("/users/{user}/topic-permissions", get(of_user))
 }
@@ -124,15 +125,38 @@ struct DeleteQuery {
 }
 
 async fn delete(
-    _: Administrator,
+    Administrator(identity): Administrator,
     State(app): State<Shared>,
     Names((vhost, user)): Names<(String, String)>,
     Query(query): Query<DeleteQuery>,
 ) -> Result<StatusCode, ApiError> {
-    let exchange = query.exchange.map(Arc::from);
+    clear(&identity, &app, &vhost, &user, query.exchange.as_deref()).await
+}
+
+async fn delete_of_exchange(
+    Administrator(identity): Administrator,
+    State(app): State<Shared>,
+    Names((vhost, user, exchange)): Names<(String, String, String)>,
+) -> Result<StatusCode, ApiError> {
+    clear(&identity, &app, &vhost, &user, Some(&exchange)).await
+}
+
+/// Of one exchange or of all. Whether the exchange has any does not matter, as with RabbitMQ; the
+/// user must have some in the vhost.
+async fn clear(
+    identity: &Identity,
+    app: &Shared,
+    vhost: &str,
+    user: &str,
+    exchange: Option<&str>,
+) -> Result<StatusCode, ApiError> {
+    if matching(identity, |one| *one.vhost == *vhost && *one.user == *user).is_empty() {
+        return Err(ApiError::NotFound);
+    }
+    let exchange = exchange.map(Arc::from);
     let request =
         TopologyRequest::ClearTopicPermission { vhost: vhost.into(), user: user.into(), exchange };
-    match accounts::change(&app, request).await? {
+    match accounts::change(app, request).await? {
         Ok(_) => Ok(StatusCode::NO_CONTENT),
         Err(TopologyError::NoVhost { .. } | TopologyError::NoUser { .. }) => {
             Err(ApiError::NotFound)

@@ -77,7 +77,12 @@ fn invalid_queue_arguments_that_are_not_recorded_get_reasons_of_the_same_form() 
     assert_eq!(reason(q().int("x-delivery-limit", -1)), "{value_negative,-1}");
     assert_eq!(reason(q().int("x-queue-type", 1)), "{unacceptable_type,signedint}");
     assert_eq!(reason(q().int("x-expires", -5)), "{value_negative,-5}");
-    assert_eq!(reason(q().arg("x-expires", Value::U64(1 << 33))), "{value_too_large,8589934592}");
+    let ten_years_ms = 315_360_000_000;
+    let beyond = Value::U64(ten_years_ms + 1);
+    assert_eq!(reason(q().arg("x-expires", beyond)), "{value_too_large,315360000001}");
+    for argument in ["x-expires", "x-message-ttl"] {
+        assert!(world.decide(&q().arg(argument, Value::U64(ten_years_ms)).declare()).is_ok());
+    }
     assert_eq!(reason(q().int("x-overflow", 1)), "{unacceptable_type,signedint}");
     assert_eq!(reason(q().int("x-queue-version", -1)), "{value_negative,-1}");
     assert_eq!(
@@ -190,6 +195,11 @@ fn equivalent_redeclaration_of_a_queue_changes_nothing() {
             "queue_equiv_arg_int_width",
             q().int("x-message-ttl", 1000),
             q().arg("x-message-ttl", Value::I64(1000)),
+        ),
+        (
+            "a time is a number, too",
+            q().int("x-message-ttl", 1000),
+            q().arg("x-message-ttl", Value::Timestamp(1000)),
         ),
         ("classic is the default type", q(), q().text("x-queue-type", "classic")),
         ("the default type is classic", q().text("x-queue-type", "classic"), q()),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use haremq_engine::access::Right;
 use haremq_engine::mail::{Command, Requester};
 use haremq_engine::table::{Table, Value};
-use haremq_engine::topology::{Queue, TopologyError, TopologyRequest};
+use haremq_engine::topology::{ExchangeKind, Queue, TopologyError, TopologyRequest};
 
 use super::awaited::{Awaited, Awaiting};
 use super::{Channel, Context};
@@ -51,6 +51,10 @@ impl Channel {
         cx: &mut Context<'_, B>,
     ) -> Result<(), ProtocolError> {
         let name = clean(args.exchange);
+        // Before anything is looked at that the client may not know, as with RabbitMQ.
+        if !args.passive && ExchangeKind::from_name(args.kind).is_none() {
+            return Err(TopologyError::UnknownExchangeKind { kind: args.kind.into() }.into());
+        }
         not_default_exchange(&name)?;
         let vhost = cx.session.vhost.clone();
         let exists = cx.broker.topology().exchange(&vhost, &name).is_some();

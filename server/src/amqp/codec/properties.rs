@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use haremq_engine::message::EXPIRY_MAX_MS;
+
 use super::reader::{Malformed, Reader, ShortStr, TableOctets};
 
 const CONTENT_TYPE: u16 = 1 << 15;
@@ -113,9 +115,6 @@ pub(crate) enum BadExpiration {
     TooLarge(String),
 }
 
-/// The largest lifetime, in milliseconds.
-const EXPIRATION_MAX_MS: u64 = u32::MAX as u64;
-
 /// Reads an `expiration` property: optional sign, digits, nothing else.
 pub(crate) fn expiration_ms(value: &[u8]) -> Result<u64, BadExpiration> {
     let (negative, unsigned) = match value {
@@ -140,7 +139,7 @@ pub(crate) fn expiration_ms(value: &[u8]) -> Result<u64, BadExpiration> {
         return Err(BadExpiration::Negative(format!("-{significant}")));
     }
     match significant.parse::<u64>() {
-        Ok(ms) if ms <= EXPIRATION_MAX_MS => Ok(ms),
+        Ok(ms) if ms <= EXPIRY_MAX_MS => Ok(ms),
         _ => Err(BadExpiration::TooLarge(significant.to_owned())),
     }
 }
@@ -197,13 +196,14 @@ mod tests {
     fn expirations_are_read_as_rabbitmq_reads_them() {
         assert_eq!(expiration_ms(b"0"), Ok(0));
         assert_eq!(expiration_ms(b"+5"), Ok(5));
-        assert_eq!(expiration_ms(b"4294967295"), Ok(4_294_967_295));
+        assert_eq!(expiration_ms(b"4294967296"), Ok(4_294_967_296));
+        assert_eq!(expiration_ms(b"315360000000"), Ok(315_360_000_000));
         let text = |value: &[u8]| expiration_ms(value).map_err(|e| e.to_string());
         assert_eq!(text(b"abc"), Err("no_integer".into()));
         assert_eq!(text(b""), Err("no_integer".into()));
         assert_eq!(text(b"-1"), Err("{value_negative,-1}".into()));
         assert_eq!(text(b"12x"), Err("{leftover_string,\"x\"}".into()));
-        assert_eq!(text(b"4294967296"), Err("{value_too_large,4294967296}".into()));
+        assert_eq!(text(b"315360000001"), Err("{value_too_large,315360000001}".into()));
         assert_eq!(
             text(b"99999999999999999999999"),
             Err("{value_too_large,99999999999999999999999}".into())

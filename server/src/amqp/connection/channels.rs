@@ -22,7 +22,7 @@ impl Connection {
             return Err(ProtocolError::ExpectedMethod.by(MethodId::NONE));
         };
         let id = MethodId::new(class, method);
-        match self.decode(id, arguments, broker)? {
+        match self.decode(frame.channel, id, arguments, broker)? {
             None => Ok(()),
             Some(Method::Channel(ChannelMethod::Open)) => {
                 self.open_channel(frame.channel, broker).map_err(|error| error.by(MethodId::NONE))
@@ -91,7 +91,7 @@ impl Connection {
         let &Content::Method { class, method, arguments } = content else {
             return Ok(());
         };
-        match self.decode(MethodId::new(class, method), arguments, broker)? {
+        match self.decode(number, MethodId::new(class, method), arguments, broker)? {
             Some(Method::Channel(ChannelMethod::CloseOk)) => {
                 if self.channels.remove(&number).is_some() {
                     self.channel_left(broker);

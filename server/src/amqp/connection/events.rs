@@ -19,6 +19,10 @@ impl Connection {
     pub(super) fn announce_open<B: Broker>(&self, broker: &mut B) {
         let Some(event) = self.event("connection.created", broker) else { return };
         let report = self.make_report();
+        let event = match report.name_given_by_client() {
+            Some(name) => event.with_text("user_provided_name", name),
+            None => event,
+        };
         let event = event
             .with_text("name", &report.name)
             .with_text("peer_host", &report.peer_host)

@@ -22,13 +22,11 @@ const OLDER_HEADERS: [([u8; HEADER_OCTETS], (u8, u8)); 3] = [
     (*b"AMQP\x01\x01\x09\x01", (8, 0)),
     (*b"AMQP\x01\x01\x08\x00", (8, 0)),
 ];
-/// Whole frames, as long as the client is not let in.
-const HANDSHAKE_FRAME_MAX: u32 = 8192;
 /// The smallest frame_max that a client may ask for (behaviour A15).
 const FRAME_MIN: u32 = 4096;
 
-/// Largest payload before connection.open-ok.
-pub(super) const HANDSHAKE_PAYLOAD_MAX: u32 = HANDSHAKE_FRAME_MAX - FRAME_OVERHEAD_OCTETS as u32;
+/// The frame_max that holds until connection.open-ok.
+pub(super) const HANDSHAKE_FRAME_MAX: u32 = 8192;
 
 impl Connection {
     /// The first eight octets. What is not AMQP is told what would be, and closed.
@@ -100,11 +98,13 @@ impl Connection {
         if topology.access(&vhost, &user).is_none() {
             return Err(ProtocolError::VhostRefused { vhost, user });
         }
-        self.session.payload_max = match self.frame_max {
+        // What is sent keeps to the agreement; a client may be wrong by what a frame has around its
+        // payload (behaviour A39).
+        self.payload_max = match self.frame_max {
             0 => u32::MAX,
-            octets => octets - FRAME_OVERHEAD_OCTETS as u32,
+            octets => octets,
         };
-        self.payload_max = self.session.payload_max;
+        self.session.payload_max = self.payload_max - FRAME_OVERHEAD_OCTETS as u32;
         self.topology_version = topology.version();
         connection::open_ok(self.session.output.frames());
         self.phase = Phase::Running;

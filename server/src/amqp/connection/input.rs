@@ -9,7 +9,7 @@ use crate::amqp::codec::erlang::Snippet;
 use crate::amqp::codec::frame::{
     Content, Frame, BODY, CONTENT_HEADER_OCTETS, FRAME_OVERHEAD_OCTETS, HEADER,
 };
-use crate::amqp::codec::reader::Reader;
+use crate::amqp::codec::reader::{Malformed, Reader};
 use crate::amqp::error::{Exception, ProtocolError};
 use crate::amqp::method::basic::Publish;
 use crate::amqp::method::channel::ChannelMethod;
@@ -106,7 +106,7 @@ impl Connection {
                 return Err(unexpected(frame).by(MethodId::NONE))
             }
         };
-        let Some(method) = self.decode(id, arguments, broker)? else {
+        let Some(method) = self.decode(0, id, arguments, broker)? else {
             return Ok(());
         };
         let done = match (self.phase, method) {
@@ -208,7 +208,7 @@ impl Connection {
         arguments: &[u8],
         broker: &mut B,
     ) -> Result<(), Exception> {
-        let Some(method) = self.decode(id, arguments, broker)? else {
+        let Some(method) = self.decode(number, id, arguments, broker)? else {
             return Ok(());
         };
         match method {
@@ -288,6 +288,7 @@ impl Connection {
     /// Decodes a method; `None`: it does not exist, and that was the end (behaviour A46).
     pub(super) fn decode<'a, B: Broker>(
         &mut self,
+        channel: u16,
         id: MethodId,
         arguments: &'a [u8],
         broker: &mut B,
@@ -295,7 +296,12 @@ impl Connection {
         match Method::decode(id, arguments) {
             Ok(method) => Ok(Some(method)),
             Err(DecodeError::Malformed(malformed)) => {
-                Err(ProtocolError::malformed(malformed, arguments).by(id))
+                // RabbitMQ forgets which method it was when a name is no text (behaviour A48).
+                let culprit = match malformed {
+                    Malformed::Text if channel > 0 => MethodId::NONE,
+                    _ => id,
+                };
+                Err(ProtocolError::malformed(malformed, arguments).by(culprit))
             }
             Err(DecodeError::Unknown) => {
                 let MethodId { class, method } = id;

@@ -37,7 +37,7 @@ use haremq_engine::table::Table;
 use rustc_hash::FxHashMap;
 
 use self::gathering::Gathering;
-use self::handshake::HANDSHAKE_PAYLOAD_MAX;
+use self::handshake::HANDSHAKE_FRAME_MAX;
 use self::heartbeat::{Heartbeat, Pulse, Reading};
 use self::held::Held;
 use self::moving::Journey;
@@ -77,7 +77,7 @@ pub struct Connection {
     held: Held,
     /// Among the connections of its vhost and user.
     counted: bool,
-    /// Largest payload of a frame that the client may send now.
+    /// Largest payload of a frame that is taken from the client now: its frame_max (behaviour A39).
     payload_max: u32,
     channel_max: u16,
     frame_max: u32,
@@ -133,7 +133,7 @@ impl Connection {
             blocked: None,
             held: Held::default(),
             counted: false,
-            payload_max: HANDSHAKE_PAYLOAD_MAX,
+            payload_max: HANDSHAKE_FRAME_MAX,
             channel_max: 0,
             frame_max: 0,
             heartbeat_s: 0,
@@ -172,7 +172,8 @@ impl Connection {
     /// Takes octets from the socket; returns how many were consumed. Stops at an incomplete
     /// frame, while a channel waits for an answer, when as much is held back as may be while
     /// publishers are blocked, when output is too full, and after the end. What is not consumed must be presented again, with what
-    /// follows. An incomplete frame is at most `frame_max` octets: a buffer of that size suffices.
+    /// follows. An incomplete frame is less than eight octets longer than `frame_max`: a
+    /// buffer that has as many more suffices.
     pub fn receive<B: Broker>(&mut self, octets: &[u8], broker: &mut B) -> usize {
         if !octets.is_empty() {
             self.heartbeat.heard();

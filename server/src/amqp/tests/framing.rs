@@ -123,11 +123,53 @@ fn arguments_that_do_not_decode() {
         show_on_open(&method(1, 50, 10, args().u16(0).u8(9))),
         ["conn.close 501 FRAME_ERROR - cannot decode <<0,0,9>> failing=(50,10)"]
     );
-    let mut name = args().u16(0);
-    name.0.extend([1, 0xff]);
+}
+
+#[test]
+fn a_name_that_is_no_text_is_a_frame_error_of_no_method_but_on_channel_0() {
+    let no_text = |arguments: Args| {
+        let mut arguments = arguments;
+        arguments.0.extend([1, 0xff]);
+        arguments
+    };
+    for octets in [
+        method(1, 50, 10, no_text(args().u16(0)).u8(0).table(&[])),
+        method(1, 60, 30, no_text(args()).u8(0)),
+        method(1, 20, 40, no_text(args().u16(200)).u16(0).u16(0)),
+        // Not open yet.
+        method(2, 20, 10, no_text(args())),
+    ] {
+        assert_eq!(
+            show_on_open(&octets),
+            ["conn.close 501 FRAME_ERROR - Malformed UTF-8 in shortstr failing=(0,0)"]
+        );
+    }
     assert_eq!(
-        show_on_open(&method(1, 50, 10, name.u8(0).table(&[]))),
-        ["conn.close 501 FRAME_ERROR - Malformed UTF-8 in shortstr failing=(50,10)"]
+        show_on_open(&method(0, 10, 50, no_text(args().u16(200)).u16(0).u16(0))),
+        ["conn.close 501 FRAME_ERROR - Malformed UTF-8 in shortstr failing=(10,50)"]
+    );
+}
+
+/// Clients forget what a frame has around its payload, and RabbitMQ takes that.
+#[test]
+fn a_payload_of_frame_max_is_taken_and_one_octet_more_is_not() {
+    let publish = |octets: usize| {
+        let mut world = World::new();
+        let client = world.log_in("guest", "guest", &[], (10, 4096, 0), "/");
+        world.open_channel(client, 1);
+        world.send(client, &method(1, 50, 10, declare_queue("q", 0, &[])));
+        let mut whole = method(1, 60, 40, publish_args("", "q"));
+        whole.extend(header(1, octets as u64, &[0, 0]));
+        whole.extend(frame(3, 1, &vec![b'x'; octets]));
+        world.show(client, &whole)
+    };
+    for octets in [4088, 4089, 4096] {
+        assert_eq!(publish(octets), [""; 0], "{octets}");
+    }
+    assert_eq!(
+        publish(4097),
+        ["conn.close 501 FRAME_ERROR - type 3, all octets = <<>>: {frame_too_large,4097,4088} \
+          failing=(0,0)"]
     );
 }
 

@@ -197,8 +197,8 @@ fn a_vhost_without_permission_is_refused() {
 
 #[test]
 fn frames_are_small_until_the_client_is_let_in() {
-    // 8184 octets of payload are allowed, 8185 are not, whatever is negotiated.
-    for (payload, ends) in [(8_184u32, false), (8_185, true)] {
+    // 8192 octets of payload are allowed, 8193 are not, whatever is negotiated.
+    for (payload, ends) in [(8_192u32, false), (8_193, true)] {
         let mut world = World::new();
         let client = world.accept();
         world.send(client, HEADER);

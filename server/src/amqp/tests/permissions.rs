@@ -188,6 +188,16 @@ fn a_permission_that_is_taken_away_is_gone_at_once_for_cached_routes_too() {
     );
 }
 
+#[test]
+fn a_type_that_does_not_exist_is_told_before_what_the_user_may_not_do() {
+    let mut world = world("", "", "");
+    let client = log_in(&mut world);
+    assert_eq!(
+        world.show(client, &method(1, 40, 10, declare_exchange("x", "bogus", 0, &[]))),
+        ["conn.close 503 COMMAND_INVALID - unknown exchange type 'bogus' failing=(40,10)"]
+    );
+}
+
 fn topic_permission(world: &mut World, write: &str, read: &str) {
     let permission = TopologyRequest::SetTopicPermission(TopicPermission {
         vhost: "/".into(),

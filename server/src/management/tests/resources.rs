@@ -278,6 +278,23 @@ fn bindings_are_made_found_by_their_key_and_removed() {
 }
 
 #[test]
+fn the_name_that_a_client_gives_its_connection_is_listed_where_there_is_one() {
+    let broker = FakeBroker::start();
+    {
+        let mut world = broker.world();
+        world.add_connection(7, "guest");
+        world.add_connection(8, "guest");
+        let named = world.connections.last_mut().expect("a connection");
+        let name = ("connection_name".into(), Field::text("my program"));
+        named.client_properties.0.push(name);
+    }
+    guest(&broker, "GET", "/api/connections?columns=user,user_provided_name", None).is(
+        200,
+        &json!([{"user": "guest"}, {"user": "guest", "user_provided_name": "my program"}]),
+    );
+}
+
+#[test]
 fn a_connection_is_closed_by_name_or_process_name_with_the_reason_given() {
     let broker = FakeBroker::start();
     let (first, second) = {

@@ -57,6 +57,28 @@ fn a_policy_that_will_not_do_is_refused_in_rabbitmqs_words() {
 }
 
 #[test]
+fn topic_permissions_are_cleared_one_by_one_or_all_and_there_must_be_some() {
+    let broker = FakeBroker::start();
+    let of_guest = "/api/topic-permissions/%2F/guest";
+    for exchange in ["a", "b", "c"] {
+        put(&broker, of_guest, &json!({"exchange": exchange, "write": "^w", "read": "^r"}));
+    }
+    let left = || -> Vec<String> {
+        let listed = guest(&broker, "GET", of_guest, None);
+        let exchanges = listed.body.as_array().into_iter().flatten();
+        exchanges.map(|one| one["exchange"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    let clear = |path: &str| guest(&broker, "DELETE", path, None).status;
+    assert_eq!(clear("/api/topic-permissions/%2F/guest/a"), 204);
+    assert_eq!(left(), ["b", "c"]);
+    assert_eq!(clear("/api/topic-permissions/%2F/guest?exchange=b"), 204);
+    assert_eq!(left(), ["c"]);
+    assert_eq!(clear("/api/topic-permissions/%2F/guest/nothing"), 204);
+    assert_eq!(clear(of_guest), 204);
+    assert_eq!((clear(of_guest), clear("/api/topic-permissions/%2F/guest/c")), (404, 404));
+}
+
+#[test]
 fn each_tag_may_do_what_it_is_for() {
     let broker = FakeBroker::start();
     let all = Some([".*"; 3]);
