@@ -290,7 +290,20 @@ pub struct ConsumerReport {
     pub exclusive: bool,
     pub prefetch_count: u32,
     pub active: bool,
+    /// Its queue serves one consumer at a time.
+    pub single_active: bool,
     pub arguments: haremq_engine::table::Table,
+}
+
+impl ConsumerReport {
+    /// In the words of listings.
+    pub fn activity_status(&self) -> &'static str {
+        match (self.active, self.single_active) {
+            (true, true) => "single_active",
+            (true, false) => "up",
+            (false, _) => "waiting",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]

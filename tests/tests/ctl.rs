@@ -233,7 +233,7 @@ fn a_deleted_vhost_takes_its_queues_and_connections_with_it() {
     client.declare_queue(1, "q", 2);
     ctl.succeed(&["delete_vhost", "short"]);
     let answer = client.receive(PATIENCE).to_string();
-    assert_eq!(answer, "CONN 320 CONNECTION_FORCED - vhost 'short' is down (0,0)");
+    assert_eq!(answer, "CONN 320 CONNECTION_FORCED - vhost 'short' is deleted (0,0)");
     ctl.succeed(&["add_vhost", "short"]);
     assert!(ctl.rows(&["list_queues", "-p", "short"]).is_empty());
 }

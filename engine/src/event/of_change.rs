@@ -4,16 +4,15 @@ use super::Event;
 use crate::table::{Table, Value};
 use crate::topology::{
     Binding, BindingTarget, Change, Exchange, Permission, Policy, Queue, TopicPermission, Topology,
-    User,
+    User, UserLimits, Vhost, VhostLimits,
 };
 
 impl Event {
     /// What there is to say of a change; `before` is the topology that it is going to change.
-    pub fn of_change(change: &Change, before: &Topology) -> Option<Event> {
-        match change {
-            Change::PutVhost(vhost) if before.vhost(&vhost.name).is_none() => {
-                Some(Event::new("vhost.created").with_text("name", &vhost.name))
-            }
+    pub fn of_change(change: &Change, before: &Topology) -> Vec<Event> {
+        let event = match change {
+            Change::PutVhost(vhost) => return of_vhost(vhost, before.vhost(&vhost.name)),
+            Change::PutUser(user) => return of_user(user, before.user(&user.name)),
             Change::DropVhost { vhost } => {
                 Some(Event::new("vhost.deleted").with_text("name", vhost))
             }
@@ -33,7 +32,6 @@ impl Event {
             }),
             Change::PutBinding(binding) => Some(of_binding("binding.created", binding)),
             Change::DropBinding(binding) => Some(of_binding("binding.deleted", binding)),
-            Change::PutUser(user) => of_user(user, before.user(&user.name)),
             Change::DropUser { user } => Some(Event::new("user.deleted").with_text("name", user)),
             Change::PutPermission(permission) => Some(of_permission(permission)),
             Change::DropPermission { vhost, user } => Some(
@@ -51,8 +49,31 @@ impl Event {
                 Some(Event::new("policy.cleared").with_text("name", name).with_text("vhost", vhost))
             }
             _ => None,
-        }
+        };
+        event.into_iter().collect()
     }
+}
+
+/// Limits under the names of the runtime parameters in which RabbitMQ keeps them.
+fn of_limits(set: &'static str, cleared: &'static str, limits: [(&str, Option<i64>); 2]) -> Event {
+    let there = limits.into_iter().filter_map(|(name, limit)| Some((name, limit?)));
+    let name = if limits.iter().all(|(_, limit)| limit.is_none()) { cleared } else { set };
+    let event = Event::new(name).with_text("name", "limits");
+    there.fold(event, |event, (name, limit)| event.with(name, Value::I64(limit)))
+}
+
+fn of_vhost(vhost: &Vhost, before: Option<&Vhost>) -> Vec<Event> {
+    let mut events = Vec::new();
+    if before.is_none() {
+        events.push(Event::new("vhost.created").with_text("name", &vhost.name));
+    }
+    if before.map(|before| before.limits).unwrap_or_default() != vhost.limits {
+        let VhostLimits { max_connections, max_queues } = vhost.limits;
+        let limits = [("max-connections", max_connections), ("max-queues", max_queues)];
+        let event = of_limits("vhost.limits.set", "vhost.limits.cleared", limits);
+        events.push(event.with_text("vhost", &vhost.name));
+    }
+    events
 }
 
 fn of_topic_permission(permission: &TopicPermission) -> Event {
@@ -115,21 +136,29 @@ fn of_binding(name: &'static str, binding: &Binding) -> Event {
         .with("arguments", table(&binding.arguments))
 }
 
-fn of_user(user: &User, before: Option<&User>) -> Option<Event> {
-    let Some(before) = before else {
-        return Some(Event::new("user.created").with_text("name", &user.name));
-    };
-    if user.tags != before.tags {
-        let tags = user.tags.iter().map(|tag| Value::text(tag)).collect();
-        let event = Event::new("user.tags.set").with_text("name", &user.name);
-        return Some(event.with("tags", Value::Array(tags)));
+fn of_user(user: &User, before: Option<&User>) -> Vec<Event> {
+    let named = |name| Event::new(name).with_text("name", &user.name);
+    let mut events = Vec::new();
+    if before.is_none() {
+        events.push(named("user.created"));
     }
-    let name = match user.password_hash.is_empty() {
-        _ if user.password_hash == before.password_hash => return None,
-        true => "user.password.cleared",
-        false => "user.password.changed",
-    };
-    Some(Event::new(name).with_text("name", &user.name))
+    if before.is_some_and(|before| before.password_hash != user.password_hash) {
+        events.push(named(match user.password_hash.is_empty() {
+            true => "user.password.cleared",
+            false => "user.password.changed",
+        }));
+    }
+    if before.map_or(&[][..], |before| &before.tags) != user.tags {
+        let tags = user.tags.iter().map(|tag| Value::text(tag)).collect();
+        events.push(named("user.tags.set").with("tags", Value::Array(tags)));
+    }
+    if before.map(|before| before.limits).unwrap_or_default() != user.limits {
+        let UserLimits { max_connections, max_channels } = user.limits;
+        let limits = [("max-connections", max_connections), ("max-channels", max_channels)];
+        let event = of_limits("user.limits.set", "user.limits.cleared", limits);
+        events.push(event.with_text("username", &user.name));
+    }
+    events
 }
 
 fn of_permission(permission: &Permission) -> Event {

@@ -15,16 +15,23 @@ pub struct Arrival {
 }
 
 impl Queue {
-    /// False if the message would not fit and the queue refuses rather than drops. Messages that
-    /// consumers could take at once do not count against the limit.
+    /// False if the message would not fit and the queue refuses rather than drops. Messages before
+    /// it that consumers could take at once do not count against the limit; it does itself, so
+    /// that whether it is refused does not depend on who happens to be there.
     #[inline]
     pub fn admits(&self, arrival: &Arrival) -> bool {
         if !self.settings.is_bounded() || self.settings.overflow == Overflow::DropHead {
             return true;
         }
-        let ready = self.counts.ready + 1;
-        let bytes = self.counts.ready_bytes + arrival.body_bytes;
-        !self.exceeds(ready, bytes)
+        let takers = self.consumers().spare_credit();
+        let (ready, bytes) = match self.counts.ready.saturating_sub(takers) {
+            0 => (0, 0),
+            // How many octets the takers would take is known only for all of them.
+            left => (left, self.counts.ready_bytes),
+        };
+        let has_room = |used: u64, max: Option<u64>| max.is_none_or(|max| used <= max);
+        has_room(ready + 1, self.settings.max_length)
+            && has_room(bytes + arrival.body_bytes, self.settings.max_length_bytes)
     }
 
     fn exceeds(&self, ready: u64, ready_bytes: u64) -> bool {

@@ -60,4 +60,6 @@ pub struct ConsumerStats {
     pub queue: QueueId,
     pub consume: Consume,
     pub active: bool,
+    /// Its queue serves one consumer at a time (behaviour B16).
+    pub single_active: bool,
 }

@@ -55,10 +55,12 @@ impl<M: Memory> Shard<M> {
 
     /// What there is to tell of a change that is about to be applied: the topology writer does so
     /// for all shards.
-    pub(super) fn event_of(&self, change: &Change) -> Option<Event> {
+    pub(super) fn events_of(&self, change: &Change) -> Vec<Event> {
         // Whether somebody hears it may change with it.
-        let told = self.writer.is_some() && self.topology.exchange(VHOST, EXCHANGE).is_some();
-        told.then(|| Event::of_change(change, &self.topology)).flatten()
+        match self.writer.is_some() && self.topology.exchange(VHOST, EXCHANGE).is_some() {
+            true => Event::of_change(change, &self.topology),
+            false => Vec::new(),
+        }
     }
 
     pub(super) fn announce_consumer(&mut self, now: Now, name: &'static str, consume: &Consume) {

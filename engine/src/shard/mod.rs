@@ -231,10 +231,12 @@ impl<M: Memory> Shard<M> {
     pub fn consumers(&self) -> Vec<ConsumerStats> {
         let of_queue = |queue: &Queue| {
             let id = queue.id();
+            let single_active = queue.settings().single_active_consumer;
             let each = queue.consumers().iter().map(move |consumer| ConsumerStats {
                 queue: id,
                 consume: consumer.consume().clone(),
                 active: consumer.active(),
+                single_active,
             });
             each.collect::<Vec<_>>()
         };

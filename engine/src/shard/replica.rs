@@ -119,7 +119,7 @@ impl<M: Memory> Shard<M> {
         let mut review = false;
         let mut policies_of = Vec::new();
         for change in changes {
-            let event = self.event_of(change);
+            let events = self.events_of(change);
             match change {
                 Change::PutQueue(queue) => self.queue_put(now, queue),
                 Change::DropQueue { id } => self.queue_dropped(*id),
@@ -135,7 +135,7 @@ impl<M: Memory> Shard<M> {
             if let Change::PutBinding(binding) = change {
                 self.begin_replay(now, binding);
             }
-            if let Some(event) = event {
+            for event in events {
                 self.announce(now, &event);
             }
         }

@@ -84,6 +84,9 @@ pub(super) fn check_policy(
 }
 
 fn check_definition(operator: bool, definition: &Table) -> Result<(), String> {
+    if definition.0.is_empty() {
+        return Err("no policy provided".to_owned());
+    }
     for (index, (name, _)) in definition.0.iter().enumerate() {
         if definition.0[..index].iter().any(|(other, _)| other == name) {
             let name = Value::text(name);

@@ -193,6 +193,46 @@ fn queue_that_refuses_nacks_and_keeps_what_it_has() {
     assert_eq!(drain(&mut world, other), ["1", "2", "3", "4"], "others took it all the same");
 }
 
+/// Whether a message was refused depended on who happened to wait for it: a queue of length 0 took
+/// one for a consumer with credit, and a message longer than all the queue may hold went through.
+#[test]
+fn queue_that_refuses_does_so_also_when_a_consumer_waits() {
+    for (limit, most) in [("x-max-length", 0), ("x-max-length-bytes", 4)] {
+        let mut world = World::new(1, 1);
+        let mut table = Table(vec![(limit.into(), Value::I32(most))]);
+        table.0.push(("x-overflow".into(), Value::text("reject-publish")));
+        let queue = world.declare_on(0, declare("q", true, Arc::new(table)));
+        world.consume(queue, consumer(channel(0, 1), 1), Credit::Unlimited);
+        world.send_confirmed(&[queue], "12345", true, (channel(0, 1), 1));
+        let refused = |notice: &Notice| matches!(notice, Notice::Confirmed { accepted: false, .. });
+        assert!(world.notices().iter().any(refused), "{limit}");
+        assert_eq!(bodies(&world.deliveries()), [""; 0], "{limit}");
+        assert_eq!(world.counts(queue), (0, 0), "{limit}");
+    }
+}
+
+/// Messages that are on their way to consumers take no room, however many come at once.
+#[test]
+fn queue_that_refuses_takes_what_consumers_take_from_it() {
+    let mut world = World::new(1, 1);
+    let mut table = Table(vec![("x-max-length".into(), Value::I32(1))]);
+    table.0.push(("x-overflow".into(), Value::text("reject-publish")));
+    let queue = world.declare_on(0, declare("q", true, Arc::new(table)));
+    world.consume(queue, consumer(channel(0, 1), 1), Credit::Prefetch(5));
+    for number in 1..=7 {
+        world.send_confirmed(&[queue], &number.to_string(), true, (channel(0, 1), number));
+    }
+    let mut told: Vec<(u64, u64, bool)> = Vec::new();
+    for notice in world.notices() {
+        if let Notice::Confirmed { first, last, accepted, .. } = notice {
+            told.push((first, last, accepted));
+        }
+    }
+    told.sort_unstable();
+    assert_eq!(told, [(1, 6, true), (7, 7, false)]);
+    assert_eq!(bodies(&world.deliveries()), ["1", "2", "3", "4", "5"]);
+}
+
 #[test]
 fn higher_priority_overtakes_and_levels_are_in_order_also_after_a_crash() {
     let mut world = World::new(1, 1);

@@ -75,7 +75,7 @@ async fn matching(
             "exclusive": consumer.exclusive,
             "prefetch_count": consumer.prefetch_count,
             "active": consumer.active,
-            "activity_status": if consumer.active { "up" } else { "waiting" },
+            "activity_status": consumer.activity_status(),
             "arguments": style.show(&consumer.arguments),
             "channel_details": channel,
         })

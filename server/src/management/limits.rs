@@ -73,7 +73,7 @@ async fn one_vhost(
 }
 
 async fn list_users(
-    Administrator(identity): Administrator,
+    identity: Identity,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let mut users: Vec<_> = identity.accounts().users().collect();
@@ -92,31 +92,54 @@ async fn one_user(
     query.answer(with_limits(one))
 }
 
-/// RabbitMQ's words for limits that will not do.
-fn invalid(reason: impl std::fmt::Display) -> ApiError {
-    ApiError::bad_request(format!("Validation failed\n\n{reason}\n"))
+/// Whose limits they are. RabbitMQ keeps those of vhosts as runtime parameters, those of users by
+/// themselves, and so has other words for what will not do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Vhost,
+    User,
 }
 
-fn number(name: &str, value: &Value) -> Result<i64, ApiError> {
-    let actual = match value {
-        Value::String(text) => format!("<<\"{text}\">>"),
-        other => other.to_string(),
-    };
-    value
-        .as_i64()
-        .ok_or_else(|| invalid(format!("{name} should be a number, actually was {actual}")))
-}
+impl Whose {
+    fn invalid(self, reason: String) -> ApiError {
+        ApiError::bad_request(match self {
+            Whose::Vhost => format!("Validation failed\n\n{reason}\n"),
+            Whose::User => reason,
+        })
+    }
 
-fn unknown(name: &str, value: &Value) -> ApiError {
-    invalid(format!("Unrecognised terms [{{<<\"{name}\">>,{value}}}] in limits"))
+    fn number(self, name: &str, value: &Value) -> Result<i64, ApiError> {
+        let actual = match value {
+            Value::String(text) => format!("<<\"{text}\">>"),
+            other => other.to_string(),
+        };
+        value.as_i64().ok_or_else(|| {
+            self.invalid(format!("{name} should be a number, actually was {actual}"))
+        })
+    }
+
+    fn unknown(self, name: &str, value: &Value) -> ApiError {
+        let kind = match self {
+            Whose::Vhost => "limits",
+            Whose::User => "user-limits",
+        };
+        self.invalid(format!("Unrecognised terms [{{<<\"{name}\">>,{value}}}] in {kind}"))
+    }
+
+    /// The `value` of a body.
+    fn value(self, body: &axum::body::Bytes, name: &str) -> Result<i64, ApiError> {
+        let body = body_json::body(body)?;
+        body_json::require(&body, &["value"])?;
+        self.number(name, body.get("value").unwrap_or(&Value::Null))
+    }
 }
 
 /// The limits that an object gives; those it does not name are none.
 pub(super) fn vhost_limits(object: &Map<String, Value>) -> Result<VhostLimits, ApiError> {
     let mut limits = VhostLimits::default();
     for (name, value) in object {
-        *vhost_limit(&mut limits, name).ok_or_else(|| unknown(name, value))? =
-            Some(number(name, value)?);
+        *vhost_limit(&mut limits, name).ok_or_else(|| Whose::Vhost.unknown(name, value))? =
+            Some(Whose::Vhost.number(name, value)?);
     }
     Ok(limits)
 }
@@ -124,8 +147,8 @@ pub(super) fn vhost_limits(object: &Map<String, Value>) -> Result<VhostLimits, A
 pub(super) fn user_limits(object: &Map<String, Value>) -> Result<UserLimits, ApiError> {
     let mut limits = UserLimits::default();
     for (name, value) in object {
-        *user_limit(&mut limits, name).ok_or_else(|| unknown(name, value))? =
-            Some(number(name, value)?);
+        *user_limit(&mut limits, name).ok_or_else(|| Whose::User.unknown(name, value))? =
+            Some(Whose::User.number(name, value)?);
     }
     Ok(limits)
 }
@@ -185,13 +208,6 @@ async fn put_all_of_user(
     set_user(&app, &user, limits).await
 }
 
-/// The `value` of a body.
-fn value(body: &axum::body::Bytes, name: &str) -> Result<i64, ApiError> {
-    let body = body_json::body(body)?;
-    body_json::require(&body, &["value"])?;
-    number(name, body.get("value").unwrap_or(&Value::Null))
-}
-
 async fn put_of_vhost(
     Administrator(identity): Administrator,
     State(app): State<Shared>,
@@ -199,8 +215,9 @@ async fn put_of_vhost(
     Body(body): Body,
 ) -> Result<StatusCode, ApiError> {
     let mut limits = identity.accounts().vhost(&vhost).ok_or(ApiError::NotFound)?.limits;
-    let value = value(&body, &name)?;
-    *vhost_limit(&mut limits, &name).ok_or_else(|| unknown(&name, &json!(value)))? = Some(value);
+    let value = Whose::Vhost.value(&body, &name)?;
+    *vhost_limit(&mut limits, &name).ok_or_else(|| Whose::Vhost.unknown(&name, &json!(value)))? =
+        Some(value);
     set_vhost(&app, &vhost, limits).await
 }
 
@@ -221,8 +238,9 @@ async fn put_of_user(
     Body(body): Body,
 ) -> Result<StatusCode, ApiError> {
     let mut limits = identity.accounts().user(&user).ok_or(ApiError::NotFound)?.limits;
-    let value = value(&body, &name)?;
-    *user_limit(&mut limits, &name).ok_or_else(|| unknown(&name, &json!(value)))? = Some(value);
+    let value = Whose::User.value(&body, &name)?;
+    *user_limit(&mut limits, &name).ok_or_else(|| Whose::User.unknown(&name, &json!(value)))? =
+        Some(value);
     set_user(&app, &user, limits).await
 }
 

@@ -60,7 +60,6 @@ async fn list<const OPERATOR: bool>(
     identity: Identity,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_policymaker()?;
     query.answer(matching(&identity, OPERATOR, None))
 }
 
@@ -69,12 +68,12 @@ async fn of_vhost<const OPERATOR: bool>(
     Names(vhost): Names<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_policymaker()?;
     identity.require_vhost(&vhost)?;
     query.answer(matching(&identity, OPERATOR, Some(&vhost)))
 }
 
-/// Policies are for policymakers, operator policies for administrators.
+/// Policies are for policymakers, operator policies for administrators. Lists of them are for all
+/// who see the vhost.
 fn require_right(identity: &Identity, operator: bool, vhost: &str) -> Result<(), ApiError> {
     match operator {
         true => identity.require_administrator()?,
@@ -87,8 +86,7 @@ async fn one<const OPERATOR: bool>(
     identity: Identity,
     Names((vhost, name)): Names<(String, String)>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_policymaker()?;
-    identity.require_vhost(&vhost)?;
+    require_right(&identity, OPERATOR, &vhost)?;
     let policy = identity.accounts().policy(&vhost, &name, OPERATOR).ok_or(ApiError::NotFound)?;
     Ok(Json(describe(policy)))
 }
@@ -133,7 +131,7 @@ pub(super) fn request(
                 other => other.to_string(),
             };
             return Err(ApiError::bad_request(format!(
-                "Validation failed\n\npriority should be a number, actually was {shown}\n"
+                "Validation failed\n\npriority should be a whole number, actually was {shown}\n"
             )));
         }
     };

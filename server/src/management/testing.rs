@@ -237,6 +237,7 @@ impl World {
             exclusive: false,
             prefetch_count: 7,
             active: true,
+            single_active: false,
             arguments: Table::default(),
         });
         if let Some(report) = self.queues.iter_mut().find(|report| report.id == queue) {

@@ -139,6 +139,9 @@ pub(super) fn wanted_hash(body: &Map<String, Value>) -> Result<Option<SaltedHash
             ApiError::bad_request(format!("hashing_algorithm '{algorithm}' is not supported"))
         })?,
     };
+    if body.contains_key("password") && body.contains_key("password_hash") {
+        return Err(ApiError::bad_request("both_password_and_password_hash_are_provided"));
+    }
     if let Some(encoded) = body_json::text(body, "password_hash")? {
         let octets = STANDARD
             .decode(encoded)

@@ -125,6 +125,7 @@ pub(super) fn consumer_report(stats: ConsumerStats, topology: &Topology) -> Opti
         exclusive: consume.exclusive,
         prefetch_count: consume.prefetch,
         active: stats.active,
+        single_active: stats.single_active,
         arguments: consume.arguments,
     })
 }

@@ -21,7 +21,11 @@ fn the_event_exchange_is_there_if_asked_for_and_tells_what_happens() {
     other.consume(1, "temporary", "tag");
     drop(other);
     broker.ctl().succeed(&["add_user", "alice", "secret"]);
+    broker.ctl().succeed(&["change_password", "alice", "other"]);
+    broker.ctl().succeed(&["set_user_limits", "alice", r#"{"max-channels": 5}"#]);
+    broker.ctl().succeed(&["clear_user_limits", "alice", "all"]);
     broker.ctl().succeed(&["add_vhost", "v"]);
+    broker.ctl().succeed(&["set_vhost_limits", "-p", "v", r#"{"max-queues": 5}"#]);
     let stranger = Login { password: "wrong".into(), ..Login::default() };
     Client::login_as(broker.amqp(), &stranger);
     let mut told = Vec::new();
@@ -39,7 +43,11 @@ fn the_event_exchange_is_there_if_asked_for_and_tells_what_happens() {
         ("queue.deleted", "temporary"),
         ("connection.closed", "guest"),
         ("user.created", "alice"),
+        ("user.password.changed", "alice"),
+        ("user.limits.set", "max-channels"),
+        ("user.limits.cleared", "alice"),
         ("vhost.created", "v"),
+        ("vhost.limits.set", "max-queues"),
     ];
     eventually("everything is told", PATIENCE, || {
         while let Some((key, delivery)) = get_with_key(&mut client, "events") {

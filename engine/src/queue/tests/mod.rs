@@ -10,6 +10,7 @@ use super::pages::NoPages;
 use super::pool::CHUNK;
 use super::*;
 use crate::mail::Outcome;
+use crate::message::EXPIRY_MAX_MS;
 
 const NOW_MS: u64 = 1_700_000_000_000;
 /// At every occasion.
@@ -79,11 +80,11 @@ fn index_shrinks_wherever_the_queue_shrinks() {
 
 #[test]
 fn message_whose_expiry_is_weeks_after_that_of_its_neighbours_expires_in_time() {
-    // RabbitMQ's longest limit, and a message that has been in the chunk for a month already:
-    // 32 bits of milliseconds are too few for either, and once that meant never.
+    // The longest limit, and a message that has been in the chunk for a month already: 32 bits of
+    // milliseconds are too few for either, and once that meant never.
     let (mut queue, mut pool) = queue(QueueSettings::default());
     let day_ms = 24 * 3_600_000;
-    let longest = u64::from(u32::MAX);
+    let longest = EXPIRY_MAX_MS;
     let later = NOW_MS + 30 * day_ms;
     let expiries = [
         (NOW_MS, longest),

@@ -22,7 +22,11 @@ impl Channel {
         if args.global {
             self.set_channel_limit(args.prefetch_count.into(), cx);
         } else {
+            // Whoever sets a prefetch of each consumer is rid of the channel's limit, too.
             self.prefetch = args.prefetch_count.into();
+            if self.limit.limit() > 0 {
+                self.set_channel_limit(0, cx);
+            }
         }
         basic::qos_ok(cx.out(), self.number());
         Ok(())

@@ -163,7 +163,7 @@ impl Connection {
         let topology = broker.topology();
         let (vhost, user) = (&self.session.vhost, &self.session.user);
         let reason: Arc<str> = if topology.vhost(vhost).is_none() {
-            format!("vhost '{vhost}' is down").into()
+            format!("vhost '{vhost}' is deleted").into()
         } else if topology.user(user).is_none() {
             format!("user '{user}' is deleted").into()
         } else {

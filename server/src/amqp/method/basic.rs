@@ -154,9 +154,11 @@ pub(crate) fn ack(out: &mut Vec<u8>, channel: u16, tag: u64, multiple: bool) {
     MethodWriter::new(out, channel, BASIC, 80).u64(tag).bit(multiple).finish();
 }
 
-/// basic.nack to a publisher (behaviour B4).
+/// basic.nack to a publisher (behaviour B4). The bit `requeue` means nothing there; it is set, as
+/// RabbitMQ sets it.
 pub(crate) fn nack(out: &mut Vec<u8>, channel: u16, tag: u64, multiple: bool) {
-    MethodWriter::new(out, channel, BASIC, 120).u64(tag).u8(u8::from(multiple)).finish();
+    const REQUEUE: u8 = 0b10;
+    MethodWriter::new(out, channel, BASIC, 120).u64(tag).u8(REQUEUE | u8::from(multiple)).finish();
 }
 
 pub(crate) fn recover_ok(out: &mut Vec<u8>, channel: u16) {

@@ -20,7 +20,7 @@ fn show(said: &Said) -> String {
     };
     let args = said.args();
     let tag = args[..8].iter().fold(0u64, |tag, octet| tag << 8 | u64::from(*octet));
-    let multiple = if args[8] == 1 { " multiple" } else { "" };
+    let multiple = if args[8] & 1 == 1 { " multiple" } else { "" };
     format!("{kind} {tag}{multiple}")
 }
 

@@ -79,7 +79,7 @@ fn a_connection_ends_with_its_vhost() {
     world.broker.decide(&TopologyRequest::DeleteVhost { name: "/".into() }).expect("deleted");
     world.turn();
     let said: Vec<_> = world.heard(client).iter().map(ToString::to_string).collect();
-    assert_eq!(said, ["conn.close 320 CONNECTION_FORCED - vhost '/' is down failing=(0,0)"]);
+    assert_eq!(said, ["conn.close 320 CONNECTION_FORCED - vhost '/' is deleted failing=(0,0)"]);
 }
 
 #[test]

@@ -87,6 +87,22 @@ fn a_global_prefetch_may_be_changed_at_any_time() {
     assert_eq!(x, 14);
 }
 
+/// Clients that set a prefetch of each consumer on a channel that had a limit lost it in RabbitMQ,
+/// where the limit stayed here and held back what they had asked for.
+#[test]
+fn a_prefetch_of_each_consumer_lifts_the_limit_of_the_channel() {
+    let (mut world, client) = with_messages(20);
+    set(&mut world, client, 2, true);
+    let x = world.send(client, &method(1, 60, 20, consume("q", "x", 0)));
+    assert_eq!(deliveries(&x), (2, 0));
+    assert_eq!(deliveries(&set(&mut world, client, 3, false)), (18, 0), "x has no prefetch");
+    for body in 0..5 {
+        world.send(client, &publish(1, "", "r", &[body]));
+    }
+    let y = world.send(client, &method(1, 60, 20, consume("r", "y", 0)));
+    assert_eq!(deliveries(&y), (0, 3));
+}
+
 #[test]
 fn a_global_prefetch_holds_for_consumers_that_were_there_before_it() {
     let (mut world, client) = with_messages(40);

@@ -109,8 +109,14 @@ fn each_tag_may_do_what_it_is_for() {
         ("policymaker", 200, 401, 401, 401),
         ("administrator", 200, 200, 200, 200),
     ] {
+        // Whoever sees the vhost sees what it is subject to.
         let get = |path: &str| user(&broker, name, "GET", path).status;
-        assert_eq!(get("/api/policies"), policies, "{name}");
+        for path in ["/api/policies", "/api/operator-policies/%2F", "/api/user-limits"] {
+            assert_eq!(get(path), 200, "{name} {path}");
+        }
+        let operator = if name == "administrator" { 200 } else { 401 };
+        assert_eq!(get("/api/operator-policies/%2F/p"), operator, "{name}");
+        assert_eq!(get("/api/policies/%2F/p"), policies, "{name}");
         assert_eq!(get("/api/topic-permissions"), permissions, "{name}");
         assert_eq!(get("/api/nodes"), nodes, "{name}");
         assert_eq!(get("/api/definitions"), definitions, "{name}");
