@@ -1,13 +1,13 @@
 //! A broker for fuzz targets that drive connections: the real topology, and queues that keep
 //! nothing. Everything is answered at once; what is published goes to all consumers of its queues.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use haremq::amqp::{Broker, Connection, ConnectionSettings};
-use haremq_engine::ids::{ConnectionId, QueueId, Seq, ShardId};
+use haremq_engine::ids::{ChannelKey, ConnectionId, QueueId, Seq, ShardId};
 use haremq_engine::mail::{
-    Command, Consume, Credit, Delivery, DeliveryTo, Notice, Publish, Requester,
+    BodyPart, Command, Consume, Credit, Delivery, DeliveryTo, Notice, Publish, Requester,
 };
 use haremq_engine::message::MessageRef;
 use haremq_engine::now::Now;
@@ -25,6 +25,8 @@ pub struct Answering {
     notices: VecDeque<Notice>,
     deliveries: VecDeque<Sent>,
     consumers: BTreeMap<QueueId, Vec<Consume>>,
+    /// What has come of long bodies, and how long each is going to be.
+    bodies: HashMap<ChannelKey, (Vec<u8>, u64)>,
     next_queue: u64,
     next_seq: u64,
 }
@@ -40,6 +42,7 @@ impl Answering {
             notices: VecDeque::new(),
             deliveries: VecDeque::new(),
             consumers: BTreeMap::new(),
+            bodies: HashMap::new(),
             next_queue: 1,
             next_seq: 0,
         }
@@ -110,6 +113,7 @@ impl Answering {
         connection.disconnected(self);
         assert!(connection.is_finished());
         assert!(self.consumers.values().all(Vec::is_empty), "every consumer is cancelled");
+        assert!(self.bodies.is_empty(), "every body that has begun is whole or dropped");
     }
 }
 
@@ -146,6 +150,22 @@ impl Broker for Answering {
             let (first, last, accepted) = (number, number, number % 7 != 0);
             self.notices.push_back(Notice::Confirmed { channel, first, last, accepted });
         }
+    }
+
+    fn add_body(&mut self, _shard: ShardId, part: &BodyPart<'_>) {
+        let (body, whole) =
+            self.bodies.entry(part.channel).or_insert((Vec::new(), part.body_bytes));
+        assert_eq!(*whole, part.body_bytes, "another body begins before this one has ended");
+        body.extend_from_slice(part.octets);
+        assert!((body.len() as u64) < *whole, "the last octets come with the message");
+    }
+
+    fn publish_body(&mut self, shard: ShardId, channel: ChannelKey, publish: &Publish<'_>) {
+        let (mut body, whole) = self.bodies.remove(&channel).expect("parts come first");
+        body.extend_from_slice(publish.message.body);
+        assert_eq!(body.len() as u64, whole, "a body is as long as its header has said");
+        let message = MessageRef { body: &body, ..publish.message };
+        self.publish(shard, &Publish { message, ..*publish });
     }
 
     fn command(&mut self, _shard: ShardId, command: Command) {
@@ -197,6 +217,11 @@ impl Broker for Answering {
                     }
                 }
                 Notice::Committed { channel, refused: transaction.settles().len() % 7 == 6 }
+            }
+            // Nothing may have come of it yet.
+            Command::DropBody { channel } => {
+                self.bodies.remove(&channel);
+                return;
             }
             Command::Settle { .. }
             | Command::SetPrefetch { .. }

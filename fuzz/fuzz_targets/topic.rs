@@ -55,8 +55,8 @@ fuzz_target!(|octets: &[u8]| {
         router.insert(pattern, &none, b"", number);
     }
     let half = patterns.len() / 2;
-    for removed in 0..half {
-        router.remove(patterns[removed], &none, b"", removed);
+    for (removed, pattern) in patterns.iter().enumerate().take(half) {
+        router.remove(pattern, &none, b"", removed);
     }
     let expected: Vec<usize> =
         (half..patterns.len()).filter(|number| matches(patterns[*number], key)).collect();
