@@ -27,6 +27,24 @@ impl Simulation {
         for _ in 0..self.random.below(4) {
             self.take_one(home, &mut transaction, &mut takes)?;
         }
+        self.ask_to_commit(home, transaction, puts, takes)
+    }
+
+    /// A client of `home` publishes one message to these queues, by a tx.commit.
+    pub fn commit_to(&mut self, home: usize, queues: &[QueueId], size: usize) -> Verdict {
+        let mut transaction = Transaction::new();
+        let mut puts = Vec::new();
+        self.put_to(home, queues, size, &mut transaction, &mut puts)?;
+        self.ask_to_commit(home, transaction, puts, Vec::new())
+    }
+
+    fn ask_to_commit(
+        &mut self,
+        home: usize,
+        transaction: Transaction,
+        puts: Vec<Put>,
+        takes: Vec<Take>,
+    ) -> Verdict {
         if transaction.is_empty() {
             return Ok(());
         }
@@ -50,8 +68,26 @@ impl Simulation {
         let mut queues = self.draw_targets();
         // What is refused and buried is another story.
         queues.retain(|id| !self.buries_refused(*id));
+        // All copies of one that goes to queues with different limits of time fit one block: for
+        // longer ones it is not promised that none comes twice.
+        let record_max = self.world.limits.segment_bytes as usize / 4;
+        let size = match queues.len() {
+            0 | 1 => self.draw_size(mixture),
+            count => self.draw_size(mixture).min(record_max / (count + 1) - 200),
+        };
+        self.put_to(home, &queues, size, transaction, puts)
+    }
+
+    fn put_to(
+        &mut self,
+        home: usize,
+        queues: &[QueueId],
+        size: usize,
+        transaction: &mut Transaction,
+        puts: &mut Vec<Put>,
+    ) -> Verdict {
         let mut targets = Vec::new();
-        for queue in &queues {
+        for queue in queues {
             targets.push(Target { queue: *queue, shard: self.owner_of(*queue)? });
         }
         let has_room = |to: &Target| self.world.has_room(home, usize::from(to.shard.0));
@@ -59,13 +95,6 @@ impl Simulation {
             return Ok(());
         }
         let number = self.clients.next_number();
-        // All copies of one that goes to queues with different limits of time fit one block: for
-        // longer ones it is not promised that none comes twice.
-        let record_max = self.world.limits.segment_bytes as usize / 4;
-        let size = match targets.len() {
-            1 => self.draw_size(mixture),
-            count => self.draw_size(mixture).min(record_max / (count + 1) - 200),
-        };
         let body = body(number, size);
         let priority = self.random.below(6) as u8;
         let expiration_ms = self.random.one_in(12).then(|| 1 + self.random.below(100) as u64);

@@ -2,6 +2,8 @@
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
+use haremq_engine::ids::QueueId;
+
 use crate::disk::Scope;
 use crate::invariants;
 use crate::simulation::{Conditions, Simulation, Tally};
@@ -136,12 +138,7 @@ impl Simulation {
         if booted.is_ok() {
             // Not found, or not yet: whatever is given out must be right all the same.
             self.come_back(booted)?;
-            for _ in 0..20 {
-                let shard = self.random.below(self.world.count());
-                self.dispatch(shard)?;
-                self.poll(shard)?;
-                self.complete(shard, 0)?;
-            }
+            self.read_some_back()?;
             if self.world.down.is_some() {
                 self.tally.damages_found += 1;
             }
@@ -150,10 +147,46 @@ impl Simulation {
             self.trace.say(|| format!("found: {booted:?}"));
         }
         // Restored from a backup.
+        self.shadow.note_expiries(self.world.clock.now().unix_ms);
         self.world.cut(&mut self.random);
         self.world.disks[which].restore();
         let booted = self.world.boot(&mut self.random);
         self.come_back(booted)
+    }
+
+    /// Clients take what there is, for a while or until the process ends.
+    fn read_some_back(&mut self) -> Verdict {
+        let is_thorough = self.random.one_in(2);
+        for round in 0..20 {
+            if is_thorough && round % 4 == 0 && self.is_open() {
+                self.let_in()?;
+                self.consume_all()?;
+            }
+            for shard in 0..self.world.count() {
+                if self.world.down.is_some() {
+                    return Ok(());
+                }
+                self.dispatch(shard)?;
+                self.poll(shard)?;
+                self.complete(shard, 0)?;
+                let to = self.random.below(self.world.count());
+                self.carry(shard, to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A further consumer of each queue.
+    fn consume_all(&mut self) -> Verdict {
+        self.open_windows()?;
+        let estates = self.shadow.estates.iter().flat_map(|estate| estate.queues.iter());
+        let open = self.shadow.queues.iter().filter(|(_, queue)| !queue.closing);
+        let queues: Vec<QueueId> = estates.chain(open.map(|(id, _)| id)).copied().collect();
+        for queue in queues {
+            let shard = self.random.below(self.world.count());
+            self.consume(shard, queue, 0, false)?;
+        }
+        Ok(())
     }
 
     /// The process has said why it ends. It gives out what it had decided before, and no more.

@@ -353,7 +353,11 @@ impl Simulation {
     }
 
     /// A command of some shard's channel to the owner of a queue.
-    fn ask_owner(&mut self, queue: QueueId, make: impl FnOnce(ChannelKey) -> Command) -> Verdict {
+    pub fn ask_owner(
+        &mut self,
+        queue: QueueId,
+        make: impl FnOnce(ChannelKey) -> Command,
+    ) -> Verdict {
         let owner = self.owner_of(queue)?;
         let home = self.random.below(self.world.count());
         let command = make(self.clients.channel_about(home, queue));

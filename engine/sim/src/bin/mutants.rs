@@ -47,7 +47,8 @@ fn copy_workspace(root: &Path, to: &Path) -> std::io::Result<()> {
     let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
     let mut lines: Vec<&str> = Vec::new();
     for line in manifest.lines() {
-        let is_kept = !line.starts_with("default-members") && !line.starts_with("lto");
+        let left_out = ["default-members", "lto", "debug", "codegen-units"];
+        let is_kept = !left_out.iter().any(|start| line.starts_with(start));
         match line.starts_with("members") {
             true => lines.push("members = [\"engine\", \"engine/sim\"]"),
             false if is_kept => lines.push(line),
@@ -75,6 +76,8 @@ fn cargo(copy: &Path, arguments: &[&str]) -> Result<Output, String> {
     let output = Command::new(env!("CARGO"))
         .current_dir(copy)
         .env("CARGO_TARGET_DIR", copy.join("target"))
+        // One file changes from one mutant to the next.
+        .env("CARGO_INCREMENTAL", "1")
         .args(arguments)
         .output();
     output.map_err(|error| error.to_string())

@@ -92,6 +92,21 @@ impl Disk {
         self.under_way.len()
     }
 
+    pub fn writes_under_way(&self) -> usize {
+        let is_write = |effect: &&Effect| matches!(effect, LogEffect::Write { .. });
+        self.under_way.iter().filter(is_write).count()
+    }
+
+    /// The first write to a segment is under way: the one that has the file's header.
+    pub fn begins_segment(&self) -> bool {
+        let is_first = |effect: &Effect| matches!(effect, LogEffect::Write { offset: 0, .. });
+        self.under_way.iter().any(is_first)
+    }
+
+    pub fn is_read(&self, which: usize) -> bool {
+        matches!(self.under_way.get(which), Some(LogEffect::Read { .. }))
+    }
+
     /// Operations so far, those of recovery included.
     pub fn operations(&self) -> u64 {
         self.operations

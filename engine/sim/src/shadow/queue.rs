@@ -225,8 +225,11 @@ impl Queue {
             // Others may have been seen before the power went, and this is not told apart.
             copy.seen = again;
             if closing {
-                // It is not taken; if the power undoes the delete, the next start may put it.
+                // It is not taken; if the power undoes the delete, the next start may put it, also
+                // when the client has had its answer.
                 copy.cast_doubt(Doubt::MadeRoom);
+                copy.is_put_anew = true;
+                copy.is_unordered = true;
             }
         }
     }
