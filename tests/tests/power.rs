@@ -1,12 +1,12 @@
 //! Power cuts: the broker works on a disk that records every write and flush, and what the disk may have held at any
 //! moment is put before a new broker. Everything confirmed by then must be there.
 //!
-//! `HAREMQ_POWER_CUTS` sets how many images are looked at.
+//! `HAREMQ_POWER_CUTS` sets how many images are looked at, `HAREMQ_DISK_FORMAT` the file system (ext4, xfs, btrfs).
 
 use haremq_tests::broker::{Broker, Setup};
 use haremq_tests::disk::blocks::Blocks;
 use haremq_tests::disk::device::Disk;
-use haremq_tests::disk::mount::{format, possible, Mounted};
+use haremq_tests::disk::mount::{possible, FileSystem, Mounted};
 use haremq_tests::disk::recording::{Recording, Tear};
 use haremq_tests::ledger::{Ledger, Verdict};
 use haremq_tests::random::Random;
@@ -20,7 +20,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-const DISK_BYTES: u64 = 192 << 20;
 /// Queues that are published to; messages in the last one expire into `DEAD`.
 const QUEUES: u32 = 4;
 const EXPIRING: u32 = QUEUES - 1;
@@ -81,8 +80,9 @@ struct Work {
 
 /// A broker at work on a recorded disk.
 fn work() -> Work {
-    let disk = Disk::new(Blocks::new(DISK_BYTES));
-    format(&disk, &[]).expect("the disk can be formatted");
+    let file_system = FileSystem::of_environment();
+    let disk = Disk::new(Blocks::new(file_system.disk_octets()));
+    file_system.format(&disk, &[]).expect("the disk can be formatted");
     let mounted = Mounted::new(&disk).expect("the disk can be mounted");
     disk.record();
     let mut broker = Broker::start_with(setup(&mounted));

@@ -1,4 +1,4 @@
-//! An ext4 file system on a disk of a test, by way of a loop device.
+//! A file system on a disk of a test, by way of a loop device: ext4, as a rule.
 
 use super::blocks::Blocks;
 use super::device::{Disk, Served};
@@ -44,14 +44,54 @@ pub fn possible() -> Result<(), String> {
     POSSIBLE.get_or_init(attempt).clone()
 }
 
+/// What a disk can be formatted as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileSystem {
+    Ext4,
+    Xfs,
+    Btrfs,
+}
+
+impl FileSystem {
+    /// The one that `HAREMQ_DISK_FORMAT` names; ext4 if it names none.
+    pub fn of_environment() -> FileSystem {
+        match std::env::var("HAREMQ_DISK_FORMAT").as_deref() {
+            Err(_) | Ok("ext4") => FileSystem::Ext4,
+            Ok("xfs") => FileSystem::Xfs,
+            Ok("btrfs") => FileSystem::Btrfs,
+            Ok(other) => panic!("HAREMQ_DISK_FORMAT is {other}, not ext4, xfs or btrfs"),
+        }
+    }
+
+    /// The smallest disk that it and some hundred megabytes of data fit.
+    pub fn disk_octets(self) -> u64 {
+        match self {
+            FileSystem::Ext4 => 192 << 20,
+            // It refuses disks of less than 300 MiB.
+            FileSystem::Xfs => 320 << 20,
+            FileSystem::Btrfs => 512 << 20,
+        }
+    }
+
+    /// Makes it on the disk. `options` go to its mkfs.
+    pub fn format(self, disk: &Disk, options: &[&str]) -> Result<(), String> {
+        let directory = TestDirectory::new();
+        let served = disk.serve(directory.path()).map_err(|error| format!("FUSE: {error}"))?;
+        let (program, force) = match self {
+            FileSystem::Ext4 => ("mkfs.ext4", "-F"),
+            FileSystem::Xfs => ("mkfs.xfs", "-f"),
+            FileSystem::Btrfs => ("mkfs.btrfs", "-f"),
+        };
+        let mut arguments = vec!["-q", force];
+        arguments.extend(options);
+        arguments.push(text(served.file()));
+        run(program, &arguments).map(drop)
+    }
+}
+
 /// Makes an ext4 file system on the disk. `options` go to mkfs.ext4.
 pub fn format(disk: &Disk, options: &[&str]) -> Result<(), String> {
-    let directory = TestDirectory::new();
-    let served = disk.serve(directory.path()).map_err(|error| format!("FUSE: {error}"))?;
-    let mut arguments = vec!["-q", "-F"];
-    arguments.extend(options);
-    arguments.push(text(served.file()));
-    run("mkfs.ext4", &arguments).map(drop)
+    FileSystem::Ext4.format(disk, options)
 }
 
 /// A mounted disk. Dropping it unmounts it, and gives the loop device back.
@@ -65,7 +105,7 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    /// Mounts the file system on the disk.
+    /// Mounts the file system on the disk, whichever it is.
     pub fn new(disk: &Disk) -> Result<Mounted, String> {
         let directory = TestDirectory::new();
         let [below, path] = ["disk", "files"].map(|name| directory.path().join(name));
@@ -74,7 +114,7 @@ impl Mounted {
         }
         let served = disk.serve(&below).map_err(|error| format!("FUSE: {error}"))?;
         let device = run("losetup", &["--find", "--show", "--direct-io=on", text(served.file())])?;
-        let outcome = run("mount", &["-t", "ext4", &device, text(&path)]);
+        let outcome = run("mount", &[&device, text(&path)]);
         // The mounted file system holds the device; when it goes, the device goes.
         let freed = run("losetup", &["--detach", &device]);
         outcome.and(freed)?;
