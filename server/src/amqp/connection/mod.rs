@@ -304,6 +304,9 @@ impl Connection {
         self.look_whether_stuck(now.monotonic_us);
         self.review(broker);
         let reading = match self.wants_input() {
+            // Many a client that waits for room says nothing meanwhile, and RabbitMQ does not hear
+            // it then.
+            true if self.blocked.is_some() => Reading::Paused,
             true => Reading::Yes,
             false if self.is_output_full() => Reading::UntilWritten,
             false => Reading::Paused,

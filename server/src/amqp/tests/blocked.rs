@@ -39,6 +39,24 @@ fn acknowledgements_pass_publishes_that_are_held_back() {
     assert_eq!(bodies(&world, "p"), ["held"]);
 }
 
+/// A client that waits for its confirm, or for the end of its write, beats for itself no more.
+#[test]
+fn a_publisher_may_be_silent_for_as_long_as_it_is_blocked_and_no_longer() {
+    let mut world = World::new();
+    let client = world.log_in("guest", "guest", &[], (10, 131_072, 1), "/");
+    world.open_channel(client, 1);
+    world.declare(client, "p");
+    world.broker.blocked = Some("low on memory");
+    world.send(client, &publish(1, "", "p", b"held"));
+    let ends = |world: &mut World, ms| {
+        world.wait(client, ms).iter().any(|(_, event)| event.as_str() == "end")
+    };
+    assert!(!ends(&mut world, 60_000));
+    world.broker.blocked = None;
+    assert!(ends(&mut world, 5_000));
+    assert_eq!(bodies(&world, "p"), ["held"]);
+}
+
 #[test]
 fn what_was_held_back_comes_in_its_order() {
     let (mut world, client) = blocked();
