@@ -36,6 +36,8 @@ pub(super) struct DirectWrites {
     /// The latest writes that have taken too long, in a row.
     slow_writes: Cell<u32>,
     crowded_until: Cell<Option<Instant>>,
+    /// A write is over, and nobody has looked yet who had to wait for it.
+    is_look_due: Cell<bool>,
 }
 
 impl DirectWrites {
@@ -50,9 +52,17 @@ impl DirectWrites {
     /// # Panics
     /// If one is held already.
     pub(super) fn hold(&self, effect: LogEffect<DmaBuffer>) {
+        self.put_back(effect);
+        self.rounds.set(0);
+    }
+
+    /// Holds one that was taken for a little longer; it keeps its place.
+    ///
+    /// # Panics
+    /// If one is held already.
+    pub(super) fn put_back(&self, effect: LogEffect<DmaBuffer>) {
         let held = self.held.replace(Some(effect));
         assert!(held.is_none(), "a write held back is not forgotten");
-        self.rounds.set(0);
     }
 
     pub(super) fn take(&self) -> Option<LogEffect<DmaBuffer>> {
@@ -63,6 +73,16 @@ impl DirectWrites {
     pub(super) fn is_overdue(&self) -> bool {
         self.rounds.set(self.rounds.get().saturating_add(1));
         self.rounds.get() > ROUNDS_MAX
+    }
+
+    /// Whether a write has been made directly since this was last asked.
+    pub(super) fn is_look_due(&self) -> bool {
+        self.is_look_due.take()
+    }
+
+    /// One is over that was made directly.
+    pub(super) fn note_direct(&self) {
+        self.is_look_due.set(true);
     }
 
     /// A write, made in either way, took so long.
@@ -110,6 +130,9 @@ mod tests {
         let writes = DirectWrites::default();
         writes.hold(write(4096));
         assert_eq!((1..).find(|_| writes.is_overdue()), Some(ROUNDS_MAX + 1));
+        let held = writes.take().unwrap();
+        writes.put_back(held);
+        assert!(writes.is_overdue(), "it is the same one");
         writes.take();
         writes.hold(write(4096));
         assert!(!writes.is_overdue(), "the next one begins anew");

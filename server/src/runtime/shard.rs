@@ -177,14 +177,19 @@ impl ShardRuntime {
 
     /// For the lookout, when nobody wants to run: makes the write that is held back. False if there
     /// is none.
-    pub(super) fn write_directly(self: &Rc<Self>, has_mail: impl Fn() -> bool) -> bool {
+    pub(super) fn write_directly(self: &Rc<Self>) -> bool {
         let Some(effect) = self.direct.take() else { return false };
         let LogEffect::Write { ticket, file, offset, ref buffer, length } = effect else {
             self.spawn(effect);
             return true;
         };
+        // Who has something is served first, if that does not go on for ever: acks of what has just
+        // been delivered come at this moment, and the executor's way is dearer than they are.
         if self.lookout.look(Duration::ZERO) > 0 {
-            self.spawn(effect);
+            match self.direct.is_overdue() {
+                true => self.spawn(effect),
+                false => self.direct.put_back(effect),
+            }
             return true;
         }
         let began = Instant::now();
@@ -192,12 +197,19 @@ impl ShardRuntime {
         let completion = self.segments.write_now(ticket, file, offset, octets);
         let took = began.elapsed();
         self.direct.note_write(took);
+        self.direct.note_direct();
         self.complete(completion, Some(took));
-        // Who had to wait for the thread is served now.
-        let sockets = self.lookout.look(Duration::ZERO);
-        self.direct.note_waiting(sockets, has_mail(), Instant::now());
-        self.budget.refresh();
         true
+    }
+
+    /// For the lookout, when others have run: after a write of its own, serves those who had to wait
+    /// for the thread. Later than the publisher, who has waited for longer.
+    pub(super) fn look_after_direct_write(self: &Rc<Self>, has_mail: impl Fn() -> bool) {
+        if self.direct.is_look_due() {
+            let sockets = self.lookout.look(Duration::ZERO);
+            self.direct.note_waiting(sockets, has_mail(), Instant::now());
+            self.budget.refresh();
+        }
     }
 
     /// An effect of the log has been carried out; a write took so long.

@@ -20,6 +20,7 @@ pub(in crate::runtime) async fn run(runtime: Rc<ShardRuntime>, spin: Duration) {
     loop {
         let steps = lookout.steps.get();
         let_others_run().await;
+        runtime.look_after_direct_write(has_mail);
         if lookout.steps.get() != steps {
             spin_until = None;
             runtime.delay_direct_write();
@@ -50,7 +51,7 @@ pub(in crate::runtime) async fn run(runtime: Rc<ShardRuntime>, spin: Duration) {
             lookout.step();
             continue;
         }
-        if runtime.write_directly(has_mail) {
+        if runtime.write_directly() {
             continue;
         }
         if now < *spin_until.get_or_insert(now + spin) {
