@@ -1,5 +1,7 @@
 //! What the operator set for every connection, fixed while the broker runs.
 
+use std::sync::OnceLock;
+
 use haremq_engine::stamp::Stamps;
 
 use crate::sasl::Mechanism;
@@ -47,6 +49,19 @@ pub struct ConnectionSettings {
     pub cluster_name: String,
     /// This broker's own version, shown in `platform`.
     pub version: String,
+    /// What clients are told of the broker, made of the above when the first one comes.
+    pub server_properties: Once,
+}
+
+/// Octets that are the same for every connection.
+#[derive(Clone, Debug, Default)]
+pub struct Once(OnceLock<Box<[u8]>>);
+
+impl Once {
+    /// What `make` returned the first time.
+    pub fn get(&self, make: impl FnOnce() -> Vec<u8>) -> &[u8] {
+        self.0.get_or_init(|| make().into())
+    }
 }
 
 impl Default for ConnectionSettings {
@@ -71,6 +86,7 @@ impl Default for ConnectionSettings {
             loopback_users: vec!["guest".to_owned()],
             cluster_name: "haremq@localhost".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_properties: Once::default(),
         }
     }
 }

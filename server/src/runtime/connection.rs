@@ -179,11 +179,16 @@ impl Client {
             None | Some(Poll::Pending) => Ok(false),
             Some(Poll::Ready(Ok(0))) => Err(io::ErrorKind::WriteZero.into()),
             Some(Poll::Ready(Ok(octets))) => {
-                runtime.turn(Some(cell.id), |host| {
+                let follows = {
+                    let mut host = runtime.host.borrow_mut();
+                    host.begin();
                     let mut view = host.view();
-                    cell.with(|connection| connection.wrote(octets, &mut view));
-                    host.world.touch(cell);
-                });
+                    cell.with(|connection| connection.wrote(octets, &mut view))
+                };
+                // Nobody waits for most of what is written: it needs no turn.
+                if follows != Some(false) {
+                    runtime.turn(Some(cell.id), |host| host.world.touch(cell));
+                }
                 Ok(true)
             }
             Some(Poll::Ready(Err(error))) => Err(error),

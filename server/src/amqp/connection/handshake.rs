@@ -44,9 +44,10 @@ impl Connection {
             self.phase = Phase::Finished;
             return;
         };
-        let properties = server_properties(&self.session.settings);
         let mechanisms = self.offered_mechanisms();
-        connection::start(self.session.output.frames(), version, &properties, &mechanisms);
+        let settings = self.session.settings.clone();
+        let properties = settings.server_properties.get(|| server_properties(&settings));
+        connection::start(self.session.output.frames(), version, properties, &mechanisms);
         self.phase = Phase::Starting;
     }
 

@@ -262,20 +262,24 @@ impl Connection {
         self.session.output.pending()
     }
 
-    /// The first `n` octets of `output` have left. Gives delivery windows back.
-    pub fn wrote<B: Broker>(&mut self, n: usize, broker: &mut B) {
+    /// The first `n` octets of `output` have left. Gives delivery windows back. True if something
+    /// follows from that, so that the turn has to be ended.
+    pub fn wrote<B: Broker>(&mut self, n: usize, broker: &mut B) -> bool {
         if n == 0 {
-            return;
+            return false;
         }
         self.writes += 1;
         let connection = self.session.id;
         let released = self.released;
+        let mut follows = !self.held.is_empty();
         self.session.output.wrote(n, |shard, bytes| {
             // Shards that were told to forget the connection keep no window for it.
             if !released {
                 broker.command(shard, Command::Window { connection, bytes });
+                follows = true;
             }
         });
+        follows
     }
 
     /// Time passes: heartbeats, deadlines, delayed closes, unblocking. May be called at any time.

@@ -42,6 +42,9 @@ use self::watch::Watch;
 pub(super) use self::run::{keep_a_timer, run, stand_sentry};
 pub(super) use self::watch::Watched;
 
+/// What is watched of every descriptor, as changes.
+const ARRIVALS: epoll::EventFlags =
+    epoll::EventFlags::IN.union(epoll::EventFlags::RDHUP).union(epoll::EventFlags::ET);
 /// Stands for the alarm among the tokens of descriptors.
 const ALARM: u64 = 0;
 /// Descriptors that one look can tell of; the rest is told by the next.
@@ -111,12 +114,23 @@ impl Lookout {
 
     fn add(&self, descriptor: BorrowedFd<'_>, watch: Rc<Watch>) -> io::Result<u64> {
         let token = self.last_token.get() + 1;
-        let both = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP;
-        let flags = both | epoll::EventFlags::ET;
-        epoll::add(self.epoll.get_ref(), descriptor, epoll::EventData::new_u64(token), flags)?;
+        let data = epoll::EventData::new_u64(token);
+        epoll::add(self.epoll.get_ref(), descriptor, data, ARRIVALS)?;
         self.last_token.set(token);
         self.watches.borrow_mut().insert(token, watch);
         Ok(token)
+    }
+
+    /// Room to write is watched too from now on. If there is some by now, the next look tells.
+    ///
+    /// # Panics
+    /// If the kernel refuses, which it has no reason for: nobody would ever hear of the room.
+    fn add_room(&self, descriptor: BorrowedFd<'_>, token: u64) {
+        let data = epoll::EventData::new_u64(token);
+        let flags = ARRIVALS | epoll::EventFlags::OUT;
+        if let Err(error) = epoll::modify(self.epoll.get_ref(), descriptor, data, flags) {
+            panic!("room in a socket cannot be watched: {error}");
+        }
     }
 
     /// The descriptor lives on, unwatched.

@@ -27,6 +27,7 @@ fn pair() -> Pair {
     ours.set_nonblocking(true).unwrap();
     let lookout = Lookout::new().unwrap();
     let ours = Watched::new(ours, &lookout).unwrap();
+    ours.is_dry();
     Pair { lookout, ours, theirs }
 }
 
@@ -117,12 +118,34 @@ fn a_full_buffer_is_waited_for_though_the_other_end_says_no_more() {
     });
 }
 
+/// It says no word before it is spoken to, and one look must not be spent on hearing that it can be written to.
+#[test]
+fn a_new_socket_has_nothing_to_tell() {
+    in_executor(|| {
+        let pair = pair();
+        assert_eq!(pair.lookout.look(Duration::ZERO), 0);
+    });
+}
+
+/// The kernel was told of the socket later than the octets came.
+#[test]
+fn what_came_before_it_was_watched_is_worth_a_try() {
+    in_executor(|| {
+        let Pair { ours, mut theirs, .. } = pair();
+        let next = Lookout::new().unwrap();
+        theirs.write_all(b"octets").unwrap();
+        let pair =
+            Pair { ours: Watched::new(ours.into_inner(), &next).unwrap(), lookout: next, theirs };
+        assert!(pair.may_read());
+        // Over loopback they are there when the write is over.
+        assert_eq!(pair.read(), 6);
+    });
+}
+
 #[test]
 fn another_thread_ends_the_sleep() {
     in_executor(|| {
         let pair = pair();
-        // The first look tells that the socket can be written to.
-        pair.lookout.look(Duration::ZERO);
         let alarm = pair.lookout.alarm.clone();
         let ringing = std::thread::spawn(move || alarm.wake());
         let began = Instant::now();

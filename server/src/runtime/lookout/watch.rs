@@ -19,6 +19,8 @@ use super::Lookout;
 pub(super) struct Watch {
     readable: Cell<bool>,
     writable: Cell<bool>,
+    /// The kernel has been asked to tell when there is room to write.
+    awaits_room: Cell<bool>,
     /// The other end says no more, or the connection is broken: reading has to wait no more, and
     /// no further change may be told.
     ended: Cell<bool>,
@@ -28,8 +30,10 @@ pub(super) struct Watch {
 impl Watch {
     fn new() -> Watch {
         Watch {
-            readable: Cell::new(false),
+            // What came before it was watched.
+            readable: Cell::new(true),
             writable: Cell::new(true),
+            awaits_room: Cell::new(false),
             ended: Cell::new(false),
             waker: RefCell::new(None),
         }
@@ -46,7 +50,7 @@ impl Watch {
         if readable {
             self.readable.set(true);
         }
-        // Told together with every arrival: news only to who has found the buffer full.
+        // May be told together with an arrival: news only to who has found the buffer full.
         let writable = broken || flags.intersects(EventFlags::OUT);
         let has_room_again = writable && !self.writable.replace(true);
         if readable || has_room_again {
@@ -137,8 +141,13 @@ impl<T: AsFd> Watched<T> {
         self.registration.watch.readable.set(false);
     }
 
-    /// Writing would have to wait.
+    /// Writing would have to wait. Most sockets never fill, so the kernel is asked about that only now: it would tell of
+    /// every new one at once that it can be written to.
     pub(in crate::runtime) fn is_full(&self) {
-        self.registration.watch.writable.set(false);
+        let Registration { lookout, token, watch } = &self.registration;
+        watch.writable.set(false);
+        if !watch.awaits_room.replace(true) {
+            lookout.add_room(self.inner.as_fd(), *token);
+        }
     }
 }
