@@ -323,7 +323,7 @@ const MUTANTS: &[Mutant] = &[
         "memory for messages without a limit",
         "shard/publish.rs",
         "self.store.arena.has_room(message, arena_max_bytes)",
-        "self.store.arena.has_room(message, arena_max_bytes.max(1 << 30))",
+        "self.store.arena.has_room(message, || arena_max_bytes().max(1 << 30))",
     ),
     mutant(
         "sparse segments not copied",

@@ -38,6 +38,13 @@ const PAGE_BYTES: usize = 64 * 1024;
 /// Free pages kept for the next burst; more are given back.
 const SPARE_PAGES_MAX: usize = 16;
 
+/// Octets that a message with a body of so many takes.
+#[inline]
+fn needed_bytes(message: &MessageRef<'_>, body_bytes: usize) -> usize {
+    let beside = message.exchange.len() + message.routing_key.len() + message.properties.len();
+    HEAD_BYTES + beside + body_bytes
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Arena {
@@ -131,10 +138,12 @@ impl Arena {
         }
     }
 
-    /// True if the arena can take the message and hold `bytes_max` octets at most.
+    /// True if the arena can take the message and hold `bytes_max` octets at most. The limit is asked for only if the
+    /// page that is being filled does not do: it costs more to know than most messages need.
     #[inline]
-    pub fn has_room(&self, message: &MessageRef<'_>, bytes_max: usize) -> bool {
-        self.has_room_with_body(message, message.body.len(), bytes_max)
+    pub fn has_room(&self, message: &MessageRef<'_>, bytes_max: impl FnOnce() -> usize) -> bool {
+        self.fits_in_open_page(needed_bytes(message, message.body.len()))
+            || self.has_room_with_body(message, message.body.len(), bytes_max())
     }
 
     /// As [`Arena::has_room`], of a message with a body of so many octets.
@@ -145,15 +154,16 @@ impl Arena {
         body_bytes: usize,
         bytes_max: usize,
     ) -> bool {
-        let beside = message.exchange.len() + message.routing_key.len() + message.properties.len();
-        let needed = HEAD_BYTES + beside + body_bytes;
-        self.bytes + needed.max(PAGE_BYTES) <= bytes_max || self.fits_in_what_is_held(needed)
+        let needed = needed_bytes(message, body_bytes);
+        self.bytes + needed.max(PAGE_BYTES) <= bytes_max
+            || self.fits_in_open_page(needed)
+            || (needed <= PAGE_BYTES && !self.spare.is_empty())
     }
 
-    fn fits_in_what_is_held(&self, needed: usize) -> bool {
+    #[inline]
+    fn fits_in_open_page(&self, needed: usize) -> bool {
         let open = self.open.and_then(|number| self.pages[number as usize].as_ref());
         open.is_some_and(|page| page.free() >= needed)
-            || (needed <= PAGE_BYTES && !self.spare.is_empty())
     }
 
     /// Octets of pages held.

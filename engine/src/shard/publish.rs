@@ -206,10 +206,12 @@ impl<M: Memory> Shard<M> {
     /// need not go by the device for the sake of long ones.
     #[inline]
     fn has_memory(&self, message: &MessageRef<'_>, is_short: bool) -> bool {
-        let max_bytes = self.config.memory_max_bytes;
-        let reserve_bytes = if is_short { 0 } else { max_bytes / RESERVE };
-        let other_bytes = self.queues.pool.bytes() + self.bodies.reserved_bytes();
-        let arena_max_bytes = max_bytes.saturating_sub(reserve_bytes + other_bytes);
+        let arena_max_bytes = || {
+            let max_bytes = self.config.memory_max_bytes;
+            let reserve_bytes = if is_short { 0 } else { max_bytes / RESERVE };
+            let other_bytes = self.queues.pool.bytes() + self.bodies.reserved_bytes();
+            max_bytes.saturating_sub(reserve_bytes + other_bytes)
+        };
         self.store.arena.has_room(message, arena_max_bytes)
     }
 
