@@ -36,7 +36,8 @@ use crate::command::Ending;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     interrupt::install();
-    let ending = match cli.command {
+    let writable = cli.command.files().into_iter().try_for_each(report::check_writable);
+    let ending = writable.and_then(|()| match cli.command {
         Command::Throughput(args) => command::throughput::throughput(&args),
         Command::Latency(args) => command::throughput::latency(&args),
         Command::Backlog(args) => command::backlog::backlog(&args),
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
         Command::Churn(args) => command::churn::churn(&args),
         Command::Suite(args) => suite::suite(&args),
         Command::Relay(args) => command::relay::relay(&args),
-    };
+    });
     match ending {
         Ok(Ending::Clean) => ExitCode::SUCCESS,
         Ok(Ending::Faulty) => ExitCode::from(2),

@@ -12,7 +12,10 @@ use rustls::client::{ClientConnection, Resumption};
 use rustls::crypto::{ring, verify_tls12_signature, verify_tls13_signature, CryptoProvider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, RootCertStore,
+    SignatureScheme,
+};
 
 use crate::uri::Trust;
 
@@ -47,7 +50,7 @@ impl Stream {
         let mut tls = Tls { connection, socket, cipher, owed: 0 };
         tls.connection.set_buffer_limit(Some(PORTION_OCTETS));
         while tls.connection.is_handshaking() {
-            tls.connection.complete_io(&mut tls.socket)?;
+            tls.connection.complete_io(&mut tls.socket).map_err(in_other_words)?;
         }
         Ok(Stream::Tls(Box::new(tls)))
     }
@@ -132,6 +135,20 @@ impl Tls {
         }
         Ok(())
     }
+}
+
+/// Says what to do about failures of a handshake that its own words do not tell.
+fn in_other_words(error: io::Error) -> io::Error {
+    let why = match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            "what answers there is not TLS: amqp:// may be meant"
+        }
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "the broker's certificate is not signed by an authority in cacertfile"
+        }
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{why} ({error})"))
 }
 
 /// Everything that is decrypted, as far as there is room.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::value::{parse_count, parse_seconds, parse_size, Seconds, ValueError};
+use super::value::{parse_count, parse_rate, parse_seconds, parse_size, Seconds, ValueError};
 use super::{OutputArgs, TargetArgs};
 use crate::error::Result;
 use crate::load::plan::{ExchangeKind, LoadPlan};
@@ -60,7 +60,7 @@ pub(crate) struct LoadArgs {
 
     /// Messages per second, all producers together, on a schedule: latency counts from when a message was due
     /// [default: as fast as it goes, latency: 5000]
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = parse_rate)]
     pub(crate) rate: Option<f64>,
 
     /// With --rate: microseconds before a message is due from which on its thread watches the clock instead of

@@ -3,12 +3,12 @@
 pub(crate) mod load;
 pub(crate) mod value;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
 use self::load::LoadArgs;
-use self::value::{parse_count, parse_seconds, parse_size, PidChoice, Seconds};
+use self::value::{parse_seconds, parse_size, parse_some, PidChoice, Seconds};
 use crate::suite::broker::BrokerSpec;
 use crate::uri::AmqpUri;
 
@@ -45,6 +45,22 @@ pub(crate) enum Command {
     Relay(RelayArgs),
 }
 
+impl Command {
+    /// Files that will be written when it is over.
+    pub(crate) fn files(&self) -> Vec<&Path> {
+        let files = match self {
+            Command::Throughput(args) | Command::Latency(args) => [&args.plot, &args.output.json],
+            Command::Backlog(args) => [&None, &args.output.json],
+            Command::Connections(args) => [&None, &args.output.json],
+            Command::Queues(args) => [&None, &args.output.json],
+            Command::Churn(args) => [&None, &args.output.json],
+            Command::Suite(args) => [&args.markdown, &args.json],
+            Command::Relay(args) => [&None, &args.json],
+        };
+        files.into_iter().flatten().map(PathBuf::as_path).collect()
+    }
+}
+
 /// Which broker.
 #[derive(Debug, Args)]
 pub(crate) struct TargetArgs {
@@ -77,7 +93,7 @@ pub(crate) struct BacklogArgs {
     pub(crate) target: TargetArgs,
 
     /// Messages to publish.
-    #[arg(short, long, default_value = "1M", value_parser = parse_count)]
+    #[arg(short, long, default_value = "1M", value_parser = parse_some)]
     pub(crate) messages: u64,
 
     /// Octets of body.
@@ -85,11 +101,11 @@ pub(crate) struct BacklogArgs {
     pub(crate) size: usize,
 
     /// Unconfirmed publishes.
-    #[arg(short, long, default_value_t = 1000)]
+    #[arg(short, long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) confirm: u32,
 
     /// Messages per acknowledgement in the drain.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) ack_every: u32,
 
     /// Unacknowledged messages in the drain; 0 for no limit.
@@ -111,7 +127,7 @@ pub(crate) struct ConnectionsArgs {
     pub(crate) target: TargetArgs,
 
     /// Connections to open, each with a channel.
-    #[arg(short = 'n', long, default_value_t = 2000)]
+    #[arg(short = 'n', long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) connections: u32,
 
     /// How long to leave them alone.
@@ -129,7 +145,7 @@ pub(crate) struct QueuesArgs {
     pub(crate) target: TargetArgs,
 
     /// Queues to declare.
-    #[arg(short = 'n', long, default_value_t = 10_000)]
+    #[arg(short = 'n', long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) queues: u32,
 
     /// Start of the queue names.
@@ -163,7 +179,7 @@ pub(crate) struct ChurnArgs {
     pub(crate) channels: u16,
 
     /// Connections at a time, with a thread each.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) parallel: u32,
 
     #[command(flatten)]
@@ -200,23 +216,23 @@ pub(crate) struct SuiteArgs {
     pub(crate) warm_up: Seconds,
 
     /// Messages of the backlog rows.
-    #[arg(long, default_value = "1M", value_parser = parse_count)]
+    #[arg(long, default_value = "1M", value_parser = parse_some)]
     pub(crate) backlog: u64,
 
     /// Most messages of the row that publishes and does not consume.
-    #[arg(long, default_value = "500k", value_parser = parse_count)]
+    #[arg(long, default_value = "500k", value_parser = parse_some)]
     pub(crate) publish_only: u64,
 
     /// Connections of the connection rows.
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) connections: u32,
 
     /// Queues of the queue rows.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) queues: u32,
 
     /// Messages per acknowledgement in the rows with acks (the drain has its own: 100).
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) ack_every: u32,
 
     /// Where to measure write and sync; should be the disk that the brokers use.

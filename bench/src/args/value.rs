@@ -21,6 +21,12 @@ pub(crate) enum ValueError {
     /// Not a count.
     #[error("'{0}' is no count: write 1000, 10k or 1M")]
     Count(String),
+    /// Nothing to do.
+    #[error("at least one is needed")]
+    None,
+    /// Not a rate.
+    #[error("'{0}' is no rate: write messages per second over 0, such as 0.5, 5000 or 20k")]
+    Rate(String),
     /// Not a pid.
     #[error("'{0}' is neither a pid nor auto")]
     Pid(String),
@@ -71,16 +77,35 @@ pub(crate) fn parse_seconds(text: &str) -> Result<Seconds, ValueError> {
 
 /// A number of messages.
 pub(crate) fn parse_count(text: &str) -> Result<u64, ValueError> {
-    let wrong = || ValueError::Count(text.to_owned());
-    let (value, unit) = split(text).ok_or_else(wrong)?;
+    let value = parse_number(text).ok_or_else(|| ValueError::Count(text.to_owned()))?;
+    Ok(value as u64)
+}
+
+/// The same, where none would be nothing to do.
+pub(crate) fn parse_some(text: &str) -> Result<u64, ValueError> {
+    match parse_count(text)? {
+        0 => Err(ValueError::None),
+        count => Ok(count),
+    }
+}
+
+/// Messages per second.
+pub(crate) fn parse_rate(text: &str) -> Result<f64, ValueError> {
+    let rate = parse_number(text).filter(|rate| *rate > 0.0);
+    rate.ok_or_else(|| ValueError::Rate(text.to_owned()))
+}
+
+/// A decimal number, not below 0 and finite, of ones, thousands, millions or thousands of millions.
+fn parse_number(text: &str) -> Option<f64> {
+    let (value, unit) = split(text)?;
     let factor = match unit {
         "" => 1.0,
         "k" | "K" => 1e3,
         "M" => 1e6,
         "G" => 1e9,
-        _ => return Err(wrong()),
+        _ => return None,
     };
-    Ok((value * factor) as u64)
+    Some(value * factor)
 }
 
 /// The broker's process.
@@ -128,6 +153,10 @@ mod tests {
         assert_eq!(parse_seconds("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(parse_seconds("3"), Ok(Duration::from_secs(3)));
         assert_eq!(parse_count("1M"), Ok(1_000_000));
+        assert_eq!(parse_count("0"), Ok(0));
+        assert_eq!(parse_some("1"), Ok(1));
+        assert_eq!(parse_rate("0.5"), Ok(0.5));
+        assert_eq!(parse_rate("20k"), Ok(20_000.0));
         assert_eq!("auto".parse(), Ok(PidChoice::Auto));
         assert_eq!("42".parse(), Ok(PidChoice::Pid(42)));
     }
@@ -137,6 +166,10 @@ mod tests {
         for text in ["", "x", "1TB", "-1", "1.2.3", "9999M"] {
             assert_eq!(parse_size(text), Err(ValueError::Size(text.into())), "{text}");
         }
+        for text in ["", "0", "-1", "nan", "inf", "fast", "5/s"] {
+            assert_eq!(parse_rate(text), Err(ValueError::Rate(text.into())), "{text}");
+        }
+        assert_eq!(parse_some("0"), Err(ValueError::None));
         assert_eq!(parse_seconds("1y"), Err(ValueError::Time("1y".into())));
         assert_eq!("-5".parse::<PidChoice>(), Err(ValueError::Pid("-5".into())));
     }
