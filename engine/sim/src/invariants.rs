@@ -1,6 +1,7 @@
 //! What must hold at every step. Looks and judges: changes nothing and draws no random number.
 
 use haremq_engine::ids::{ConsumerKey, QueueId};
+use haremq_engine::shard::QueueStats;
 
 use crate::shadow::{Copy, State};
 use crate::simulation::Simulation;
@@ -19,6 +20,16 @@ const DISK_SEGMENTS: u64 = 10;
 /// Files that are on the disk and are no segment's: one that a crash left half made, and one whose
 /// deletion failed.
 const UNKNOWN_SEGMENTS: u64 = 2;
+
+/// Octets of memory that indexes may take beyond what they may, for what one step unpacks.
+const INDEX_STEP_BYTES: usize = 8_192;
+/// For what cannot be paged of a queue that is not empty (docs/guarantees.md, "Memory of a long
+/// backlog").
+const INDEX_QUEUE_BYTES: usize = 400;
+/// And for that of its priorities, of pieces that are as short as they are here, and for the piece
+/// that was looked into last. What is left unpacked by mistake takes a hundred times as much, where
+/// queues are short.
+const INDEX_MESSAGE_BYTES: usize = 40;
 
 /// After every step.
 pub fn check(simulation: &Simulation) -> Verdict {
@@ -67,7 +78,16 @@ fn memory(simulation: &Simulation) -> Verdict {
     let possible = simulation.shadow.transient();
     require(held <= possible, Kind::Space, || {
         format!("{held} messages in memory, and {possible} can be")
-    })
+    })?;
+    for shard in &simulation.world.shards {
+        let (paged, stats) = (shard.index_paged(), shard.all_queue_stats());
+        let is_empty =
+            |queue: &QueueStats| queue.messages_ready + queue.messages_unacknowledged == 0;
+        require(paged.pages == 0 || !stats.iter().all(is_empty), Kind::Space, || {
+            format!("nothing is queued and something is paged out: {paged:?}")
+        })?;
+    }
+    Ok(())
 }
 
 /// Messages in memory take no more of it than they may, however many there are.
@@ -78,7 +98,22 @@ fn budget(simulation: &Simulation) -> Verdict {
         require(bytes <= max_bytes, Kind::Space, || {
             format!("{bytes} octets of messages in memory, and there may be {max_bytes}")
         })?;
-        let paged = shard.index_paged();
+        let (paged, stats) = (shard.index_paged(), shard.all_queue_stats());
+        let held = |queue: &QueueStats| queue.messages_ready + queue.messages_unacknowledged;
+        let messages = stats.iter().map(held).sum::<u64>() as usize;
+        let queues = stats.iter().filter(|queue| held(queue) > 0).count();
+        let max_bytes = simulation.world.limits.packing.bytes_max
+            + INDEX_STEP_BYTES
+            + INDEX_QUEUE_BYTES * queues
+            + INDEX_MESSAGE_BYTES * messages;
+        let bytes = shard.index_bytes();
+        let takes_pages = simulation.world.limits.refuses_every == 0;
+        require(!takes_pages || bytes <= max_bytes, Kind::Space, || {
+            format!(
+                "{bytes} octets of indexes in memory for {messages} messages in {queues} queues, \
+                 and there may be {max_bytes}: {paged:?}"
+            )
+        })?;
         require(paged.octets == paged.store_bytes, Kind::Space, || {
             format!("the pages that are kept are not those that are wanted: {paged:?}")
         })?;

@@ -9,7 +9,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judge {
     Simulator,
-    /// Tests of the engine's log with that in their names: for what is no part of a schedule.
+    /// Tests of the engine with that in their names: for what is no part of a schedule.
     LogTests(&'static str),
 }
 
@@ -41,6 +41,17 @@ const fn in_quarantine(
     to: &'static str,
 ) -> Mutant {
     let judge = Judge::LogTests("log::tests::");
+    Mutant { name, judge, file, from, to }
+}
+
+/// One of what queues know of their messages, so rarely of so many in a schedule.
+const fn in_queues(
+    name: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+) -> Mutant {
+    let judge = Judge::LogTests("queue::");
     Mutant { name, judge, file, from, to }
 }
 
@@ -312,12 +323,46 @@ const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "page of a bale that is gone is kept",
-        "queue/bales.rs",
-        "        self.release(bale);
-        self.vacant.push(bale);
-    }",
-        "        self.vacant.push(bale);
-    }",
+        "queue/parcels.rs",
+        "        self.release(parcel);
+        self.vacant.push(parcel);",
+        "        self.vacant.push(parcel);",
+    ),
+    mutant(
+        "queues pack nothing when memory is short",
+        "shard/queues.rs",
+        "if hosted.queue.condense(&mut self.pool) {",
+        "if at == QueueSlot::MAX {",
+    ),
+    in_queues(
+        "only the ends of a long queue are packed when memory is short",
+        "queue/index/condense.rs",
+        "rare.unswept = count;",
+        "rare.unswept = 1;",
+    ),
+    mutant(
+        "purge takes what consumers hold in a bale",
+        "queue/chunk.rs",
+        "let held = chunks.range(at.clone()).any(Chunk::may_be_held);",
+        "let held = chunks.range(at.clone()).any(|chunk| chunk.live == 0);",
+    ),
+    in_queues(
+        "what came back is passed over among too many to be told apart",
+        "queue/returned.rs",
+        "self.ranges.insert(last, first);",
+        "self.ranges.insert(last, first.max(below));",
+    ),
+    in_queues(
+        "due times are packed as if messages came in the order in which they are due",
+        "queue/due_times.rs",
+        "entry.number().wrapping_sub(before.number());",
+        "entry.number().saturating_sub(before.number());",
+    ),
+    in_queues(
+        "due times of a queue that is gone are kept",
+        "queue/due_times.rs",
+        "pool.take_parcel(parcel, |_| ());",
+        "let _ = parcel;",
     ),
     mutant(
         "memory for messages without a limit",

@@ -21,6 +21,8 @@ struct Level {
 #[derive(Debug, Default)]
 pub struct Backlog {
     levels: Vec<Level>,
+    /// The number by which the pool knows it.
+    slot: u32,
     /// Octets of bodies.
     body_bytes: u64,
 }
@@ -28,10 +30,25 @@ pub struct Backlog {
 const NUMBER: u64 = (1 << LANE_SHIFT) - 1;
 
 impl Backlog {
+    /// One that the pool knows by that number.
+    pub fn new(slot: u32) -> Self {
+        Backlog { slot, ..Backlog::default() }
+    }
+
+    /// As [`Queue::condense`](super::Queue::condense).
+    pub fn condense(&mut self, pool: &mut ChunkPool) -> bool {
+        let mut goes_on = false;
+        for level in &mut self.levels {
+            goes_on |= level.index.condense(pool);
+        }
+        goes_on
+    }
+
     fn level(&mut self, seq: Seq) -> (&mut Level, u64) {
         let lane = (seq.0 >> LANE_SHIFT) as usize;
         if lane >= self.levels.len() {
             self.levels.resize_with(lane + 1, Level::default);
+            self.levels.iter_mut().for_each(|level| level.index.belong_to(self.slot));
         }
         (&mut self.levels[lane], seq.0 & NUMBER)
     }
@@ -56,8 +73,7 @@ impl Backlog {
             false => None,
         };
         level.next = level.next.max(number + 1);
-        let base_unix_ms = expires_unix_ms.unwrap_or(0);
-        level.index.insert(pool, number, slot, expires_unix_ms, base_unix_ms);
+        level.index.insert(pool, number, slot, expires_unix_ms, 0);
         self.body_bytes -= again.map_or(0, |slot| slot.body_bytes());
     }
 

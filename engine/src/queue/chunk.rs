@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::bales::BaleId;
+use super::bales::{BaleId, Placed};
 use super::pack::{pack, pack_sparse, Unpack};
 use super::pool::{ChunkPool, Slots, CHUNK};
 use super::slot::{Slot, State, FAR_EXPIRY};
@@ -15,10 +15,16 @@ pub(super) const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 enum Content {
     Open(Slots),
-    /// See `pack`. Every slot is ready or dead.
-    Packed(Box<[u8]>),
+    /// See `pack`. `held`: some slots may be with consumers.
+    Packed {
+        octets: Box<[u8]>,
+        held: bool,
+    },
     /// As well.
-    Baled(BaleId),
+    Baled {
+        bale: BaleId,
+        held: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -38,13 +44,17 @@ pub(super) struct Chunk {
 
 impl Chunk {
     pub(super) fn new(key: u64, pool: &mut ChunkPool) -> Self {
-        pool.note_held();
         let content = Content::Open(pool.take());
         Chunk { key, span: 1, base_unix_ms: 0, soonest_unix_ms: NEVER, live: 0, content }
     }
 
     pub(super) fn first(&self) -> u64 {
         self.key * CHUNK
+    }
+
+    /// Keys that it covers.
+    pub(super) fn span(&self) -> u64 {
+        u64::from(self.span)
     }
 
     /// The last key that it covers.
@@ -55,13 +65,13 @@ impl Chunk {
 
     #[inline]
     pub(super) fn is_bale(&self) -> bool {
-        matches!(self.content, Content::Baled(_))
+        matches!(self.content, Content::Baled { .. })
     }
 
     #[inline]
     pub(super) fn as_bale(&self) -> Option<BaleId> {
         match self.content {
-            Content::Baled(bale) => Some(bale),
+            Content::Baled { bale, .. } => Some(bale),
             _ => None,
         }
     }
@@ -93,25 +103,29 @@ impl Chunk {
     pub(super) fn get(&self, pool: &mut ChunkPool, offset: usize) -> Slot {
         match &self.content {
             Content::Open(slots) => slots[offset],
-            Content::Packed(octets) => {
+            Content::Packed { octets, .. } => {
                 let mut from_there = Unpack::new(octets).skip_while(|(at, _)| *at < offset);
                 let found = from_there.next().filter(|(at, _)| *at == offset);
                 found.map_or(Slot::DEAD, |(_, slot)| slot)
             }
-            Content::Baled(bale) => pool.bales().get(*bale, offset as u32).unwrap_or(Slot::DEAD),
+            Content::Baled { bale, .. } => {
+                pool.bales().get(*bale, offset as u32).unwrap_or(Slot::DEAD)
+            }
         }
     }
 
-    /// The first offset from `start` on whose slot lives, and the slot.
+    /// The first offset from `start` on whose message is ready, and the slot.
     pub(super) fn seek(&self, pool: &mut ChunkPool, start: usize) -> Option<(usize, Slot)> {
         match &self.content {
             Content::Open(slots) => {
                 let rest = slots.get(start..)?;
-                let at = rest.iter().position(|slot| slot.state() != State::Dead)?;
+                let at = rest.iter().position(|slot| slot.state() == State::Ready)?;
                 Some((start + at, rest[at]))
             }
-            Content::Packed(octets) => Unpack::new(octets).find(|(at, _)| *at >= start),
-            Content::Baled(bale) => {
+            Content::Packed { octets, .. } => {
+                Unpack::new(octets).find(|(at, slot)| *at >= start && slot.state() == State::Ready)
+            }
+            Content::Baled { bale, .. } => {
                 let found = pool.bales().seek(*bale, u32::try_from(start).ok()?);
                 found.map(|(at, slot)| (at as usize, slot))
             }
@@ -122,29 +136,48 @@ impl Chunk {
     pub(super) fn iter(&self, pool: &ChunkPool) -> impl Iterator<Item = (usize, Slot)> + '_ {
         let (open, packed, baled): (&[Slot], &[u8], _) = match &self.content {
             Content::Open(slots) => (&slots[..], &[], Vec::new()),
-            Content::Packed(octets) => (&[], octets, Vec::new()),
-            Content::Baled(bale) => (&[], &[], pool.slots(*bale)),
+            Content::Packed { octets, .. } => (&[], octets, Vec::new()),
+            Content::Baled { bale, .. } => (&[], &[], pool.slots(*bale)),
         };
         let live = |(_, slot): &(usize, Slot)| slot.state() != State::Dead;
         let baled = baled.into_iter().map(|(at, slot)| (at as usize, slot));
         open.iter().copied().enumerate().filter(live).chain(Unpack::new(packed)).chain(baled)
     }
 
-    /// Packs the slots, unless some are with consumers. True if that has changed something.
-    pub(super) fn pack(&mut self, pool: &mut ChunkPool) -> bool {
-        let Content::Open(slots) = &mut self.content else { return false };
-        if slots.iter().any(|slot| slot.state() == State::Unacked) {
-            return false;
+    /// Octets, if it is packed and in no bale.
+    pub(super) fn packed_bytes(&self) -> Option<usize> {
+        match &self.content {
+            Content::Packed { octets, .. } => Some(octets.len()),
+            _ => None,
         }
+    }
+
+    /// Some of its messages may be with consumers.
+    fn may_be_held(&self) -> bool {
+        match &self.content {
+            Content::Open(slots) => slots.iter().any(|slot| slot.state() == State::Unacked),
+            Content::Packed { held, .. } | Content::Baled { held, .. } => *held,
+        }
+    }
+
+    /// Packs the slots, unless some are with consumers, who will want them soon. True if that has
+    /// changed something.
+    pub(super) fn pack(&mut self, pool: &mut ChunkPool) -> bool {
+        !self.is_packed() && !self.may_be_held() && self.pack_all(pool)
+    }
+
+    /// Packs the slots, wherever the messages are. True if that has changed something.
+    pub(super) fn pack_all(&mut self, pool: &mut ChunkPool) -> bool {
+        let held = self.may_be_held();
+        let Content::Open(slots) = &mut self.content else { return false };
         let mut octets = std::mem::take(&mut pool.scratch);
         octets.clear();
         pack(&slots[..], &mut octets);
         slots.fill(Slot::DEAD);
-        let packed: Box<[u8]> = octets.as_slice().into();
+        let packed = Content::Packed { octets: octets.as_slice().into(), held };
+        pool.note_packed(octets.len());
         pool.scratch = octets;
-        pool.note_packed(packed.len());
-        if let Content::Open(slots) = std::mem::replace(&mut self.content, Content::Packed(packed))
-        {
+        if let Content::Open(slots) = std::mem::replace(&mut self.content, packed) {
             pool.give_back(slots);
         }
         true
@@ -153,7 +186,7 @@ impl Chunk {
     /// Unpacks the slots. True if they were packed.
     pub(super) fn unpack(&mut self, pool: &mut ChunkPool) -> bool {
         assert!(!self.is_bale(), "a bale has no room for its slots");
-        let Content::Packed(octets) = &self.content else { return false };
+        let Content::Packed { octets, .. } = &self.content else { return false };
         let mut slots = pool.take();
         for (offset, slot) in Unpack::new(octets) {
             slots[offset] = slot;
@@ -163,7 +196,7 @@ impl Chunk {
         true
     }
 
-    /// One bale of packed chunks, which are in order. `None` if an expiry would be too far from the
+    /// One bale of packed chunks and bales, which are in order. `None` if an expiry would be too far from the
     /// others to be told in one.
     pub(super) fn bale(
         pool: &mut ChunkPool,
@@ -174,6 +207,7 @@ impl Chunk {
         let span = u32::try_from(last.last_key() - first.key + 1).ok()?;
         let bases = chunks.range(at.clone()).map(|chunk| chunk.base_unix_ms);
         let base_unix_ms = bases.filter(|base| *base != 0).min().unwrap_or(0);
+        let held = chunks.range(at.clone()).any(Chunk::may_be_held);
         let (mut live, mut soonest_unix_ms, mut told) = (0, NEVER, true);
         let mut octets = std::mem::take(&mut pool.scratch);
         let slots = chunks.range(at).flat_map(|chunk| {
@@ -196,8 +230,7 @@ impl Chunk {
         pack_sparse(slots, &mut octets);
         let key = first.key;
         let bale = told.then(|| {
-            pool.note_held();
-            let content = Content::Baled(pool.add_bale(&octets));
+            let content = Content::Baled { bale: pool.add_parcel(&octets), held };
             Chunk { key, span, base_unix_ms, soonest_unix_ms, live, content }
         });
         pool.scratch = octets;
@@ -206,9 +239,8 @@ impl Chunk {
 
     /// The chunks of a bale, packed each for itself.
     pub(super) fn unbale(self, pool: &mut ChunkPool) -> Vec<Chunk> {
-        let Content::Baled(bale) = self.content else { return vec![self] };
+        let Content::Baled { bale, .. } = self.content else { return vec![self] };
         let slots = pool.bales().take(bale);
-        pool.note_gone();
         let key_of = |place: u32| u64::from(place) / CHUNK;
         let mut octets = std::mem::take(&mut pool.scratch);
         let mut chunks: Vec<Chunk> = Vec::new();
@@ -217,8 +249,8 @@ impl Chunk {
             let start = (behind * CHUNK) as usize;
             octets.clear();
             pack_sparse(here.iter().map(|(at, slot)| (*at as usize - start, *slot)), &mut octets);
-            pool.note_held();
             pool.note_packed(octets.len());
+            let held = here.iter().any(|(_, slot)| slot.state() == State::Unacked);
             chunks.push(Chunk {
                 key: self.key + behind,
                 span: 1,
@@ -226,7 +258,7 @@ impl Chunk {
                 // A lower bound.
                 soonest_unix_ms: self.soonest_unix_ms,
                 live: here.len() as u32,
-                content: Content::Packed(octets.as_slice().into()),
+                content: Content::Packed { octets: octets.as_slice().into(), held },
             });
         }
         pool.scratch = octets;
@@ -236,6 +268,44 @@ impl Chunk {
     /// Takes the ready slots out: all of it, or a chunk of their own if some are with consumers.
     /// What is left of it, and what was taken; `None`: nothing.
     pub(super) fn split(mut self, pool: &mut ChunkPool) -> (Option<Chunk>, Option<Chunk>) {
+        if !self.may_be_held() {
+            return (None, Some(self));
+        }
+        if let Content::Baled { bale, .. } = self.content {
+            let slots = pool.bales().take(bale);
+            let (ready, held): (Vec<Placed>, Vec<Placed>) =
+                slots.into_iter().partition(|(_, slot)| slot.state() == State::Ready);
+            return (self.part(pool, &held, true), self.part(pool, &ready, false));
+        }
+        let was_packed = self.unpack(pool);
+        let (kept, taken) = self.split_open(pool);
+        let mut both = [kept, taken];
+        if was_packed {
+            both.iter_mut().flatten().for_each(|chunk| {
+                chunk.pack_all(pool);
+            });
+        }
+        let [kept, taken] = both;
+        (kept, taken)
+    }
+
+    /// A bale of these slots, which were in this one.
+    fn part(&self, pool: &mut ChunkPool, slots: &[Placed], held: bool) -> Option<Chunk> {
+        let live = slots.len() as u32;
+        let mut octets = std::mem::take(&mut pool.scratch);
+        octets.clear();
+        pack_sparse(slots.iter().map(|(at, slot)| (*at as usize, *slot)), &mut octets);
+        let part = (live > 0).then(|| {
+            let content = Content::Baled { bale: pool.add_parcel(&octets), held };
+            let soonest_unix_ms = if held { NEVER } else { self.soonest_unix_ms };
+            let Chunk { key, span, base_unix_ms, .. } = *self;
+            Chunk { key, span, base_unix_ms, soonest_unix_ms, live, content }
+        });
+        pool.scratch = octets;
+        part
+    }
+
+    fn split_open(mut self, pool: &mut ChunkPool) -> (Option<Chunk>, Option<Chunk>) {
         let Content::Open(slots) = &mut self.content else { return (None, Some(self)) };
         let count = |state| slots.iter().filter(|slot| slot.state() == state).count() as u32;
         let (ready, unacked) = (count(State::Ready), count(State::Unacked));
@@ -244,6 +314,7 @@ impl Chunk {
         }
         let mut taken = Chunk::new(self.key, pool);
         taken.live = ready;
+        taken.base_unix_ms = self.base_unix_ms;
         if let Content::Open(places) = &mut taken.content {
             for (slot, place) in slots.iter_mut().zip(places.iter_mut()) {
                 if slot.state() == State::Ready {
@@ -262,7 +333,6 @@ impl Chunk {
 
     /// Gives its memory back, with whatever it holds.
     pub(super) fn discard(self, pool: &mut ChunkPool) {
-        pool.note_gone();
         match self.content {
             Content::Open(mut slots) => {
                 if self.live > 0 {
@@ -270,8 +340,8 @@ impl Chunk {
                 }
                 pool.give_back(slots);
             }
-            Content::Packed(octets) => pool.note_unpacked(octets.len()),
-            Content::Baled(bale) => pool.bales().remove(bale),
+            Content::Packed { octets, .. } => pool.note_unpacked(octets.len()),
+            Content::Baled { bale, .. } => pool.bales().remove(bale),
         }
     }
 
@@ -279,8 +349,11 @@ impl Chunk {
     /// expiry. What cannot be told in 32 bits after the chunk's base is [`FAR_EXPIRY`].
     pub(super) fn expiry_of(&mut self, expires_unix_ms: u64, base_unix_ms: u64) -> u32 {
         if self.base_unix_ms == 0 {
+            // Neighbours may expire as long before as after.
+            let nearest = expires_unix_ms.saturating_sub(u64::from(FAR_EXPIRY) / 2);
+            let base_unix_ms = base_unix_ms.min(expires_unix_ms).max(nearest);
             // One less, so that an expiry at the base itself is not 0, which says never.
-            self.base_unix_ms = base_unix_ms.min(expires_unix_ms).saturating_sub(1).max(1);
+            self.base_unix_ms = base_unix_ms.saturating_sub(1).max(1);
         }
         self.soonest_unix_ms = self.soonest_unix_ms.min(expires_unix_ms);
         let after = expires_unix_ms.checked_sub(self.base_unix_ms).filter(|after| *after != 0);

@@ -75,6 +75,7 @@ impl Queue {
         let count = usize::from(self.settings.max_priority) + 1;
         self.lanes.reserve_exact(count);
         self.lanes.resize_with(count, Lane::default);
+        self.lanes.iter_mut().for_each(|lane| lane.belong_to(self.slot));
     }
 
     /// Puts the message at its number.
@@ -95,7 +96,7 @@ impl Queue {
         let expires_unix_ms = match &mut self.due_times {
             Some(due_times) => {
                 // Its queues have one level, so the number says when it came.
-                due_times.insert(expires_unix_ms.unwrap_or(0), number);
+                due_times.insert(pool, expires_unix_ms.unwrap_or(0), number);
                 None
             }
             None => expires_unix_ms,

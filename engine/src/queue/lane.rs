@@ -54,6 +54,11 @@ impl Lane {
         self.ready
     }
 
+    /// The first ready message from that number on.
+    pub(super) fn next_ready(&self, pool: &mut ChunkPool, from: u64) -> Option<(u64, Slot)> {
+        self.index.seek(pool, from, u64::MAX)
+    }
+
     pub(super) fn get(&self, pool: &mut ChunkPool, number: u64) -> Option<Slot> {
         self.index.get(pool, number).filter(|slot| slot.state() != State::Dead)
     }
@@ -61,8 +66,8 @@ impl Lane {
     /// The ready message that is due.
     #[inline]
     pub(super) fn peek(&mut self, pool: &mut ChunkPool) -> Option<(u64, Slot)> {
-        if let Some(number) = self.returned.first() {
-            return self.index.get_mut(pool, number).map(|slot| (number, *slot));
+        if let Some((number, last)) = self.returned.first() {
+            return self.peek_returned(pool, number, last);
         }
         if self.ready == 0 {
             return None;
@@ -70,6 +75,26 @@ impl Lane {
         let (number, slot) = self.index.next_live(pool, self.cursor)?;
         self.cursor = number;
         Some((number, slot))
+    }
+
+    /// The first ready message among those that came back. Their lowest range is this one.
+    #[cold]
+    fn peek_returned(
+        &mut self,
+        pool: &mut ChunkPool,
+        first: u64,
+        last: u64,
+    ) -> Option<(u64, Slot)> {
+        match self.index.seek(pool, first, last) {
+            Some((number, _)) => {
+                self.returned.remove_below(number);
+                self.index.get_mut(pool, number).map(|slot| (number, *slot))
+            }
+            None => {
+                self.returned.remove_below(last.saturating_add(1));
+                self.peek(pool)
+            }
+        }
     }
 
     /// Makes the message that `peek` showed unacked.
@@ -178,6 +203,16 @@ impl Lane {
 
     pub(super) fn into_chunks(self) -> VecDeque<Chunk> {
         self.index.into_chunks()
+    }
+
+    /// As [`Index::condense`].
+    pub(super) fn condense(&mut self, pool: &mut ChunkPool) -> bool {
+        self.index.condense(pool)
+    }
+
+    /// The number by which the pool knows the queue.
+    pub(super) fn belong_to(&mut self, queue: u32) {
+        self.index.belong_to(queue);
     }
 
     /// Live messages, in order.

@@ -19,8 +19,10 @@ mod error;
 mod index;
 mod intake;
 mod lane;
+mod loose;
 mod pack;
 mod pages;
+mod parcels;
 mod pool;
 mod remains;
 mod removal;
@@ -36,13 +38,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use backlog::Backlog;
-pub use bales::Paged;
 pub use consumer::Consumer;
 pub use consumers::{ConsumerSlot, Consumers, Unused};
 pub use delivery::{Due, Release};
 pub use error::QueueError;
 pub use intake::Arrival;
 pub use pages::{Page, PageStore};
+pub use parcels::Paged;
 pub use pool::{ChunkPool, Packing};
 pub use remains::Remains;
 pub use role::Role;
@@ -102,6 +104,8 @@ pub struct Removed {
 #[derive(Debug)]
 pub struct Queue {
     id: QueueId,
+    /// By which the pool knows it.
+    slot: u32,
     /// Shared by queues that were declared alike.
     settings: Arc<QueueSettings>,
     /// By falling priority; none before the first message.
@@ -134,11 +138,15 @@ pub struct Queue {
 /// the more rarely: once a second with ten million. No consumer gets an expired message anyway.
 const READY_PER_SWEEP_MS: u64 = 10_000;
 
+/// Messages of which recovery tells when they are due before it looks whether there is memory.
+const DUE_TIMES_AT_ONCE: u64 = 64;
+
 impl Queue {
     pub fn new(id: QueueId, settings: impl Into<Arc<QueueSettings>>, now_unix_ms: u64) -> Self {
         let settings = settings.into();
         Queue {
             id,
+            slot: 0,
             lanes: Vec::new(),
             top: 0,
             counts: Counts::default(),
@@ -160,7 +168,7 @@ impl Queue {
     pub fn recovered(
         id: QueueId,
         settings: impl Into<Arc<QueueSettings>>,
-        pool: &ChunkPool,
+        pool: &mut ChunkPool,
         backlog: Backlog,
         now_unix_ms: u64,
     ) -> Self {
@@ -178,14 +186,32 @@ impl Queue {
                 [queue.next_expiry_unix_ms, expiry].into_iter().flatten().min();
             queue.counts.ready += lane.ready();
             if let Some(due_times) = &mut queue.due_times {
-                for (number, slot) in lane.iter(pool) {
+                let mut next = lane.next_ready(pool, 0);
+                while let Some((number, slot)) = next {
                     // What only passes through is due at once.
                     let due = lane.expires_unix_ms(number, &slot).unwrap_or(0);
-                    due_times.insert(due, number);
+                    due_times.insert(pool, due, number);
+                    if number.is_multiple_of(DUE_TIMES_AT_ONCE) {
+                        while pool.is_short() && due_times.condense(pool) {}
+                    }
+                    next = lane.next_ready(pool, number + 1);
                 }
             }
         }
         queue
+    }
+
+    /// The shard keeps it under that number, by which the pool is to know it.
+    pub fn keep_at(&mut self, slot: u32, pool: &mut ChunkPool) {
+        self.slot = slot;
+        self.lanes.iter_mut().for_each(|lane| lane.belong_to(slot));
+        if let Some(due_times) = &mut self.due_times {
+            due_times.belong_to(slot);
+        }
+        if !self.lanes.is_empty() {
+            // What recovery has left unpacked.
+            pool.note_loose(slot);
+        }
     }
 
     pub fn id(&self) -> QueueId {

@@ -48,7 +48,7 @@ impl Guess {
     }
 }
 
-/// Writes the slots, in order, to the end of `octets`. Those that are not dead must be ready.
+/// Writes the slots, in order, to the end of `octets`.
 pub(super) fn pack(slots: &[Slot], octets: &mut Vec<u8>) {
     let live = slots.iter().copied().enumerate().filter(|(_, slot)| slot.state() != State::Dead);
     pack_sparse(live, octets);
@@ -63,7 +63,7 @@ pub(super) fn pack_sparse(slots: impl Iterator<Item = (usize, Slot)>, octets: &m
         let slot = &slot;
         let gap = (offset - next) as u64;
         next = offset + 1;
-        assert!(slot.state() == State::Ready, "a delivered message is being packed");
+        assert!(slot.state() != State::Dead, "a message that is gone is being packed");
         let token = token_of(&guess, slot, gap);
         if token & !STRIDE == 0 {
             match &mut run {
@@ -199,16 +199,16 @@ impl Iterator for Unpack<'_> {
 }
 
 /// Small for numbers near zero on either side.
-fn fold(number: i64) -> u64 {
+pub(super) fn fold(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)) as u64
 }
 
-fn unfold(folded: u64) -> i64 {
+pub(super) fn unfold(folded: u64) -> i64 {
     (folded >> 1) as i64 ^ -((folded & 1) as i64)
 }
 
 /// Seven bits an octet, the lowest first; the top bit says that more follow.
-fn write_number(mut number: u64, octets: &mut Vec<u8>) {
+pub(super) fn write_number(mut number: u64, octets: &mut Vec<u8>) {
     while number >= 0x80 {
         octets.push(number as u8 | 0x80);
         number >>= 7;
@@ -216,7 +216,7 @@ fn write_number(mut number: u64, octets: &mut Vec<u8>) {
     octets.push(number as u8);
 }
 
-fn read_number(octets: &mut &[u8]) -> u64 {
+pub(super) fn read_number(octets: &mut &[u8]) -> u64 {
     let mut number = 0;
     let mut shift = 0;
     loop {

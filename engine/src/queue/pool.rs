@@ -1,12 +1,15 @@
 //! Memory of a shard's queues that comes and goes with their messages: chunks of slots.
 //!
 //! Chunks come from here and go back, so an empty queue holds none. The pool also counts what all
-//! queues of the shard hold, and from that says how eagerly they pack what they do not need, and has
-//! bales paged out when it is more than there is memory for.
+//! queues of the shard hold, and from that says how eagerly they pack what they do not need. When it
+//! is more than there is memory for, bales are paged out, and if there are none, queues pack what
+//! they have left open, those first that have left it for longest: see [`ChunkPool::is_crowded`].
 
-use super::bales::{BaleId, Bales, Paged, Placed};
+use super::bales::{BaleId, Bales, Placed};
 use super::chunk::Chunk;
+use super::loose::Loose;
 use super::pages::{NoPages, PageStore};
+use super::parcels::{Paged, Parcels};
 use super::slot::Slot;
 
 /// Slots in a chunk: 3 KiB.
@@ -43,12 +46,16 @@ pub struct ChunkPool {
     spare: Vec<Slots>,
     /// Chunks that queues hold unpacked.
     open: usize,
-    /// Chunks of all kinds, each bale one, that queues hold.
-    held: usize,
+    /// Octets of all but parcels: chunks, open and packed, spare ones, and the directories they are
+    /// in.
+    bytes: usize,
     /// Octets of packed chunks that are in no bale.
     packed_bytes: usize,
     packing: Packing,
     bales: Bales,
+    loose: Loose,
+    /// There has been more than there is memory for.
+    is_crowded: bool,
     /// Working memory of packing.
     pub(super) scratch: Vec<u8>,
 }
@@ -91,30 +98,30 @@ impl ChunkPool {
         ChunkPool {
             spare: Vec::new(),
             open: 0,
-            held: 0,
+            bytes: 0,
             packed_bytes: 0,
             packing,
-            bales: Bales::new(pages, packing.bytes_max / 8 * CACHE_EIGHTHS),
+            bales: Bales::new(Parcels::new(pages), packing.bytes_max / 8 * CACHE_EIGHTHS),
+            loose: Loose::default(),
+            is_crowded: false,
             scratch: Vec::new(),
         }
     }
 
     /// Octets of memory of all chunks, packed and not, and of those kept for later.
+    #[inline]
     pub fn bytes(&self) -> usize {
-        (self.open + self.spare.len()) * CHUNK_BYTES
-            + self.held * size_of::<Chunk>()
-            + self.packed_bytes
-            + self.bales.bytes()
+        self.bytes + self.bales.bytes()
     }
 
-    /// Of those, octets of packed chunks and bales.
+    /// Of those, octets of packed chunks, bales and due times.
     pub fn packed_bytes(&self) -> usize {
-        self.packed_bytes + self.bales.here_bytes()
+        self.packed_bytes + self.bales.parcels().here_bytes()
     }
 
     /// What is not in memory.
     pub fn paged(&self) -> Paged {
-        self.bales.paged()
+        self.bales.parcels().paged()
     }
 
     /// How often a bale had to be unpacked for a look or a change.
@@ -128,8 +135,11 @@ impl ChunkPool {
     }
 
     pub(super) fn bales(&mut self) -> &mut Bales {
-        // What has been needed and is packed again may be too much.
+        // What has been needed and is packed again may be too much, and so may be what is unpacked
+        // for this look.
         self.make_room();
+        let unpacked_bytes = self.packing.bale * CHUNK as usize * size_of::<Placed>();
+        self.is_crowded |= self.bytes() + unpacked_bytes > self.packing.bytes_max;
         &mut self.bales
     }
 
@@ -138,51 +148,118 @@ impl ChunkPool {
         self.bales.slots(bale)
     }
 
-    pub(super) fn add_bale(&mut self, octets: &[u8]) -> BaleId {
-        let bale = self.bales.add(octets);
+    /// A parcel of these octets.
+    pub(super) fn add_parcel(&mut self, octets: &[u8]) -> BaleId {
+        let parcel = self.bales.parcels_mut().add(octets);
         self.make_room();
-        bale
+        parcel
+    }
+
+    /// The parcel's octets, as `look` wants them; it is no more.
+    pub(super) fn take_parcel<T>(&mut self, parcel: BaleId, look: impl FnOnce(&[u8]) -> T) -> T {
+        let parcels = self.bales.parcels_mut();
+        let found = parcels.look(parcel, look);
+        parcels.remove(parcel);
+        found
     }
 
     /// Pages some bales out if there is too much in memory.
     fn make_room(&mut self) {
         for _ in 0..PAGES_AT_ONCE {
-            if self.bytes() <= self.packing.bytes_max || !self.bales.page_out() {
+            if self.bytes() <= self.packing.bytes_max {
+                return;
+            }
+            self.is_crowded = true;
+            if !self.bales.parcels_mut().page_out() {
                 return;
             }
         }
     }
 
-    /// A queue holds another chunk or bale; or one less.
-    pub(super) fn note_held(&mut self) {
-        self.held += 1;
+    /// True if there may be more than there is memory for: queues should
+    /// [condense](super::Queue::condense) what they hold as [`ChunkPool::next_to_condense`] says. To be
+    /// asked after each message, since one may go to a hundred thousand queues.
+    #[inline]
+    pub fn is_crowded(&self) -> bool {
+        self.is_crowded
     }
 
-    pub(super) fn note_gone(&mut self) {
-        self.held -= 1;
+    /// There is more than there is memory for.
+    pub(super) fn is_short(&self) -> bool {
+        self.bytes() > self.packing.bytes_max
+    }
+
+    /// The number of the queue that is to condense what it holds: the one that has had something
+    /// to condense for longest. `None`: there is memory enough, or nothing is left to be done.
+    pub fn next_to_condense(&mut self) -> Option<u32> {
+        while self.bytes() > self.packing.bytes_max {
+            if !self.spare.is_empty() {
+                self.bytes -= self.spare.len() * CHUNK_BYTES;
+                self.spare = Vec::new();
+            } else if !self.bales.parcels_mut().page_out() {
+                let next = self.loose.next();
+                if next.is_some() || !self.bales.close_oldest() {
+                    self.is_crowded = next.is_some();
+                    return next;
+                }
+            }
+        }
+        self.is_crowded = false;
+        None
+    }
+
+    /// The queue of that number has something that it can condense.
+    pub fn note_loose(&mut self, queue: u32) {
+        self.loose.note(queue);
+        self.is_crowded |= self.is_short();
+    }
+
+    /// Nothing is known any more of which queues have something to condense: their numbers are
+    /// going to be others.
+    pub fn forget_loose(&mut self) {
+        self.loose = Loose::default();
+    }
+
+    /// Something takes so many octets that took others before.
+    pub(super) fn note_room(&mut self, before: usize, after: usize) {
+        self.bytes = self.bytes - before + after;
+        self.is_crowded |= after > before && self.bytes() > self.packing.bytes_max;
+    }
+
+    /// A directory of chunks has room for so many.
+    pub(super) fn note_directory(&mut self, before: usize, after: usize) {
+        self.note_room(before * size_of::<Chunk>(), after * size_of::<Chunk>());
     }
 
     /// A chunk of dead slots.
     pub(super) fn take(&mut self) -> Slots {
         self.open += 1;
+        if let Some(slots) = self.spare.pop() {
+            return slots;
+        }
+        self.bytes += CHUNK_BYTES;
         self.make_room();
-        self.spare.pop().unwrap_or_else(|| Box::new([Slot::DEAD; CHUNK as usize]))
+        Box::new([Slot::DEAD; CHUNK as usize])
     }
 
     /// Every slot must be dead.
     pub(super) fn give_back(&mut self, slots: Slots) {
         self.open -= 1;
-        if self.spare.len() < SPARE_CHUNKS_MAX && self.bytes() < self.packing.bytes_max {
+        if self.spare.len() < SPARE_CHUNKS_MAX && !self.is_crowded {
             self.spare.push(slots);
+        } else {
+            self.bytes -= CHUNK_BYTES;
         }
     }
 
     pub(super) fn note_packed(&mut self, bytes: usize) {
         self.packed_bytes += bytes;
+        self.note_room(0, bytes);
     }
 
     pub(super) fn note_unpacked(&mut self, bytes: usize) {
         self.packed_bytes -= bytes;
+        self.note_room(bytes, 0);
     }
 
     /// Chunks at a queue's front that are to stay unpacked.

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::chunk::Chunk;
+use super::due_times::DueTimes;
 use super::pool::ChunkPool;
 use super::slot::Slot;
 use super::{seq_of, Queue};
@@ -16,6 +17,8 @@ pub struct Remains {
     must_settle: bool,
     /// Levels and what is left of them; the last one goes first.
     lanes: Vec<(usize, VecDeque<Chunk>)>,
+    /// Of a queue that held messages back, and is gone.
+    due_times: Option<Box<DueTimes>>,
 }
 
 impl Remains {
@@ -36,13 +39,21 @@ impl Remains {
         limit: usize,
         mut free: impl FnMut(Seq, &Slot),
     ) -> bool {
+        if let Some(due_times) = &mut self.due_times {
+            if !due_times.clear(pool, limit) {
+                return false;
+            }
+            self.due_times = None;
+        }
         let mut freed = 0;
         while let Some((lane, chunks)) = self.lanes.last_mut() {
             while let Some(chunk) = chunks.pop_front() {
                 if chunk.is_bale() {
+                    let before = chunks.capacity();
                     for alone in chunk.unbale(pool).into_iter().rev() {
                         chunks.push_front(alone);
                     }
+                    pool.note_directory(before, chunks.capacity());
                     continue;
                 }
                 let first = chunk.first();
@@ -55,6 +66,7 @@ impl Remains {
                     return false;
                 }
             }
+            pool.note_directory(chunks.capacity(), 0);
             self.lanes.pop();
         }
         true
@@ -80,12 +92,13 @@ impl Queue {
             self.present = Some(present);
         }
         let must_settle = self.settings.survives_restart;
-        (purged, Remains { queue: self.id, must_settle, lanes })
+        (purged, Remains { queue: self.id, must_settle, lanes, due_times: None })
     }
 
     /// The queue is gone; its messages, in whatever state, are left.
     pub fn into_remains(self) -> Remains {
         let lanes = self.lanes.into_iter().map(|lane| lane.into_chunks()).enumerate();
-        Remains { queue: self.id, must_settle: false, lanes: lanes.collect() }
+        let (lanes, due_times) = (lanes.collect(), self.due_times);
+        Remains { queue: self.id, must_settle: false, lanes, due_times }
     }
 }

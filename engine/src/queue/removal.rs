@@ -65,7 +65,7 @@ impl Queue {
         mut free: impl FnMut(Removed),
     ) {
         for _ in 0..limit {
-            let due = self.due_times.as_mut().and_then(|times| times.take_due(now_unix_ms));
+            let due = self.due_times.as_mut().and_then(|times| times.take_due(pool, now_unix_ms));
             let Some(number) = due else { return };
             if let Some(removed) = self.remove_ready(pool, 0, number) {
                 free(removed);
@@ -77,6 +77,19 @@ impl Queue {
     pub fn withdraw(&mut self, pool: &mut ChunkPool, seq: Seq) -> Option<Removed> {
         let (lane, number) = self.locate(seq)?;
         self.remove_ready(pool, lane, number)
+    }
+
+    /// There is no memory to spare for what is known of the messages: leaves nothing unpacked that
+    /// can be packed. True: there is more to be done.
+    pub fn condense(&mut self, pool: &mut ChunkPool) -> bool {
+        let mut goes_on = false;
+        for lane in &mut self.lanes {
+            goes_on |= lane.condense(pool);
+        }
+        if let Some(due_times) = &mut self.due_times {
+            goes_on |= due_times.condense(pool);
+        }
+        goes_on
     }
 
     /// Every message the queue holds, in whatever state.

@@ -7,8 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
+use super::backlogs::Backlogs;
 use super::bodies::Bodies;
 use super::confirm::Confirms;
 use super::copying;
@@ -54,7 +53,7 @@ pub struct ShardBoot<M: Memory> {
 #[derive(Debug, Default)]
 struct Findings {
     queues: Queues,
-    backlogs: FxHashMap<QueueId, Backlog>,
+    backlogs: Backlogs,
     definitions: BTreeMap<Seq, FoundDefinition>,
     next_definition: u64,
     /// References of internal queues of transactions.
@@ -160,6 +159,8 @@ impl<M: Memory> ShardBoot<M> {
         for record in records.values().map(|found| found.record) {
             recovery.keep(record.address, record.length, record.reference);
         }
+        // From here on the pool knows queues by other numbers.
+        queues.pool.forget_loose();
         let mut newest_queue = QueueId(0);
         let topology = topology_of(definitions);
         for change in definitions {
@@ -169,8 +170,9 @@ impl<M: Memory> ShardBoot<M> {
             {
                 copying::keep(&mut recovery, &mut queues.pool, &mut backlog);
                 let settings = queues.share(settings);
-                let queue = Queue::recovered(id, settings, &queues.pool, backlog, now.unix_ms);
+                let queue = Queue::recovered(id, settings, &mut queues.pool, backlog, now.unix_ms);
                 queues.add(queue);
+                queues.keep_within();
             }
         }
         values.retain(|(queue, _), held| {
@@ -181,7 +183,7 @@ impl<M: Memory> ShardBoot<M> {
             }
             kept
         });
-        for (_, backlog) in backlogs {
+        for backlog in backlogs.into_rest() {
             backlog.discard(&mut queues.pool);
         }
         let mut log = recovery.finish(now)?;
@@ -248,6 +250,9 @@ impl Findings {
 
     fn take(&mut self, recovered: Recovered<'_>) {
         let pool = &mut self.queues.pool;
+        if pool.is_crowded() {
+            self.backlogs.condense_some(pool);
+        }
         match recovered {
             Recovered::Message {
                 address,
@@ -268,7 +273,7 @@ impl Findings {
                         continue;
                     }
                     let place = Place::Log { address: address.0, length, reference };
-                    let backlog = self.backlogs.entry(queue).or_default();
+                    let backlog = self.backlogs.of(queue);
                     backlog.found(pool, seq, place, body_bytes, expires_unix_ms);
                 }
             }
@@ -306,7 +311,7 @@ impl Findings {
                     Place::Log { address, .. } => among.contains(&Address(address)),
                     Place::Spilled { .. } | Place::Arena { .. } => false,
                 };
-                self.backlogs.entry(queue).or_default().settled(pool, first, last, is_meant);
+                self.backlogs.of(queue).settled(pool, first, last, is_meant);
             }
         }
     }
@@ -317,7 +322,7 @@ fn claim(
     config: &ShardConfig,
     put: &Change,
     topology: &Topology,
-    backlogs: &mut FxHashMap<QueueId, Backlog>,
+    backlogs: &mut Backlogs,
 ) -> Option<(QueueSettings, Backlog)> {
     let (id, owner, settings) = match put {
         Change::PutQueue(queue) => {
@@ -330,7 +335,7 @@ fn claim(
         }
         _ => return None,
     };
-    let backlog = backlogs.remove(&id);
+    let backlog = backlogs.claim(id);
     if owner != config.shard {
         let stray = backlog.is_some_and(|backlog| !backlog.is_empty());
         assert!(

@@ -135,7 +135,7 @@ impl<M: Memory> Shard<M> {
         let queue = &mut hosted.queue;
         self.sampling.settled(now.monotonic_us, at, seq);
         match queue.settle(pool, seq, consumer, outcome) {
-            Release::Unknown => return,
+            Release::Unknown => return self.queues.keep_within(),
             Release::Exhausted(slot) => {
                 let (store, testament) = (&mut self.store, Testament::of(queue));
                 let gone = Removed { seq, slot };
@@ -196,6 +196,7 @@ impl<M: Memory> Shard<M> {
         if !self.store.free_some(now, &mut remains, pool) {
             self.queues.bury(remains);
         }
+        self.queues.keep_within();
         self.notice(Notice::Purged { channel, messages });
     }
 

@@ -74,6 +74,7 @@ impl Holders for Holding<'_> {
         let queue = self.queues.find(queue).and_then(|at| self.queues.get_mut(at));
         let moved = queue.is_some_and(|(hosted, pool)| hosted.queue.relocate(pool, seq, from, to));
         assert!(moved, "{held:?} was copied and its queue does not hold it");
+        self.queues.keep_within();
     }
 
     fn holds_definition(&mut self, held: &Settling, payload: &[u8]) -> bool {

@@ -65,6 +65,7 @@ impl<M: Memory> Shard<M> {
         }
         self.free_remains(now);
         let copies = self.copy_forward(now);
+        self.queues.keep_within();
         copies
             || self.queues.any_dirty()
             || self.can_free_remains()

@@ -11,6 +11,7 @@
 //! `values` (what deduplicating exchanges have seen), `boot` (recovery).
 
 mod admission;
+mod backlogs;
 mod bodies;
 mod boot;
 mod command;
@@ -338,6 +339,7 @@ impl<M: Memory> Shard<M> {
         queue.expire(pool, now.unix_ms, limit, &mut self.expired, |gone| {
             dead_letters.take(store, now, &testament, &gone, Cause::Expired);
         });
+        self.queues.keep_within();
         self.set_timer(at);
     }
 }

@@ -36,6 +36,10 @@ impl Hosted {
     }
 }
 
+/// Queues that pack what they have left open at one occasion. There is one for each message, and most
+/// open one chunk at most.
+const CONDENSED_AT_ONCE: usize = 16;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
@@ -117,7 +121,7 @@ impl Queues {
         Arc::clone(&self.settings)
     }
 
-    pub(super) fn add(&mut self, queue: Queue) -> QueueSlot {
+    pub(super) fn add(&mut self, mut queue: Queue) -> QueueSlot {
         let id = queue.id();
         let role = queue.settings().role;
         let seen = match role {
@@ -126,17 +130,13 @@ impl Queues {
         };
         self.stores += usize::from(role != Role::Ordinary);
         let (dirty, reading, to_trim, timer_unix_ms) = Default::default();
-        let hosted = Box::new(Hosted { queue, dirty, reading, to_trim, timer_unix_ms, seen });
-        let at = match self.vacant.pop() {
-            Some(at) => {
-                self.all[at as usize] = Some(hosted);
-                at
-            }
-            None => {
-                self.all.push(Some(hosted));
-                (self.all.len() - 1) as QueueSlot
-            }
-        };
+        let at = self.vacant.pop().unwrap_or_else(|| {
+            self.all.push(None);
+            (self.all.len() - 1) as QueueSlot
+        });
+        queue.keep_at(at, &mut self.pool);
+        let hosted = Hosted { queue, dirty, reading, to_trim, timer_unix_ms, seen };
+        self.all[at as usize] = Some(Box::new(hosted));
         let replaced = self.by_id.insert(id, at);
         assert!(replaced.is_none(), "queue {id:?} is there already");
         at
@@ -164,6 +164,29 @@ impl Queues {
             if !hosted.dirty && !hosted.reading && hosted.queue.has_work() {
                 hosted.dirty = true;
                 self.dirty.push_back(at);
+            }
+        }
+        self.keep_within();
+    }
+
+    /// To be called when a queue may have unpacked something: one look, nearly always.
+    #[inline]
+    pub(super) fn keep_within(&mut self) {
+        if self.pool.is_crowded() {
+            self.condense_some();
+        }
+    }
+
+    /// What queues know of their messages takes more memory than there is: some pack what they have
+    /// left open, those first that have left it for longest.
+    #[cold]
+    fn condense_some(&mut self) {
+        for _ in 0..CONDENSED_AT_ONCE {
+            let Some(at) = self.pool.next_to_condense() else { return };
+            if let Some(hosted) = self.all.get_mut(at as usize).and_then(Option::as_deref_mut) {
+                if hosted.queue.condense(&mut self.pool) {
+                    self.pool.note_loose(at);
+                }
             }
         }
     }

@@ -10,8 +10,10 @@
 //! bale, so that what is kept per chunk does not count. A bale that consumers come to is taken
 //! apart; what is only looked for, moved or dropped in one is so by way of [`super::bales`].
 //!
-//! `tidy` packs and unpacks, `expiry` knows when messages expire.
+//! `tidy` packs and unpacks, `condense` packs when there is no memory to spare, `expiry` knows when
+//! messages expire.
 
+mod condense;
 mod expiry;
 mod tidy;
 
@@ -23,6 +25,9 @@ use super::chunk::Chunk;
 use super::pool::{ChunkPool, CHUNK};
 use super::slot::{Slot, State, FAR_EXPIRY};
 
+/// Chunks that there is room for however few there are, once there has been.
+const ROOM_MIN: usize = 16;
+
 /// What most indexes never need.
 #[derive(Debug, Default)]
 struct Rare {
@@ -30,6 +35,9 @@ struct Rare {
     warm: VecDeque<u64>,
     /// Position of the chunk that is to be looked at next for being packed.
     hand: usize,
+    /// The same for being condensed, and how many are to be looked at until all have been.
+    sweep: usize,
+    unswept: usize,
     /// Expiries that 32 bits cannot tell, by number.
     far: BTreeMap<u64, u64>,
 }
@@ -39,6 +47,10 @@ struct Rare {
 pub(super) struct Index {
     chunks: VecDeque<Chunk>,
     rare: Option<Box<Rare>>,
+    /// The number by which the pool knows the queue.
+    queue: u32,
+    /// Something has been left unpacked since it was condensed.
+    is_loose: bool,
 }
 
 fn key(number: u64) -> u64 {
@@ -167,20 +179,44 @@ impl Index {
         &mut self.chunks[at]
     }
 
+    /// Makes room for another chunk.
+    #[cold]
+    fn grow(&mut self, pool: &mut ChunkPool) {
+        let before = self.chunks.capacity();
+        match before {
+            // Most queues never have a second one.
+            0 => self.chunks.reserve_exact(1),
+            _ => self.chunks.reserve(1),
+        }
+        pool.note_directory(before, self.chunks.capacity());
+    }
+
     #[cold]
     fn place_for(&mut self, pool: &mut ChunkPool, key: u64) -> usize {
         match self.position(key) {
             Ok(at) => {
+                // The last one has a bale of its own, if it is in any.
+                let is_last = at + 1 == self.chunks.len();
+                if is_last && self.chunks[at].is_bale() && self.chunks[at].span() == 1 {
+                    self.unbale(pool, at);
+                }
                 if !self.chunks[at].is_bale() {
                     self.unpacked(pool, at);
                 }
                 at
             }
             Err(at) => {
-                self.chunks.insert(at, Chunk::new(key, pool));
-                if at + 1 < self.chunks.len() {
+                let count = self.chunks.len();
+                if count == self.chunks.capacity() {
+                    self.grow(pool);
+                }
+                self.note_loose(pool);
+                let chunk = Chunk::new(key, pool);
+                if at < count {
+                    self.chunks.insert(at, chunk);
                     return at;
                 }
+                self.chunks.push_back(chunk);
                 self.tidy(pool);
                 self.chunks.len() - 1
             }
@@ -276,12 +312,16 @@ impl Index {
         if let Some(chunk) = chunk {
             chunk.discard(pool);
         }
-        if self.chunks.is_empty() {
+        let count = self.chunks.len();
+        if count == 0 {
             self.rare = None;
+        }
+        if self.chunks.capacity() > ROOM_MIN && count < self.chunks.capacity() / 4 {
+            self.shrink(pool, ROOM_MIN.max(2 * count));
         }
     }
 
-    /// The first number from `from` to `to` whose slot lives, and the slot, wherever it is kept.
+    /// The first number from `from` to `to` whose message is ready, and the slot, wherever it is kept.
     pub(super) fn seek(&self, pool: &mut ChunkPool, from: u64, to: u64) -> Option<(u64, Slot)> {
         let (Ok(at) | Err(at)) = self.position(key(from));
         let near = self.chunks.range(at..).take_while(|chunk| chunk.first() <= to);
@@ -360,11 +400,14 @@ impl Index {
             return all;
         }
         let mut taken = VecDeque::new();
+        pool.note_directory(all.capacity(), 0);
         for chunk in all {
             let (kept, ready) = chunk.split(pool);
             self.chunks.extend(kept);
             taken.extend(ready);
         }
+        pool.note_directory(0, self.chunks.capacity() + taken.capacity());
+        self.note_loose(pool);
         if let Some(mut far) = rare.map(|rare| rare.far).filter(|far| !far.is_empty()) {
             far.retain(|number, _| {
                 self.get(pool, *number).is_some_and(|slot| slot.state() != State::Dead)
@@ -380,7 +423,9 @@ impl Index {
 
     /// Gives all chunks back, with whatever they hold.
     pub(super) fn clear(&mut self, pool: &mut ChunkPool) {
-        for chunk in std::mem::take(&mut self.chunks) {
+        let all = std::mem::take(&mut self.chunks);
+        pool.note_directory(all.capacity(), 0);
+        for chunk in all {
             chunk.discard(pool);
         }
         self.rare = None;

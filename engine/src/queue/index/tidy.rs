@@ -16,16 +16,19 @@ impl Index {
     pub(super) fn unbale(&mut self, pool: &mut ChunkPool, at: usize) {
         let Some(bale) = self.chunks.remove(at) else { return };
         let alone = bale.unbale(pool);
+        let before = self.chunks.capacity();
         if at < NEAR_FRONT {
             // Consumers are here: only what is before it makes way.
             for chunk in alone.into_iter().rev() {
                 self.chunks.insert(at, chunk);
             }
-            return;
+        } else {
+            let behind = self.chunks.split_off(at);
+            self.chunks.extend(alone);
+            self.chunks.extend(behind);
         }
-        let behind = self.chunks.split_off(at);
-        self.chunks.extend(alone);
-        self.chunks.extend(behind);
+        pool.note_directory(before, self.chunks.capacity());
+        self.note_loose(pool);
     }
 
     /// Makes a bale of the packed chunks before `end`, if there are enough.
@@ -42,17 +45,12 @@ impl Index {
         if !fits {
             return;
         }
-        let Some(bale) = Chunk::bale(pool, &self.chunks, start..end) else { return };
-        let behind = self.chunks.split_off(end);
-        for chunk in self.chunks.drain(start..) {
-            chunk.discard(pool);
-        }
-        self.chunks.push_back(bale);
-        self.chunks.extend(behind);
+        self.merge(pool, start, end);
     }
 
     #[cold]
     pub(super) fn unpack(&mut self, pool: &mut ChunkPool, at: usize) {
+        self.note_loose(pool);
         let chunk = &mut self.chunks[at];
         chunk.unpack(pool);
         let warm = &mut self.rare.get_or_insert_default().warm;

@@ -1,3 +1,4 @@
+mod budget;
 mod packing;
 mod paging;
 
@@ -120,7 +121,8 @@ fn expiries_of_one_chunk_are_told_in_whatever_order_they_are_found() {
         let place = Place::Arena { address: number };
         backlog.found(&mut pool, Seq(number), place, 1, Some(NOW_MS + after_ms));
     }
-    let mut queue = Queue::recovered(QueueId(7), QueueSettings::default(), &pool, backlog, NOW_MS);
+    let mut queue =
+        Queue::recovered(QueueId(7), QueueSettings::default(), &mut pool, backlog, NOW_MS);
     let mut scratch = Vec::new();
     for (left, after_ms) in [(4, 1), (3, 10), (2, 2_000_000_000), (1, 4_000_000_000)] {
         queue.expire(&mut pool, NOW_MS + after_ms, usize::MAX, &mut scratch, |_| ());
@@ -175,7 +177,8 @@ fn recovered_backlog_is_what_was_found_and_not_settled() {
     backlog.found(&mut pool, Seq(70_000), place(5), 10, None);
     // Nothing is left of these but their settles.
     backlog.settled(&mut pool, Seq(80_000), Seq(80_010), |_| true);
-    let mut queue = Queue::recovered(QueueId(7), QueueSettings::default(), &pool, backlog, NOW_MS);
+    let mut queue =
+        Queue::recovered(QueueId(7), QueueSettings::default(), &mut pool, backlog, NOW_MS);
     assert_eq!(queue.counts(), Counts { ready: 3, ready_bytes: 30, ..Counts::default() });
     let held: Vec<(Seq, Place)> =
         queue.messages(&pool).map(|(seq, slot)| (seq, slot.place())).collect();

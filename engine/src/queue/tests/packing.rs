@@ -183,7 +183,7 @@ fn backlog_is_packed_while_it_is_read_back() {
         }
     }
     assert!(pool.bytes() < 1 << 20, "{} octets", pool.bytes());
-    let queue = Queue::recovered(QueueId(7), QueueSettings::default(), &pool, backlog, NOW_MS);
+    let queue = Queue::recovered(QueueId(7), QueueSettings::default(), &mut pool, backlog, NOW_MS);
     let ready = queue.messages(&pool).count() as u64;
     assert_eq!(queue.counts(), Counts { ready, ready_bytes: 10 * ready, ..Counts::default() });
     assert!(ready < count / 4);

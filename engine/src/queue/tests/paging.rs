@@ -12,7 +12,7 @@ const LEFT_MAX_BYTES: usize = 256 * 24 * CHUNK as usize + 64 * 1024;
 
 /// A store that forgets nothing and gives out nothing twice.
 #[derive(Debug, Default)]
-struct Shelf {
+pub(super) struct Shelf {
     pages: BTreeMap<u32, Vec<u8>>,
     next: u32,
     /// Every so manieth page is refused; 0: none.
@@ -52,7 +52,7 @@ fn tiny(bale: usize, refuses_every: u32) -> ChunkPool {
 }
 
 /// Records of all lengths beside those of others, so that each takes a few octets.
-fn scattered(address: u64) -> Place {
+pub(super) fn scattered(address: u64) -> Place {
     let mixed = address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     let length = 40 + (mixed % 1000) as u32;
     Place::Log { address: address * 2048 + (mixed % 64) * 8, length, reference: address as u32 }
@@ -119,7 +119,11 @@ struct Told {
 }
 
 /// Does the same to both, and compares them.
-fn behaves_like_a_plain_one(steps: Vec<Step>, mut pool: ChunkPool) -> Result<(), TestCaseError> {
+fn behaves_like_a_plain_one(
+    steps: Vec<Step>,
+    mut pool: ChunkPool,
+    condenses: bool,
+) -> Result<(), TestCaseError> {
     let mut queue = Queue::new(QueueId(7), QueueSettings::default(), NOW_MS);
     let mut model: BTreeMap<u64, Told> = BTreeMap::new();
     let mut scratch = Vec::new();
@@ -229,6 +233,9 @@ fn behaves_like_a_plain_one(steps: Vec<Step>, mut pool: ChunkPool) -> Result<(),
                 model.retain(|_, told| told.state == State::Unacked);
             }
         }
+        while condenses && pool.next_to_condense().is_some() {
+            while queue.condense(&mut pool) {}
+        }
         let ready = model.values().filter(|told| told.state == State::Ready).count() as u64;
         let unacked = model.len() as u64 - ready;
         let (ready_bytes, unacked_bytes) = (10 * ready, 10 * unacked);
@@ -263,7 +270,7 @@ proptest! {
         bale in 2_usize..6,
     ) {
         let packing = Packing { open_freely: 0, bale, bytes_max: usize::MAX };
-        behaves_like_a_plain_one(steps, ChunkPool::new(packing, Box::new(NoPages)))?;
+        behaves_like_a_plain_one(steps, ChunkPool::new(packing, Box::new(NoPages)), false)?;
     }
 
     #[test]
@@ -272,7 +279,16 @@ proptest! {
         bale in 2_usize..6,
         refuses_every in prop_oneof![Just(0_u32), 2_u32..6],
     ) {
-        behaves_like_a_plain_one(steps, tiny(bale, refuses_every))?;
+        behaves_like_a_plain_one(steps, tiny(bale, refuses_every), false)?;
+    }
+
+    #[test]
+    fn condensed_queue_behaves_like_a_plain_one(
+        steps in prop::collection::vec(any_step(), 1..40),
+        bale in 2_usize..6,
+        refuses_every in prop_oneof![Just(0_u32), 2_u32..6],
+    ) {
+        behaves_like_a_plain_one(steps, tiny(bale, refuses_every), true)?;
     }
 
     /// Recovery finds messages in the order of the log, and their settles among them.

@@ -1,6 +1,7 @@
 //! Which parts of a file are free: units of space, taken and given back in runs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// See the module. Neighbouring free runs are one.
 #[derive(Debug, Default)]
@@ -46,11 +47,11 @@ impl Extents {
         Some(first)
     }
 
-    /// Gives a run back.
+    /// Gives a run back, and says which free run it is in now.
     ///
     /// # Panics
     /// If some of it is free: two pages would lie in one place.
-    pub(super) fn give(&mut self, first: u32, units: u32) {
+    pub(super) fn give(&mut self, first: u32, units: u32) -> Range<u32> {
         let (mut start, mut stop) = (first, first + units);
         assert!(stop <= self.end, "units from {first} on are given back and lie behind the end");
         self.taken -= units;
@@ -72,6 +73,7 @@ impl Extents {
             true => self.end = start,
             false => self.note(start, stop - start),
         }
+        start..stop
     }
 
     fn note(&mut self, first: u32, units: u32) {
@@ -107,7 +109,11 @@ mod tests {
                     held.push((first, units));
                 } else {
                     let (first, units) = held.swap_remove(pick % held.len());
-                    extents.give(first, units);
+                    let free = extents.give(first, units);
+                    prop_assert!(free.start <= first && first + units <= free.end);
+                    for &(other, length) in &held {
+                        prop_assert!(free.end <= other || other + length <= free.start);
+                    }
                 }
                 let end = held.iter().map(|(first, units)| first + units).max().unwrap_or(0);
                 let taken: u32 = held.iter().map(|(_, units)| units).sum();

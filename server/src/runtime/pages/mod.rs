@@ -12,6 +12,7 @@ mod extents;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -21,8 +22,10 @@ use rustix::fs::{fallocate, FallocateFlags};
 use super::StartError;
 use extents::Extents;
 
-/// Pages begin at multiples of this: what file systems give and take back.
-const UNIT_BYTES: u64 = 4096;
+/// Pages begin at multiples of this: those of short queues are short.
+const UNIT_BYTES: u64 = 512;
+/// What file systems give and take back, in units.
+const BLOCK_UNITS: u32 = 8;
 
 /// See the module.
 #[derive(Debug)]
@@ -72,14 +75,14 @@ impl PageFile {
     /// Gives the space back. That it cannot be is no harm but to other files.
     fn vacate(&mut self, place: u32, units: u32) {
         let end = self.extents.end();
-        self.extents.give(place, units);
+        let free = self.extents.give(place, units);
         let Some(file) = &self.file else { return };
-        let (offset, length) = (u64::from(place) * UNIT_BYTES, u64::from(units) * UNIT_BYTES);
         let given = match self.extents.end() < end {
             true => file.set_len(u64::from(self.extents.end()) * UNIT_BYTES),
             false => {
-                let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-                fallocate(file, hole, offset, length).map_err(io::Error::from)
+                let Some(hole) = hole(&free, place, units) else { return };
+                let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                fallocate(file, how, hole.start, hole.end - hole.start).map_err(io::Error::from)
             }
         };
         if let Err(error) = given {
@@ -103,6 +106,15 @@ impl PageFile {
 fn units(length: usize) -> u32 {
     // A page is shorter than 4 GiB.
     (length as u64).div_ceil(UNIT_BYTES) as u32
+}
+
+/// Octets of the blocks that are free since these units are, which lie in that free run.
+fn hole(free: &Range<u32>, place: u32, units: u32) -> Option<Range<u64>> {
+    let start = place.max(free.start.next_multiple_of(BLOCK_UNITS)) / BLOCK_UNITS;
+    let touched = (place + units).div_ceil(BLOCK_UNITS);
+    let end = touched.min(free.end / BLOCK_UNITS);
+    let block_bytes = u64::from(BLOCK_UNITS) * UNIT_BYTES;
+    (start < end).then(|| u64::from(start) * block_bytes..u64::from(end) * block_bytes)
 }
 
 impl PageStore for PageFile {
