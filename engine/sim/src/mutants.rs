@@ -182,13 +182,12 @@ const MUTANTS: &[Mutant] = &[
         "        self.index.copied(copied);",
         "        let _ = &self.index;",
     ),
-    Mutant {
-        name: "a segment with copies is no holder",
-        judge: Judge::LogTests("log::tests::recycling"),
-        file: "log/copies.rs",
-        from: "            old.note_holder(holder);",
-        to: "            let _ = (old, holder);",
-    },
+    mutant(
+        "a segment with copies is no holder",
+        "log/copies.rs",
+        "            old.note_holder(holder);",
+        "            let _ = (old, holder);",
+    ),
     mutant(
         "half-made file used",
         "log/files.rs",

@@ -26,6 +26,9 @@ impl Simulation {
                 false => self.stumble_over_a_mark(),
             };
         }
+        if self.random.one_in(5) {
+            return self.wait_for_a_letter();
+        }
         if self.random.one_in(2) && self.fill_segment()? {
             self.crash()?;
         }

@@ -6,6 +6,9 @@ use crate::random::Random;
 /// Where the segment number lies in a file's header (docs/log-format.md, "File").
 const SEGMENT_OFFSET: usize = 40;
 
+/// What of a file's first page is looked at.
+const HEADER_BYTES: usize = 64;
+
 const CLEARED_PAGE: &str = "a cleared page";
 
 /// Which files may be damaged.
@@ -64,9 +67,10 @@ impl Disk {
         let pages = octets.len() / PAGE_BYTES;
         // Often the header, without which nothing in the file is found.
         let page = if random.one_in(6) { 0 } else { random.below(pages) * PAGE_BYTES };
+        let flips_within = if page == 0 && random.one_in(2) { HEADER_BYTES } else { PAGE_BYTES };
         let (what, offset, length) = match random.below(5) {
             4 => (CLEARED_PAGE, page, PAGE_BYTES),
-            0 | 1 => ("a flipped bit", page + random.below(PAGE_BYTES), 1),
+            0 | 1 => ("a flipped bit", page + random.below(flips_within), 1),
             2 => ("a cleared sector", page + 512 * random.below(8), 512),
             _ => ("a page from elsewhere", page, PAGE_BYTES),
         };

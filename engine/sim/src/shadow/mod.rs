@@ -7,6 +7,7 @@
 //! (`commits`).
 
 mod commits;
+mod copy;
 mod definitions;
 mod estate;
 mod queue;
@@ -20,9 +21,10 @@ use haremq_engine::transaction::Transaction;
 use commits::Commits;
 
 pub use commits::{Commit, CommitId, Put, Take};
+pub use copy::{Copy, Doubt, State};
 pub use definitions::{Definitions, Entity, SOURCE, VHOST};
 pub use estate::{Estate, Settling};
-pub use queue::{Arrival, Copy, Counts, Doubt, Queue, QueueSpec, State};
+pub use queue::{Arrival, Counts, Queue, QueueSpec};
 
 use crate::body::{number_of, properties};
 use crate::mail::{Letter, Received, ROUTING_KEY};
