@@ -6,7 +6,7 @@ use haremq_engine::access::Right;
 use haremq_engine::ids::ConsumerKey;
 use haremq_engine::mail::{Command, Consume, Credit};
 use haremq_engine::table::Table;
-use haremq_engine::topology::Queue;
+use haremq_engine::topology::{Queue, TopologyError};
 
 use super::awaited::{Awaited, Awaiting};
 use super::consumers::Consumer;
@@ -16,6 +16,9 @@ use crate::amqp::broker::Broker;
 use crate::amqp::error::ProtocolError;
 use crate::amqp::method::{basic, MethodId};
 use crate::amqp::session::generated_name;
+
+/// Where to begin to read a stream: no other queue can do that, and the client counts on it.
+const STREAM_OFFSET: &str = "x-stream-offset";
 
 impl Channel {
     pub(super) fn consume<B: Broker>(
@@ -39,6 +42,11 @@ impl Channel {
         }
         cx.session.permit(cx.broker, Right::Read, "queue", &name)?;
         let queue = cx.session.usable_queue(cx.broker, &name)?;
+        if arguments.get(STREAM_OFFSET).is_some() {
+            let (vhost, name) = (cx.session.vhost.clone(), queue.name.clone());
+            let (argument, module) = (STREAM_OFFSET.into(), "rabbit_classic_queue");
+            return Err(TopologyError::ForeignArgument { vhost, name, argument, module }.into());
+        }
         let priority = self.consumer_priority(&queue, &arguments, cx)?;
         let tag = consumer_tag(args.consumer_tag, cx.broker);
         let consume = Consume {

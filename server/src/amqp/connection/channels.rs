@@ -31,13 +31,14 @@ impl Connection {
         }
     }
 
-    /// The limit is on the number of open channels, not on their numbers (behaviour A32).
+    /// The limit is on the number of open channels, not on their numbers (behaviour A32). One that
+    /// was closed here is open until the client has agreed.
     fn open_channel<B: Broker>(
         &mut self,
         number: u16,
         broker: &mut B,
     ) -> Result<(), ProtocolError> {
-        let open = self.channels.values().filter(|channel| !channel.is_closing()).count();
+        let open = self.channels.len();
         if self.channel_max > 0 && open >= usize::from(self.channel_max) {
             let channel_max = self.channel_max;
             return Err(ProtocolError::TooManyChannels { open, channel_max });
@@ -81,7 +82,8 @@ impl Connection {
     }
 
     /// After our channel.close: both sides may close at once, all else is dropped (behaviour
-    /// A36).
+    /// A36), but for an opening that the close has not been answered before: nothing would ever
+    /// answer that.
     pub(super) fn frame_of_closing<B: Broker>(
         &mut self,
         number: u16,
@@ -91,7 +93,11 @@ impl Connection {
         let &Content::Method { class, method, arguments } = content else {
             return Ok(());
         };
-        match self.decode(number, MethodId::new(class, method), arguments, broker)? {
+        let id = MethodId::new(class, method);
+        match self.decode(number, id, arguments, broker)? {
+            Some(Method::Channel(ChannelMethod::Open)) => {
+                return Err(ProtocolError::SecondChannelOpen.by(id));
+            }
             Some(Method::Channel(ChannelMethod::CloseOk)) => {
                 if self.channels.remove(&number).is_some() {
                     self.channel_left(broker);

@@ -53,8 +53,8 @@ fn tags_are_made_up_and_may_not_be_used_twice() {
 
 #[test]
 fn consumers_that_are_refused() {
-    let priority = |value: Value| {
-        method(1, 60, 20, args().u16(0).short("q").short("").u8(0).table(&[("x-priority", value)]))
+    let with_argument = |name: &str, value: Value| {
+        method(1, 60, 20, args().u16(0).short("q").short("").u8(0).table(&[(name, value)]))
     };
     for (before, octets, expected) in [
         (
@@ -74,9 +74,15 @@ fn consumers_that_are_refused() {
         ),
         (
             Vec::new(),
-            priority(Value::text("hi")),
+            with_argument("x-priority", Value::text("hi")),
             "406 PRECONDITION_FAILED - invalid arg 'x-priority' for queue 'q' in vhost '/': \
              \"expected integer, got longstr\"",
+        ),
+        (
+            Vec::new(),
+            with_argument("x-stream-offset", Value::text("first")),
+            "406 PRECONDITION_FAILED - invalid arg 'x-stream-offset' for queue 'q' in vhost '/' of \
+             queue type rabbit_classic_queue",
         ),
     ] {
         let (mut world, client) = with_messages(0);

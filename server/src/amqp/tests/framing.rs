@@ -206,6 +206,23 @@ fn channels_are_counted_and_not_numbered() {
 }
 
 #[test]
+fn a_channel_counts_until_both_sides_have_closed_it() {
+    let mut world = World::new();
+    let client = world.log_in("guest", "guest", &[], (1, 131_072, 0), "/");
+    world.open_channel(client, 1);
+    world.send(client, &method(1, 60, 80, ack(7, false)));
+    let mut reopen = method(1, 20, 41, args());
+    reopen.extend(method(2, 20, 10, args().short("")));
+    assert_eq!(world.show(client, &reopen), ["method(20,11) ch=2"]);
+    world.send(client, &method(2, 60, 80, ack(7, false)));
+    assert_eq!(
+        world.show(client, &method(3, 20, 10, args().short(""))),
+        ["conn.close 530 NOT_ALLOWED - number of channels opened (1) has reached the negotiated \
+          channel_max (1) failing=(0,0)"]
+    );
+}
+
+#[test]
 fn frames_after_channel_close_are_dropped_and_the_number_can_be_reopened() {
     let mut world = World::new();
     let client = world.open();
