@@ -133,9 +133,9 @@ impl<M: Memory> Log<M> {
             self.reclaim.done(number);
         }
         self.space.freed(freed);
-        if let Some(pinned) = self.multiparts.release(address) {
+        if let Some(parts) = self.multiparts.release(address) {
             self.assemblies.drop(address);
-            self.unpin(&pinned);
+            self.let_go_parts(&parts);
         }
     }
 

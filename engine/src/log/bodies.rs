@@ -4,13 +4,16 @@
 //! Parts count for nothing until that record. What other messages write may lie between them, and
 //! parts of several messages between one another. In memory a part keeps its segment from the
 //! moment it is written, for the message that is under way; copying forward moves it like a message.
+//!
+//! Several may hold the same part: records that name it, bodies under way that are going to be named
+//! by one, and bodies that are being read (`reading`), which are like one under way that never gets a
+//! record. A part lives while one of them does.
 
 use rustc_hash::FxHashMap;
 use zerocopy::IntoBytes;
 
 use super::append::spot;
 use super::format::aligned_record;
-use super::parts::Pinned;
 use super::record::{
     self, Attributes, PartEntry, PartView, MESSAGE_HEAD_BYTES, PART_ENTRY_BYTES, PART_HEAD_BYTES,
     SETTLE_BYTES,
@@ -59,11 +62,13 @@ impl OpenBodies {
         self.by_number.remove(&body.0).expect("an open body")
     }
 
-    /// The part with that number that lies there, if a body under way has it.
-    fn part_mut(&mut self, index: u32, address: Address) -> Option<&mut PartEntry> {
-        let at = (index as usize).checked_sub(1)?;
-        let mut entries = self.by_number.values_mut().filter_map(|parts| parts.entries.get_mut(at));
-        entries.find(|entry| entry.address() == address)
+    /// All of these that have the part with that number that lies there.
+    fn having(&mut self, index: u32, address: Address) -> impl Iterator<Item = &mut PartEntry> {
+        let entries = self.by_number.values_mut().filter_map(move |parts| {
+            let at = (index as usize).checked_sub(1)?;
+            parts.entries.get_mut(at)
+        });
+        entries.filter(move |entry| entry.address() == address)
     }
 }
 
@@ -178,64 +183,79 @@ impl<M: Memory> Log<M> {
         placed
     }
 
-    /// The same parts for one more record. They count as often as there are records.
+    /// The same parts for one more holder.
     fn share(&mut self, parts: &Parts) -> Parts {
-        for (number, octets) in self.pins(&parts.entries) {
-            self.pin(number, octets);
+        for part in &parts.entries {
+            self.shared_parts.share(part.address());
         }
         parts.clone()
+    }
+
+    /// A body of parts that somebody holds: these are held once more.
+    pub(super) fn open_shared(&mut self, entries: Vec<PartEntry>) -> OpenBody {
+        let bytes = entries.iter().map(PartEntry::content_bytes).sum();
+        let parts = self.share(&Parts { entries, bytes });
+        let body = self.open_bodies.begin();
+        *self.open_bodies.get_mut(&body) = parts;
+        body
+    }
+
+    /// The part of a body that has that place among them.
+    pub(super) fn part_of(&self, body: &OpenBody, place: usize) -> Option<PartEntry> {
+        self.open_bodies.get(body).entries.get(place).copied()
     }
 
     /// No record is going to name these parts: nobody wants them any more.
     pub fn drop_body(&mut self, body: OpenBody) {
         let parts = self.open_bodies.take(body);
-        let pinned = self.pins(&parts.entries);
-        self.unpin(&pinned);
+        self.let_go_parts(&parts.entries);
     }
 
-    /// Copying has come to a part: if it is of a body under way, it moves.
-    pub(super) fn copy_open_part(&mut self, now: Now, address: Address, part: &PartView<'_>) {
-        if self.open_bodies.part_mut(part.index, address).is_none() {
-            return;
-        }
+    /// A body under way, or one that is being read, has the part with that number that lies there.
+    pub(super) fn is_part_open(&mut self, index: u32, address: Address) -> bool {
+        self.open_bodies.having(index, address).next().is_some()
+    }
+
+    /// Copying has come to a part that is wanted: it is written again. Bodies under way and those
+    /// that are being read have it there from now on. The copy is held for the caller, who is to let
+    /// it go.
+    pub(super) fn move_part(
+        &mut self,
+        now: Now,
+        address: Address,
+        part: &PartView<'_>,
+    ) -> PartEntry {
         let urgent = self.urgent;
         let entry = self.append_part(now, (part.index, NO_REFERENCES), part.content, 0, false);
         self.note_end();
         self.settles_since_us.get_or_insert(now.monotonic_us);
         self.urgent = urgent;
         self.note_copied(entry.length());
-        if let Some(old) = self.open_bodies.part_mut(part.index, address) {
-            let old = std::mem::replace(old, entry);
-            let pinned = self.pins(&[old]);
-            self.unpin(&pinned);
+        let old: Vec<PartEntry> = self
+            .open_bodies
+            .having(part.index, address)
+            .map(|held| std::mem::replace(held, entry))
+            .collect();
+        for _ in &old {
+            self.shared_parts.share(entry.address());
         }
+        self.let_go_parts(&old);
+        entry
     }
 
-    /// The segments that those parts pin.
-    fn pins(&self, parts: &[PartEntry]) -> Pinned {
-        let pin = |part: &PartEntry| {
-            let octets = aligned_record(part.length() as usize) as u64;
-            (self.geometry.segment_of_address(part.address()), octets)
-        };
-        parts.iter().map(pin).collect()
-    }
-
-    /// A segment is wanted more by so many octets of parts.
-    fn pin(&mut self, number: u32, octets: u64) {
-        if let Some(segment) = self.segments.get_mut(number) {
-            segment.pin(octets);
-            self.space.taken(octets);
-        }
-    }
-
-    /// Segments are wanted less by so many octets of parts.
-    pub(super) fn unpin(&mut self, pinned: &Pinned) {
-        for (number, octets) in pinned {
-            let Some(segment) = self.segments.get_mut(*number) else { continue };
-            segment.unpin(*octets);
-            self.space.freed(*octets);
+    /// So many parts are not held any more by one who held them.
+    pub(super) fn let_go_parts(&mut self, parts: &[PartEntry]) {
+        for part in parts {
+            if !self.shared_parts.let_go(part.address()) {
+                continue;
+            }
+            let number = self.geometry.segment_of_address(part.address());
+            let Some(segment) = self.segments.get_mut(number) else { continue };
+            let octets = part.record_bytes();
+            segment.unpin(octets);
+            self.space.freed(octets);
             if segment.is_done() {
-                self.reclaim.done(*number);
+                self.reclaim.done(number);
             }
         }
     }
@@ -253,6 +273,19 @@ impl<M: Memory> Log<M> {
     ) -> Placed {
         let body = self.begin_body();
         self.append_body(now, &body, message.body);
+        self.append_named(now, message, attributes, body, references, followed_by)
+    }
+
+    /// A record that names the parts of that body. `followed_by`: as for `append_in_parts`.
+    pub(super) fn append_named(
+        &mut self,
+        now: Now,
+        message: &MessageRef<'_>,
+        attributes: Attributes,
+        body: OpenBody,
+        references: &[(QueueId, Seq)],
+        followed_by: usize,
+    ) -> Placed {
         let body = self.open_bodies.take(body);
         let head = self.append_beginning(now, message, body, references);
         self.append_head(now, message, attributes, head, followed_by)
@@ -317,8 +350,7 @@ impl<M: Memory> Log<M> {
             self.index.message_in_parts(spot(&placed), body_bytes, expires, references, &parts);
         }
         let record = (placed.length, placed.reference);
-        let pinned = self.pins(&parts);
-        self.multiparts.add(placed.address, record, count, pinned);
+        self.multiparts.add(placed.address, record, count, parts);
         placed
     }
 
@@ -346,8 +378,10 @@ impl<M: Memory> Log<M> {
         if is_noted {
             self.index.part(address, length as u32, number, references, content, before);
         }
+        let entry = PartEntry::new(address, length as u32);
         // Pinned at once: sealing must not find it idle.
-        self.pin(self.segments.tail().number, aligned_record(length) as u64);
-        PartEntry::new(address, length as u32)
+        self.segments.tail_mut().pin(entry.record_bytes());
+        self.space.taken(entry.record_bytes());
+        entry
     }
 }

@@ -9,7 +9,8 @@
 use super::format::aligned_record;
 use super::moving::message_bytes;
 use super::record::{
-    Attributes, Copied, COPIED_BYTES, DEFINITION_HEAD_BYTES, MESSAGE_HEAD_BYTES, PART_ENTRY_BYTES,
+    Attributes, Copied, PartEntry, COPIED_BYTES, DEFINITION_HEAD_BYTES, MESSAGE_HEAD_BYTES,
+    PART_ENTRY_BYTES,
 };
 use super::{Address, Log, Memory, Placed, Position, Settling, Stored};
 use crate::ids::{QueueId, Seq};
@@ -29,11 +30,12 @@ pub struct Relocated {
 impl<M: Memory> Log<M> {
     /// Appends a message again, for references of one record that live, and says that the old ones
     /// are dead. All that was known of it stays as it was. Several copies are made only if not all
-    /// references and what is said of the old ones fit one block.
+    /// references and what is said of the old ones fit one block. `body`: the parts of one that
+    /// `stored` does not have.
     pub(super) fn append_copies(
         &mut self,
         now: Now,
-        stored: &Stored<'_>,
+        (stored, body): (&Stored<'_>, Option<&[PartEntry]>),
         expires_unix_ms: Option<u64>,
         moving: &[Settling],
         mut moved: impl FnMut(&Settling, Relocated),
@@ -47,8 +49,9 @@ impl<M: Memory> Log<M> {
         while !rest.is_empty() {
             let notes = self.runs(rest) * COPIED_BYTES;
             let fitting = |count: &usize| message_bytes(message, *count) + notes <= room;
-            let whole = (1..=rest.len()).rev().find(fitting);
-            let count = whole.unwrap_or_else(|| self.fitting_with_parts(stored, rest.len()));
+            let whole = (1..=rest.len()).rev().find(fitting).filter(|_| body.is_none());
+            let parts = body.map_or(0, <[PartEntry]>::len);
+            let count = whole.unwrap_or_else(|| self.fitting_with_parts(stored, parts, rest.len()));
             let (these, others) = rest.split_at(count);
             let references: Vec<(QueueId, Seq)> =
                 these.iter().map(|held| (held.queue, held.seq)).collect();
@@ -57,7 +60,15 @@ impl<M: Memory> Log<M> {
                 self.append_whole(now, message, attributes, &references)
             } else {
                 let followed_by = self.runs(these) * COPIED_BYTES;
-                self.append_in_parts(now, message, attributes, &references, followed_by)
+                match body {
+                    None => {
+                        self.append_in_parts(now, message, attributes, &references, followed_by)
+                    }
+                    Some(parts) => {
+                        let body = self.open_shared(parts.to_vec());
+                        self.append_named(now, message, attributes, body, &references, followed_by)
+                    }
+                }
             };
             self.note_copied(placed.length);
             for (reference, held) in (placed.reference..).zip(these) {
@@ -75,9 +86,9 @@ impl<M: Memory> Log<M> {
 
     /// How many of so many references a copy in parts can have, with what is said of the old ones
     /// beside its record.
-    fn fitting_with_parts(&self, stored: &Stored<'_>, references: usize) -> usize {
+    fn fitting_with_parts(&self, stored: &Stored<'_>, parts: usize, references: usize) -> usize {
         let room = self.geometry.record_bytes_max();
-        let parts = message_bytes(&stored.message, references) / (room / 2) + 2;
+        let parts = parts + message_bytes(&stored.message, references) / (room / 2) + 2;
         let record = MESSAGE_HEAD_BYTES + parts * PART_ENTRY_BYTES;
         (room.saturating_sub(record) / COPIED_BYTES).clamp(1, references)
     }

@@ -13,9 +13,12 @@ use super::block::Block;
 use super::copies::Relocated;
 use super::format::PAGE_BYTES;
 use super::readback::{Pending, WINDOW_BYTES};
-use super::record::{Copied, MessageView, Payload, Record};
+use super::parts::Extent;
+use super::reading::body_parts;
+use super::record::{Copied, MessageView, PartEntry, PartView, Payload, Record};
 use super::segment::Segment;
-use super::{Address, Fetch, Log, LogEffect, LogError, Memory, Settling};
+use super::{Address, FetchBeginning, Log, LogEffect, LogError, Memory, Settling};
+use rustc_hash::{FxHashMap, FxHashSet};
 use crate::ids::{QueueId, Seq};
 use crate::now::Now;
 
@@ -52,8 +55,19 @@ enum Stage<B> {
         start: u64,
         end: u64,
     },
-    /// All blocks have been looked at: messages whose record is elsewhere and that have parts here.
+    /// All blocks have been looked at: messages in parts that have their record or parts here.
     Parts(Vec<Address>),
+}
+
+/// The parts of long messages in the victim. They are written again as the blocks are looked at, one
+/// after the other; after that each message needs no more than a record that names them where they are
+/// now, and its other parts where they were.
+#[derive(Debug)]
+struct VictimParts {
+    /// Those of messages that lived when the work was begun.
+    wanted: FxHashSet<Address>,
+    /// Where those that have been written again are. Held, so that whoever comes later finds them.
+    moved: FxHashMap<Address, PartEntry>,
 }
 
 #[derive(Debug)]
@@ -64,6 +78,7 @@ struct Work<B> {
     /// Records of it that have been looked at.
     done: usize,
     stage: Stage<B>,
+    parts: VictimParts,
 }
 
 /// What a step came to.
@@ -192,6 +207,7 @@ impl<M: Memory> Log<M> {
         let Some(mut work) = self.copying.work.take() else { return false };
         // It has emptied before all of it was looked at.
         if self.segments.get(work.victim).is_none_or(|victim| victim.is_done()) {
+            self.end_work(work);
             self.copying.allowance.segment_back();
             return self.is_compaction_due();
         }
@@ -208,14 +224,22 @@ impl<M: Memory> Log<M> {
                     return false;
                 }
                 Step::Over => {
-                    match self.segments.get(work.victim).is_some_and(|victim| !victim.is_done()) {
-                        true => self.copying.stuck.push(work.victim),
+                    let number = work.victim;
+                    self.end_work(work);
+                    match self.segments.get(number).is_some_and(|victim| !victim.is_done()) {
+                        true => self.copying.stuck.push(number),
                         false => self.copying.allowance.segment_back(),
                     }
                     return self.is_compaction_due();
                 }
             }
         }
+    }
+
+    /// Parts that have been written again are held by the messages that name them, from now on.
+    fn end_work(&mut self, work: Work<M::Buffer>) {
+        let moved: Vec<PartEntry> = work.parts.moved.into_values().collect();
+        self.let_go_parts(&moved);
     }
 
     /// So much of the log has been taken by what copying brings about beside the copies.
@@ -247,7 +271,9 @@ impl<M: Memory> Log<M> {
         self.copying.found_none = None;
         let block = self.geometry.start(victim) + PAGE_BYTES as u64;
         let stage = Stage::Wanted { bytes: WINDOW_BYTES };
-        self.copying.work = Some(Work { victim, block, done: 0, stage });
+        let wanted = self.multiparts.parts_in(self.geometry, victim);
+        let parts = VictimParts { wanted, moved: FxHashMap::default() };
+        self.copying.work = Some(Work { victim, block, done: 0, stage, parts });
         true
     }
 
@@ -278,6 +304,7 @@ impl<M: Memory> Log<M> {
         if !self.may_copy() {
             return Step::Wait;
         }
+        let Work { parts, .. } = work;
         match &mut work.stage {
             Stage::Wanted { .. } | Stage::Reading(_) => Step::Wait,
             Stage::Ready { buffer, start, end } => {
@@ -287,7 +314,8 @@ impl<M: Memory> Log<M> {
                     let block = Block::open(octets, work.block, Some(self.stamp.log));
                     // It was good when it was read.
                     let Ok(block) = block else { return Step::Over };
-                    if self.copy_block(now, work.block, &block, &mut work.done, holders) {
+                    let at = (work.block, &mut work.done);
+                    if self.copy_block(now, at, &block, parts, holders) {
                         work.block += block.length() as u64;
                         work.done = 0;
                         return Step::On;
@@ -298,7 +326,7 @@ impl<M: Memory> Log<M> {
                 work.stage = if sealed_end.is_some_and(|sealed_end| work.block < sealed_end) {
                     Stage::Wanted { bytes: WINDOW_BYTES }
                 } else {
-                    Stage::Parts(self.multiparts.with_parts_in(work.victim))
+                    Stage::Parts(self.multiparts.in_segment(self.geometry, work.victim))
                 };
                 Step::On
             }
@@ -307,7 +335,7 @@ impl<M: Memory> Log<M> {
                 if holders.is_weary() {
                     return Step::Pause;
                 }
-                if !self.copy_in_parts(now, address, holders) {
+                if !self.copy_in_parts(now, address, (work.victim, &*parts), holders) {
                     return Step::Wait;
                 }
                 addresses.pop();
@@ -316,14 +344,13 @@ impl<M: Memory> Log<M> {
         }
     }
 
-    /// Copies what lives in a block, behind the first `done` records. False: something must be read
-    /// first, or the holders are weary.
+    /// Copies what lives in a block, behind the first `done` records. False: the holders are weary.
     fn copy_block(
         &mut self,
         now: Now,
-        position: u64,
+        (position, done): (u64, &mut usize),
         block: &Block<'_>,
-        done: &mut usize,
+        parts: &mut VictimParts,
         holders: &mut impl Holders,
     ) -> bool {
         let mut reference = block.header.first_reference.get();
@@ -346,13 +373,10 @@ impl<M: Memory> Log<M> {
                 Record::Message(message) => {
                     let first = reference;
                     reference += message.references();
-                    let Payload::Inline(content) = message.payload else {
-                        if !self.copy_in_parts(now, address, holders) {
-                            return false;
-                        }
-                        continue;
-                    };
-                    self.copy_message(now, (address, length, first), &message, content, holders);
+                    // Those in parts have their turn when all parts here have been looked at.
+                    let Payload::Inline(content) = message.payload else { continue };
+                    let place = (address, length, first);
+                    self.copy_message(now, place, &message, (content, None), holders);
                 }
                 Record::Definition(definition) => {
                     let (queue, seq) = (QueueId::DEFINITIONS, definition.seq);
@@ -365,26 +389,46 @@ impl<M: Memory> Log<M> {
                         holders.definition_moved(&held, payload, &to);
                     }
                 }
-                Record::Part(part) => self.copy_open_part(now, address, &part),
+                Record::Part(part) => self.copy_part(now, address, &part, parts),
                 _ => {}
             }
         }
         true
     }
 
-    /// Copies a message, of which `content` is the whole content, for those references that live.
+    /// Writes a part again that somebody wants.
+    fn copy_part(
+        &mut self,
+        now: Now,
+        address: Address,
+        part: &PartView<'_>,
+        parts: &mut VictimParts,
+    ) {
+        // What holds references is written anew with its message.
+        if part.references > 0 || parts.moved.contains_key(&address) {
+            return;
+        }
+        if parts.wanted.contains(&address) || self.is_part_open(part.index, address) {
+            let moved = self.move_part(now, address, part);
+            parts.moved.insert(address, moved);
+        }
+    }
+
+    /// Copies a message for those references that live. `content` is the whole content, or what comes
+    /// before the body, which has these parts then.
     fn copy_message(
         &mut self,
         now: Now,
         (address, length, first): (Address, u32, u32),
         message: &MessageView<'_>,
-        content: &[u8],
+        (content, body): (&[u8], Option<&[PartEntry]>),
         holders: &mut impl Holders,
     ) {
-        let (Ok(entries), Ok(stored)) = (message.references_in(content), message.stored(content))
-        else {
-            return;
+        let stored = match body {
+            None => message.stored(content),
+            Some(_) => message.beginning(content),
         };
+        let (Ok(entries), Ok(stored)) = (message.references_in(content), stored) else { return };
         let mut moving = std::mem::take(&mut self.copying.moving);
         moving.clear();
         for (reference, entry) in (first..).zip(entries) {
@@ -396,23 +440,41 @@ impl<M: Memory> Log<M> {
         }
         if !moving.is_empty() {
             let expires_unix_ms = message.expires_unix_ms();
-            self.append_copies(now, &stored, expires_unix_ms, &moving, |held, to| {
+            self.append_copies(now, (&stored, body), expires_unix_ms, &moving, |held, to| {
                 holders.moved(held, &to);
             });
         }
         self.copying.moving = moving;
     }
 
-    /// Copies a message in parts. False: a part must be read first.
-    fn copy_in_parts(&mut self, now: Now, address: Address, holders: &mut impl Holders) -> bool {
+    /// Copies a message in parts: its parts in the victim have been written again, the others stay
+    /// where they are. False: something must be read first.
+    fn copy_in_parts(
+        &mut self,
+        now: Now,
+        address: Address,
+        (victim, parts): (u32, &VictimParts),
+        holders: &mut impl Holders,
+    ) -> bool {
         let Some((length, first)) = self.multiparts.record(address) else { return true };
-        if !matches!(self.fetch(address, length), Fetch::Ready(_)) {
-            return false;
+        let extent = match self.fetch_beginning(address, length) {
+            FetchBeginning::Pending => return false,
+            FetchBeginning::Ready { left_bytes: 0, .. } => Extent::Whole,
+            FetchBeginning::Ready { .. } => Extent::Beginning,
+        };
+        let Some(assembly) = self.assemblies.take(address, extent) else { return true };
+        let Ok(message) = MessageView::read(assembly.record()) else { return true };
+        let mut body = body_parts(&message).filter(|_| extent == Extent::Beginning);
+        for part in body.iter_mut().flatten() {
+            if self.geometry.segment_of_address(part.address()) == victim {
+                // One that has got its first message since the work was begun waits for the next time.
+                let Some(moved) = parts.moved.get(&part.address()) else { return true };
+                *part = *moved;
+            }
         }
-        let Some(assembly) = self.assemblies.take(address) else { return true };
-        if let Ok(message) = MessageView::read(assembly.record()) {
-            self.copy_message(now, (address, length, first), &message, assembly.content(), holders);
-        }
+        let place = (address, length, first);
+        let content = (assembly.content(), body.as_deref());
+        self.copy_message(now, place, &message, content, holders);
         true
     }
 
@@ -434,7 +496,9 @@ impl<M: Memory> Log<M> {
     ) -> Result<(), LogError> {
         // Recycled meanwhile: the file may hold something else by now.
         let Some(victim) = self.segments.get(read.segment) else {
-            self.copying.work = None;
+            if let Some(work) = self.copying.work.take() {
+                self.end_work(work);
+            }
             self.copying.allowance.segment_back();
             return Ok(());
         };

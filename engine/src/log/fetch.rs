@@ -5,10 +5,11 @@ use std::rc::Rc;
 use super::block::{Block, Defect};
 use super::cache::Window;
 use super::format::{whole_pages, PAGE_BYTES};
-use super::parts::Assembly;
+use super::parts::{Assembly, Extent};
+use super::reading::beginning_parts;
 use super::readback::{Pending, SCATTERED_BYTES, WINDOW_BYTES, WINDOW_BYTES_MAX};
 use super::record::{record_at, Malformed, MessageView, Payload, Record, KIND_MESSAGE};
-use super::{Address, Fetch, FileId, IoFailure, Log, LogEffect, LogError, Memory};
+use super::{Address, Fetch, FileId, IoFailure, Log, LogEffect, LogError, Memory, Stored};
 
 /// Parts of a message that are asked for ahead of the one that is wanted next.
 const PARTS_AHEAD: usize = 2;
@@ -21,14 +22,14 @@ impl<M: Memory> Log<M> {
     /// If there is no message at that address: the caller's index is wrong.
     #[inline]
     pub fn fetch(&mut self, address: Address, length: u32) -> Fetch<'_> {
-        if !self.assemblies.is_empty() && self.assemblies.get(address).is_some() {
-            return self.fetch_parts(address);
+        if !self.assemblies.is_empty() && self.assemblies.get(address, Extent::Whole).is_some() {
+            return self.fetch_whole(address);
         }
         if !self.locate(address, length) {
             return Fetch::Pending;
         }
         if self.message_at(address).is_in_parts() {
-            return self.fetch_parts(address);
+            return self.fetch_whole(address);
         }
         let message = self.message_at(address);
         let Payload::Inline(content) = message.payload else { return Fetch::Pending };
@@ -48,14 +49,14 @@ impl<M: Memory> Log<M> {
 
     /// The Message record at a located address.
     #[inline]
-    fn message_at(&self, address: Address) -> MessageView<'_> {
+    pub(super) fn message_at(&self, address: Address) -> MessageView<'_> {
         let block = self.block_at(address.page());
         let (header, octets) = no_message(address, record_at(block, address.offset()));
         assert!(header.kind == KIND_MESSAGE, "{address:?} is not that of a message");
         no_message(address, MessageView::read(octets))
     }
 
-    fn record_at(&self, address: Address) -> Result<Record<'_>, Malformed> {
+    pub(super) fn record_at(&self, address: Address) -> Result<Record<'_>, Malformed> {
         let (header, octets) = record_at(self.block_at(address.page()), address.offset())?;
         Record::read(header, octets)
     }
@@ -75,7 +76,7 @@ impl<M: Memory> Log<M> {
     /// True if the block of `address` is in memory: in the open batch, or now in `memo`. Asks
     /// for a read if not.
     #[inline]
-    fn locate(&mut self, address: Address, length: u32) -> bool {
+    pub(super) fn locate(&mut self, address: Address, length: u32) -> bool {
         let page = address.page();
         if self.memo.as_ref().is_some_and(|(held, _)| *held == page)
             || page >= self.batch.start() / PAGE_BYTES as u64
@@ -112,7 +113,7 @@ impl<M: Memory> Log<M> {
 
     /// Asks for a window that begins with the block of `address` and reaches to the end of the
     /// record of `length` octets at least.
-    fn ask(&mut self, address: Address, length: u32) {
+    pub(super) fn ask(&mut self, address: Address, length: u32) {
         let needed = whole_pages(address.offset() + length as usize).max(PAGE_BYTES);
         self.ask_for(address.block().0, WINDOW_BYTES.max(needed as u64), false, false);
     }
@@ -216,18 +217,28 @@ impl<M: Memory> Log<M> {
         Err(LogError::Read { file: segment.file.0, offset, error })
     }
 
-    /// A message in parts: put together as they come, kept whole while it is wanted.
     #[cold]
-    fn fetch_parts(&mut self, address: Address) -> Fetch<'_> {
-        let mut assembly = match self.assemblies.take(address) {
+    fn fetch_whole(&mut self, address: Address) -> Fetch<'_> {
+        self.fetch_parts(address, Extent::Whole).map_or(Fetch::Pending, |(stored, _)| Fetch::Ready(stored))
+    }
+
+    /// A message in parts, or what comes before its body: put together as they come, kept while it is
+    /// wanted. Beside it the octets of body that it does not have.
+    pub(super) fn fetch_parts(
+        &mut self,
+        address: Address,
+        extent: Extent,
+    ) -> Option<(Stored<'_>, u64)> {
+        let mut assembly = match self.assemblies.take(address, extent) {
             Some(assembly) => assembly,
             None => {
-                let content_bytes = self.message_at(address).content_bytes().unwrap_or(0);
-                if !self.assemblies.has_room(content_bytes) && !self.readback.is_empty() {
+                let assembly = self.begin_assembly(address, extent);
+                if !self.assemblies.has_room(assembly.reserved_bytes()) && !self.readback.is_empty()
+                {
                     // It would be pushed out before it is whole: others are finished first.
-                    return Fetch::Pending;
+                    return None;
                 }
-                self.begin_assembly(address)
+                assembly
             }
         };
         let comes_first = self.assemblies.comes_first(&assembly);
@@ -245,34 +256,39 @@ impl<M: Memory> Log<M> {
             }
         }
         for (part, length) in assembly.later().take(PARTS_AHEAD) {
-            let page = part.page();
-            if page < self.batch.start() / PAGE_BYTES as u64 && !self.cache.contains(page) {
-                self.ask(part, length);
-            }
+            self.ask_ahead(part, length);
         }
         self.assemblies.put(assembly);
-        let whole = self.assemblies.get(address).filter(|assembly| assembly.next().is_none());
-        let Some(assembly) = whole else { return Fetch::Pending };
+        let all = self.assemblies.get(address, extent);
+        let assembly = all.filter(|assembly| assembly.next().is_none())?;
         let message = no_message(address, MessageView::read(assembly.record()));
-        Fetch::Ready(no_message(address, message.stored(assembly.content())))
+        Some(match extent {
+            Extent::Whole => (no_message(address, message.stored(assembly.content())), 0),
+            Extent::Beginning => {
+                let stored = no_message(address, message.beginning(assembly.content()));
+                (stored, message.body_bytes())
+            }
+        })
     }
 
-    fn begin_assembly(&self, address: Address) -> Assembly {
+    fn begin_assembly(&self, address: Address, extent: Extent) -> Assembly {
         let (_, record) =
             no_message(address, record_at(self.block_at(address.page()), address.offset()));
         let message = self.message_at(address);
         let parts = match message.payload {
-            Payload::Inline(_) => Vec::new(),
-            Payload::Parts(parts) => {
-                parts.iter().map(|part| (part.address(), part.length())).collect()
-            }
+            Payload::Inline(_) => &[],
+            Payload::Parts(parts) => match extent {
+                Extent::Whole => parts,
+                Extent::Beginning => &parts[..beginning_parts(&message).unwrap_or(parts.len())],
+            },
         };
-        Assembly::new(address, record, parts, message.content_bytes().unwrap_or(0))
+        let parts = parts.iter().map(|part| (part.address(), part.length())).collect();
+        Assembly::new(address, extent, record, parts)
     }
 }
 
 /// The block's checksum was right, so an address that leads nowhere is the caller's.
-fn no_message<T>(address: Address, read: Result<T, Malformed>) -> T {
+pub(super) fn no_message<T>(address: Address, read: Result<T, Malformed>) -> T {
     match read {
         Ok(read) => read,
         Err(Malformed(what)) => panic!("{address:?} does not lead to a record: {what}"),

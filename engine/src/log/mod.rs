@@ -13,7 +13,7 @@
 //! | `batch`, `commit` | what is being written, and how far it is durable |
 //! | `segment`, `segments`, `space`, `files`, `reclaim` | what lives, and giving the rest back |
 //! | `room` | whether publishers should wait for the device |
-//! | `cache`, `readback`, `parts`, `fetch` | reading back |
+//! | `cache`, `readback`, `parts`, `fetch`, `reading` | reading back |
 //! | `recovery` | reading everything back at start |
 
 mod allowance;
@@ -36,6 +36,7 @@ mod index;
 mod moving;
 mod parts;
 mod readback;
+mod reading;
 mod reclaim;
 mod record;
 mod recovery;
@@ -49,6 +50,7 @@ mod store;
 mod tests;
 
 pub use bodies::{Group, OpenBody};
+pub use reading::{FetchBeginning, ReadPart};
 pub use copies::Relocated;
 pub use copying::Holders;
 pub use effect::{IoFailure, LogCompletion, LogEffect};

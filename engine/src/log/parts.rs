@@ -1,7 +1,9 @@
-//! Messages in parts: which segments they pin while they live, and putting them together again.
+//! Messages in parts: which parts they hold while they live, and putting them together again.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::geometry::Geometry;
+use super::record::PartEntry;
 use super::Address;
 
 /// A live message whose content lies in Part records.
@@ -11,12 +13,54 @@ struct Multipart {
     record: (u32, u32),
     /// References that still hold it.
     live: u32,
-    /// Segments that its parts lie in.
-    pinned: Pinned,
+    /// Its parts, as far as their segments are there.
+    parts: Vec<PartEntry>,
 }
 
-/// Segments that parts of one message pin, each with the octets of a part or several.
-pub(super) type Pinned = Vec<(u32, u64)>;
+/// How many hold a part, of those that more than one holds: messages, bodies under way and bodies
+/// that are being read. A part pins its segment once, whoever holds it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SharedParts {
+    holders: FxHashMap<Address, u32>,
+}
+
+impl SharedParts {
+    /// One more holds a part that somebody holds.
+    pub(super) fn share(&mut self, part: Address) {
+        *self.holders.entry(part).or_insert(1) += 1;
+    }
+
+    /// One of its holders lets it go. True if that was the last one.
+    pub(super) fn let_go(&mut self, part: Address) -> bool {
+        let Some(holders) = self.holders.get_mut(&part) else { return true };
+        *holders -= 1;
+        if *holders == 1 {
+            self.holders.remove(&part);
+        }
+        false
+    }
+}
+
+/// Counts the holders of parts that recovery finds, of which nobody is known before.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PartCensus {
+    holders: FxHashMap<Address, u32>,
+}
+
+impl PartCensus {
+    /// A live message holds it. True if it is the first one.
+    pub(super) fn add(&mut self, part: Address) -> bool {
+        let holders = self.holders.entry(part).or_default();
+        *holders += 1;
+        *holders == 1
+    }
+
+    /// What is shared.
+    pub(super) fn into_shared(mut self) -> SharedParts {
+        self.holders.retain(|_, holders| *holders > 1);
+        SharedParts { holders: self.holders }
+    }
+}
 
 /// The live messages in parts, by the address of their record.
 #[derive(Clone, Debug, Default)]
@@ -27,8 +71,14 @@ pub(super) struct Multiparts {
 impl Multiparts {
     /// A message that `live` references hold. `record`: octets of its record, and the number of its
     /// first reference.
-    pub(super) fn add(&mut self, address: Address, record: (u32, u32), live: u32, pinned: Pinned) {
-        self.by_address.insert(address, Multipart { record, live, pinned });
+    pub(super) fn add(
+        &mut self,
+        address: Address,
+        record: (u32, u32),
+        live: u32,
+        parts: Vec<PartEntry>,
+    ) {
+        self.by_address.insert(address, Multipart { record, live, parts });
     }
 
     /// Octets of the record of that message, and the number of its first reference.
@@ -36,19 +86,28 @@ impl Multiparts {
         self.by_address.get(&address).map(|message| message.record)
     }
 
-    /// Messages that have parts in that segment.
-    pub(super) fn with_parts_in(&self, segment: u32) -> Vec<Address> {
-        let has_parts = |message: &Multipart| message.pinned.iter().any(|pin| pin.0 == segment);
-        let found = self.by_address.iter().filter(|(_, message)| has_parts(message));
+    /// Messages that have their record or parts in that segment.
+    pub(super) fn in_segment(&self, geometry: Geometry, segment: u32) -> Vec<Address> {
+        let is_there = |address: Address| geometry.segment_of_address(address) == segment;
+        let found = self.by_address.iter().filter(|(address, message)| {
+            is_there(**address) || message.parts.iter().any(|part| is_there(part.address()))
+        });
         let mut addresses: Vec<Address> = found.map(|(address, _)| *address).collect();
         addresses.sort_unstable();
         addresses
     }
 
-    /// One reference of the message at `address` is dead. Segments to unpin, if it was the last
-    /// one of a message in parts.
+    /// Parts of messages that lie in that segment.
+    pub(super) fn parts_in(&self, geometry: Geometry, segment: u32) -> FxHashSet<Address> {
+        let all = self.by_address.values().flat_map(|message| &message.parts);
+        let addresses = all.map(PartEntry::address);
+        addresses.filter(|address| geometry.segment_of_address(*address) == segment).collect()
+    }
+
+    /// One reference of the message at `address` is dead. Parts to let go, if it was the last one of
+    /// a message in parts.
     #[inline]
-    pub(super) fn release(&mut self, address: Address) -> Option<Pinned> {
+    pub(super) fn release(&mut self, address: Address) -> Option<Vec<PartEntry>> {
         if self.by_address.is_empty() {
             return None;
         }
@@ -57,14 +116,14 @@ impl Multiparts {
         if message.live > 0 {
             return None;
         }
-        self.by_address.remove(&address).map(|message| message.pinned)
+        self.by_address.remove(&address).map(|message| message.parts)
     }
 
-    /// One reference of a message that recovery found lives. Segments to pin, if it is the first.
-    pub(super) fn revive(&mut self, address: Address) -> Option<&[(u32, u64)]> {
+    /// One reference of a message that recovery found lives. Parts to hold, if it is the first.
+    pub(super) fn revive(&mut self, address: Address) -> Option<&[PartEntry]> {
         let message = self.by_address.get_mut(&address)?;
         message.live += 1;
-        (message.live == 1).then_some(message.pinned.as_slice())
+        (message.live == 1).then_some(message.parts.as_slice())
     }
 
     /// Forgets messages that nothing revived.
@@ -76,10 +135,19 @@ impl Multiparts {
 /// What reserving memory for a content at once is worth; longer ones grow.
 const RESERVED_BYTES_MAX: usize = 256 << 20;
 
-/// A message in parts on its way to being whole.
+/// How much of a message in parts is put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// What comes before the body.
+    Beginning,
+    Whole,
+}
+
+/// A message in parts on its way to being whole, or as much of it as is wanted.
 #[derive(Debug)]
 pub(super) struct Assembly {
     address: Address,
+    extent: Extent,
     /// Which one it is of those that were begun; 0: not known yet.
     begun: u64,
     /// Reads that had come back when it was wanted last.
@@ -96,14 +164,16 @@ impl Assembly {
     /// `parts`: address and record length of each, in order.
     pub(super) fn new(
         address: Address,
+        extent: Extent,
         record: &[u8],
         mut parts: Vec<(Address, u32)>,
-        content_bytes: u64,
     ) -> Self {
         parts.reverse();
-        let reserved = RESERVED_BYTES_MAX.min(content_bytes as usize);
+        let content_bytes: usize = parts.iter().map(|(_, length)| *length as usize).sum();
+        let reserved = RESERVED_BYTES_MAX.min(content_bytes);
         Assembly {
             address,
+            extent,
             begun: 0,
             wanted_at: 0,
             record: record.to_vec(),
@@ -112,6 +182,10 @@ impl Assembly {
         }
     }
 
+    /// Octets of memory that it is going to take.
+    pub(super) fn reserved_bytes(&self) -> u64 {
+        self.content.capacity() as u64
+    }
     /// The part that is wanted next; `None`: the message is whole.
     pub(super) fn next(&self) -> Option<(Address, u32)> {
         self.missing.last().copied()
@@ -124,6 +198,9 @@ impl Assembly {
     pub(super) fn add(&mut self, content: &[u8]) {
         self.missing.pop();
         self.content.extend_from_slice(content);
+    }
+    fn is_of(&self, address: Address, extent: Extent) -> bool {
+        self.address == address && self.extent == extent
     }
     pub(super) fn record(&self) -> &[u8] {
         &self.record
@@ -179,13 +256,13 @@ impl Assemblies {
         bytes == 0 || bytes as u64 + content_bytes <= self.bytes_max as u64
     }
 
-    pub(super) fn get(&self, address: Address) -> Option<&Assembly> {
-        self.recent.iter().find(|assembly| assembly.address == address)
+    pub(super) fn get(&self, address: Address, extent: Extent) -> Option<&Assembly> {
+        self.recent.iter().find(|assembly| assembly.is_of(address, extent))
     }
 
     /// Takes out the assembly of that message, to go on with.
-    pub(super) fn take(&mut self, address: Address) -> Option<Assembly> {
-        let index = self.recent.iter().position(|assembly| assembly.address == address)?;
+    pub(super) fn take(&mut self, address: Address, extent: Extent) -> Option<Assembly> {
+        let index = self.recent.iter().position(|assembly| assembly.is_of(address, extent))?;
         Some(self.recent.remove(index))
     }
 
@@ -230,7 +307,9 @@ mod tests {
 
     fn begun(address: u64, parts: u64) -> Assembly {
         let parts = (0..parts).map(|part| (Address(1000 + part), 100)).collect();
-        Assembly::new(Address(address), &[], parts, 80)
+        let mut assembly = Assembly::new(Address(address), Extent::Whole, &[], parts);
+        assembly.content = Vec::with_capacity(80);
+        assembly
     }
 
     /// Two large messages that are read back side by side would push each other out for ever.
@@ -240,18 +319,18 @@ mod tests {
         assemblies.put(begun(1, 3));
         for _ in 0..3 {
             assemblies.put(begun(2, 3));
-            let mut first = assemblies.take(Address(1)).expect("it is not pushed out");
+            let mut first = assemblies.take(Address(1), Extent::Whole).expect("it is not pushed out");
             first.add(&[0; 20]);
             assemblies.put(first);
         }
-        assert!(assemblies.get(Address(1)).is_some_and(|first| first.next().is_none()));
+        assert!(assemblies.get(Address(1), Extent::Whole).is_some_and(|first| first.next().is_none()));
         assemblies.put(begun(2, 1));
-        assert!(assemblies.get(Address(1)).is_none(), "one that is whole has had its time");
-        let mut second = assemblies.take(Address(2)).expect("it has room now");
+        assert!(assemblies.get(Address(1), Extent::Whole).is_none(), "one that is whole has had its time");
+        let mut second = assemblies.take(Address(2), Extent::Whole).expect("it has room now");
         second.add(&[0; 20]);
         assemblies.put(begun(3, 1));
         assemblies.put(second);
-        assert!(assemblies.get(Address(2)).is_some(), "it is about to be taken");
+        assert!(assemblies.get(Address(2), Extent::Whole).is_some(), "it is about to be taken");
     }
 
     /// A consumer that goes away while its large message is being read must not keep all others
@@ -262,11 +341,11 @@ mod tests {
         assemblies.put(begun(1, 3));
         for _ in 0..=READS_UNWANTED_MAX {
             assemblies.put(begun(2, 3));
-            assert!(assemblies.get(Address(1)).is_some(), "somebody may be about to ask");
+            assert!(assemblies.get(Address(1), Extent::Whole).is_some(), "somebody may be about to ask");
             assemblies.read_done();
         }
         assemblies.put(begun(2, 3));
-        assert!(assemblies.get(Address(1)).is_none() && assemblies.get(Address(2)).is_some());
+        assert!(assemblies.get(Address(1), Extent::Whole).is_none() && assemblies.get(Address(2), Extent::Whole).is_some());
     }
 
     /// Those that wait for its room had their parts read again and again, and left no room for the
@@ -283,7 +362,7 @@ mod tests {
         );
         let second = begun(2, 3);
         assert!(!assemblies.comes_first(&second));
-        let mut first = assemblies.take(Address(1)).expect("it is kept");
+        let mut first = assemblies.take(Address(1), Extent::Whole).expect("it is kept");
         assemblies.put(second);
         assert!(assemblies.comes_first(&first));
         for _ in 0..3 {

@@ -14,7 +14,7 @@ use super::files::Files;
 use super::format::{whole_pages, PAGE_BYTES, RECORDS_VERSION};
 use super::geometry::Geometry;
 use super::index::Builder;
-use super::parts::{Assemblies, Multiparts};
+use super::parts::{Assemblies, Multiparts, SharedParts};
 use super::readback::Readback;
 use super::reclaim::Reclaim;
 use super::record::{self, DEFINITION_HEAD_BYTES, RECORD_HEADER_BYTES};
@@ -44,6 +44,7 @@ pub struct Log<M: Memory> {
     /// Window and page of the block looked at last.
     pub(super) memo: Option<(u64, Rc<Window<M::Buffer>>)>,
     pub(super) multiparts: Multiparts,
+    pub(super) shared_parts: SharedParts,
     pub(super) open_bodies: OpenBodies,
     pub(super) assemblies: Assemblies,
     pub(super) reclaim: Reclaim,
@@ -86,6 +87,7 @@ pub(super) struct Opening<M: Memory> {
     /// Notes about the segment that the log goes on in.
     pub index: Option<Builder>,
     pub multiparts: Multiparts,
+    pub shared_parts: SharedParts,
     pub files: Files,
     pub tail: Tail,
     /// Version of records that may be in the segment that the log goes on in.
@@ -126,6 +128,7 @@ impl<M: Memory> Log<M> {
             readback: Readback::new(half),
             memo: None,
             multiparts: opening.multiparts,
+            shared_parts: opening.shared_parts,
             open_bodies: OpenBodies::default(),
             assemblies: Assemblies::new(half),
             reads: VecDeque::new(),

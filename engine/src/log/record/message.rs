@@ -148,6 +148,19 @@ impl<'a> MessageView<'a> {
     /// The message, of which `content` is the whole content.
     #[inline]
     pub(in crate::log) fn stored<'c>(&self, content: &'c [u8]) -> Result<Stored<'c>, Malformed> {
+        let stored = self.beginning(content)?;
+        if stored.message.body.len() as u64 != self.head.body.get() {
+            return Err(Malformed("a message shorter than its pieces"));
+        }
+        Ok(stored)
+    }
+
+    /// As much of the message as there is content: all that comes before the body, and perhaps body.
+    #[inline]
+    pub(in crate::log) fn beginning<'c>(
+        &self,
+        content: &'c [u8],
+    ) -> Result<Stored<'c>, Malformed> {
         let head = self.head;
         let short = Malformed("a message shorter than its pieces");
         let skip = head.references.get() as usize * REFERENCE_BYTES;
@@ -158,9 +171,6 @@ impl<'a> MessageView<'a> {
             rest.split_at_checked(usize::from(head.routing_key.get())).ok_or(short)?;
         let (properties, body) =
             rest.split_at_checked(head.properties.get() as usize).ok_or(short)?;
-        if body.len() as u64 != head.body.get() {
-            return Err(short);
-        }
         let message = MessageRef {
             exchange,
             routing_key,

@@ -7,6 +7,7 @@ use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{head, Malformed, RecordHeader, KIND_PART};
+use crate::log::format::aligned_record;
 use crate::log::Address;
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -43,6 +44,14 @@ impl PartEntry {
     }
     pub(in crate::log) fn length(&self) -> u32 {
         self.length.get()
+    }
+    /// Octets that the record takes in its block.
+    pub(in crate::log) fn record_bytes(&self) -> u64 {
+        aligned_record(self.length() as usize) as u64
+    }
+    /// Octets of content in it.
+    pub(in crate::log) fn content_bytes(&self) -> u64 {
+        u64::from(self.length()).saturating_sub(PART_HEAD_BYTES as u64)
     }
 }
 

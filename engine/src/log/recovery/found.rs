@@ -10,10 +10,10 @@ use super::Recovered;
 use crate::ids::{QueueId, Seq};
 use crate::log::bitmap::Bitmap;
 use crate::log::block::Block;
-use crate::log::format::{aligned_record, BLOCK_HEADER_BYTES, SEGMENT_REFERENCES_MAX};
+use crate::log::format::{BLOCK_HEADER_BYTES, SEGMENT_REFERENCES_MAX};
 use crate::log::geometry::Geometry;
 use crate::log::index::{Builder, Spot};
-use crate::log::parts::{Multiparts, Pinned};
+use crate::log::parts::Multiparts;
 use crate::log::record::{
     record_at, Copied, DefinitionView, IndexPiece, Malformed, MessageView, PartEntry, PartView,
     Payload, Record, Settle,
@@ -225,7 +225,7 @@ impl Found {
                     let body_bytes = message.body_bytes();
                     let index = &mut self.index;
                     index.message_in_parts(spot, body_bytes, expires_unix_ms, &references, entries);
-                    self.multiparts.add(address, (length, reference), 0, self.pinned_by(entries));
+                    self.multiparts.add(address, (length, reference), 0, self.parts_there(entries));
                 } else {
                     // It is dead as a whole, as a rule: segments of parts are given back only when
                     // every reference is dead.
@@ -257,13 +257,12 @@ impl Found {
         self.broken.push(Broken { address, body_bytes, count, references });
     }
 
-    /// The segments that those parts lie in, as far as they are there.
-    pub(super) fn pinned_by(&self, parts: &[PartEntry]) -> Pinned {
-        let pinned = parts.iter().map(|part| {
-            let octets = aligned_record(part.length() as usize) as u64;
-            (self.geometry.segment_of_address(part.address()), octets)
-        });
-        pinned.filter(|(number, _)| self.segments.get(*number).is_some()).collect()
+    /// Those of the parts whose segments are there.
+    pub(super) fn parts_there(&self, parts: &[PartEntry]) -> Vec<PartEntry> {
+        let is_there = |part: &&PartEntry| {
+            self.segments.get(self.geometry.segment_of_address(part.address())).is_some()
+        };
+        parts.iter().filter(is_there).copied().collect()
     }
 
     /// Tells of each stretch of references that are not known to be dead.

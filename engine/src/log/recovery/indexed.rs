@@ -255,7 +255,7 @@ impl Found {
                 return;
             }
             let record = (length, reference);
-            self.multiparts.add(address, record, 0, self.pinned_by(&entries.parts));
+            self.multiparts.add(address, record, 0, self.parts_there(&entries.parts));
         }
         self.segments.tail_mut().note_record(reference, entries.references.len() as u32);
         let spot = Spot { address, length, reference };

@@ -45,7 +45,7 @@ use super::files::Files;
 use super::format::{aligned_record, FileHeader, RECORDS_VERSION};
 use super::geometry::Geometry;
 use super::index::Builder;
-use super::parts::Multiparts;
+use super::parts::{Multiparts, PartCensus};
 use super::record;
 use super::segments::Segments;
 use super::store::{Opening, Tail};
@@ -116,6 +116,8 @@ pub struct Recovery<M: Memory> {
     end: Option<End>,
     segments: Segments,
     multiparts: Multiparts,
+    /// Who holds which of their parts.
+    part_holders: PartCensus,
     /// References that have been made anew by copies.
     copied: FxHashMap<u32, Bitmap>,
     /// Notes about the newest segment.
@@ -164,6 +166,7 @@ impl<M: Memory> Recovery<M> {
             end: None,
             segments: Segments::default(),
             multiparts: Multiparts::default(),
+            part_holders: PartCensus::default(),
             copied: FxHashMap::default(),
             index: None,
             by_index: 0,
@@ -377,6 +380,7 @@ impl<M: Memory> Recovery<M> {
                 segments: self.segments,
                 index: self.index,
                 multiparts: self.multiparts,
+                shared_parts: self.part_holders.into_shared(),
                 files,
                 tail,
                 records_version: records_version.unwrap_or(RECORDS_VERSION),
@@ -409,9 +413,13 @@ impl<M: Memory> Recovery<M> {
         if !segment.revive(reference, aligned_record(length as usize) as u64, is_in_parts) {
             return;
         }
-        for (number, octets) in self.multiparts.revive(address).unwrap_or_default() {
-            if let Some(segment) = self.segments.get_mut(*number) {
-                segment.pin(*octets);
+        for part in self.multiparts.revive(address).unwrap_or_default() {
+            if !self.part_holders.add(part.address()) {
+                continue;
+            }
+            let number = newest.geometry.segment_of_address(part.address());
+            if let Some(segment) = self.segments.get_mut(number) {
+                segment.pin(part.record_bytes());
             }
         }
     }

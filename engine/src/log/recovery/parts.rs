@@ -95,7 +95,7 @@ impl PendingParts {
             self.seen.get(&entry.address()) == Some(&entry.length())
                 || self.indexed.contains(&geometry.segment_of_address(entry.address()))
         };
-        let bytes = entries.iter().map(|entry| content_bytes(entry.length())).sum();
+        let bytes = entries.iter().map(PartEntry::content_bytes).sum();
         entries.iter().all(is_there) && message.content_bytes() == Some(bytes)
     }
 }
