@@ -75,6 +75,26 @@ impl Delivery<'_> {
     }
 }
 
+/// A delivery whose body is too long to cross at once: it follows in [`BodyPiece`]s, each of which the
+/// connection asks for by [`Command::NextPiece`] when it has room.
+#[derive(Clone, Copy, Debug)]
+pub struct LongDelivery<'a> {
+    /// Its message has no body.
+    pub delivery: Delivery<'a>,
+    pub body_bytes: u64,
+    /// The owner's number for the body that is being read.
+    pub reading: u64,
+}
+
+/// The next octets of the body of a [`LongDelivery`]. The body ends with the last one, or with its
+/// connection.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyPiece<'a> {
+    pub connection: ConnectionId,
+    pub reading: u64,
+    pub octets: &'a [u8],
+}
+
 /// Who receives a [`Delivery`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryTo {
@@ -168,6 +188,10 @@ pub enum Command {
     Commit { channel: ChannelKey, transaction: Arc<Transaction> },
     /// A body of which [`BodyPart`]s have come is not going to be whole.
     DropBody { channel: ChannelKey },
+    /// There is room for the next [`BodyPiece`] of a [`LongDelivery`]: answered by one.
+    NextPiece { reading: u64 },
+    /// Nobody takes the body of a [`LongDelivery`] any more.
+    EndReading { reading: u64 },
     /// The connection is gone; sent to each shard it had consumers on, after the settles of all
     /// it held. Drops consumers and transport window. The connection takes no more notices.
     Forget { connection: ConnectionId },

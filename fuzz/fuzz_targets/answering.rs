@@ -228,6 +228,8 @@ impl Broker for Answering {
             | Command::Ration { .. }
             | Command::GiveBack { .. }
             | Command::Window { .. }
+            | Command::NextPiece { .. }
+            | Command::EndReading { .. }
             | Command::Forget { .. } => return,
         };
         self.notices.push_back(notice);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
 use haremq_engine::log::{FileId, LogCompletion, LogConfig, LogEffect, Memory};
-use haremq_engine::mail::{Command, Consume, Credit, Delivery, Outcome, Publish, Requester};
+use haremq_engine::mail::{
+    BodyPiece, Command, Consume, Credit, Delivery, LongDelivery, Outcome, Publish, Requester,
+};
 use haremq_engine::message::MessageRef;
 use haremq_engine::now::Now;
 use haremq_engine::shard::{Effect, Outlet, Shard, ShardBoot, ShardConfig};
@@ -42,6 +44,12 @@ impl Outlet for Taker {
         if !self.no_ack {
             self.held.push((delivery.queue, delivery.seq));
         }
+    }
+    fn begin(&mut self, long: LongDelivery<'_>) {
+        panic!("no message is so long: {long:?}");
+    }
+    fn piece(&mut self, piece: BodyPiece<'_>) {
+        panic!("no message is so long: {piece:?}");
     }
 }
 
@@ -101,6 +109,7 @@ impl Bench {
             log,
             memory_max_bytes: 1 << 30,
             window_bytes: 1 << 40,
+            body_part_bytes: haremq_engine::mail::BODY_PART_BYTES,
             dispatch_batch: 4096,
             guest_password_hash: Arc::from([0_u8; 36]),
         };

@@ -34,6 +34,14 @@ pub fn number_of(octets: &[u8]) -> Verdict<u64> {
     }
 }
 
+/// The message that has these properties, of which the last one is its id, whatever came before it on
+/// its way.
+pub fn number_in(properties: &[u8]) -> Option<u64> {
+    let digits = properties.iter().rev().take_while(|octet| octet.is_ascii_digit()).count();
+    let id = properties.get(properties.len() - digits..)?;
+    std::str::from_utf8(id).ok()?.parse().ok()
+}
+
 /// Content header properties of message `number`: delivery-mode and message-id.
 pub fn properties(number: u64, persistent: bool) -> Vec<u8> {
     let id = format!("{number}");

@@ -31,6 +31,7 @@ pub mod oracle;
 pub mod pages;
 pub mod population;
 pub mod random;
+pub mod readings;
 pub mod rings;
 pub mod schedule;
 pub mod shadow;

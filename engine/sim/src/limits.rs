@@ -78,6 +78,7 @@ impl Limits {
             },
             window_bytes: self.window_bytes,
             memory_max_bytes: self.memory_max_bytes,
+            body_part_bytes: self.body_bytes_max / 40,
             dispatch_batch: self.dispatch_batch,
             guest_password_hash: Arc::from([7_u8; 36]),
         }

@@ -1,8 +1,10 @@
 //! What crosses from one shard's thread to another's: the engine's mail in owned form.
 
-use haremq_engine::ids::{ChannelKey, QueueId, Seq, ShardId};
+use haremq_engine::ids::{ChannelKey, ConnectionId, QueueId, Seq, ShardId};
 use haremq_engine::mail::{BodyPart, Command, Delivery, DeliveryTo, Notice, PeerMail, Publish};
 use haremq_engine::message::MessageRef;
+
+use crate::readings::Piece;
 
 /// A publish on its way to a queue's owner.
 #[derive(Clone, Debug)]
@@ -65,6 +67,8 @@ pub struct Received {
     pub properties: Vec<u8>,
     pub body: Vec<u8>,
     pub window_bytes: u64,
+    /// The body is still to come, under that number.
+    pub reading: Option<u64>,
 }
 
 impl Received {
@@ -79,6 +83,7 @@ impl Received {
             properties: delivery.message.properties.to_vec(),
             body: delivery.message.body.to_vec(),
             window_bytes: delivery.window_bytes(),
+            reading: None,
         }
     }
 
@@ -88,12 +93,16 @@ impl Received {
         }
     }
 
+    pub fn connection(&self) -> ConnectionId {
+        match self.to {
+            DeliveryTo::Consumer { consumer, .. } => consumer.connection,
+            DeliveryTo::Get { channel, .. } => channel.connection,
+        }
+    }
+
     /// The shard that the client's connection lives on.
     pub fn home(&self) -> ShardId {
-        match self.to {
-            DeliveryTo::Consumer { consumer, .. } => consumer.connection.shard(),
-            DeliveryTo::Get { channel, .. } => channel.connection.shard(),
-        }
+        self.connection().shard()
     }
 }
 
@@ -117,4 +126,5 @@ pub enum Mail {
     Peer(PeerMail),
     Notice(Notice),
     Delivery(Received),
+    Piece(Piece),
 }

@@ -14,6 +14,7 @@ use crate::invariants;
 use crate::limits::Limits;
 use crate::mail::{Letter, Mail, Received};
 use crate::random::Random;
+use crate::readings::Readings;
 use crate::shadow::{CommitId, Shadow};
 use crate::trace::Trace;
 use crate::uploads::Uploads;
@@ -53,6 +54,8 @@ pub struct Tally {
     /// Bodies in parts that were sent to their end, and those that were not.
     pub uploaded: u64,
     pub given_up: u64,
+    /// Bodies that were taken piece by piece, to the end.
+    pub read: u64,
 }
 
 pub struct Simulation {
@@ -63,6 +66,7 @@ pub struct Simulation {
     pub trace: Trace,
     pub tally: Tally,
     pub uploads: Uploads,
+    pub readings: Readings,
 }
 
 impl Simulation {
@@ -81,6 +85,7 @@ impl Simulation {
             trace: Trace::new(conditions.is_verbose),
             tally: Tally::default(),
             uploads: Uploads::new(seed),
+            readings: Readings::new(seed),
         };
         let limits = simulation.world.limits.clone();
         simulation.trace.say(|| format!("{limits:?}"));
@@ -144,6 +149,7 @@ impl Simulation {
             }
             Mail::Notice(notice) => self.read_notice(to, notice)?,
             Mail::Delivery(received) => self.read_delivery(to, received),
+            Mail::Piece(piece) => self.read_piece(&piece)?,
         }
         Ok(())
     }
@@ -252,10 +258,8 @@ impl Simulation {
 
     /// A client gets a delivery.
     fn read_delivery(&mut self, _at: usize, received: Received) {
-        let connection = match received.to {
-            DeliveryTo::Consumer { consumer, .. } => consumer.connection,
-            DeliveryTo::Get { channel, .. } => channel.connection,
-        };
+        let connection = received.connection();
+        self.begin_reading(&received);
         if received.window_bytes > 0 && self.clients.is_open(connection) {
             self.clients.unsent.push((connection, received.from, received.window_bytes));
         }
@@ -266,8 +270,8 @@ impl Simulation {
     }
 
     pub fn dispatch(&mut self, shard: usize) -> Verdict<bool> {
-        let (more, deliveries) = self.world.dispatch(shard);
-        let any = !deliveries.is_empty();
+        let (more, deliveries, pieces) = self.world.dispatch(shard);
+        let any = !deliveries.is_empty() || !pieces.is_empty();
         let now = self.world.clock.now().unix_ms;
         for received in deliveries {
             self.trace.say(|| {
@@ -282,6 +286,16 @@ impl Simulation {
             }
             let home = usize::from(received.home().0);
             self.send(shard, home, Mail::Delivery(received))?;
+        }
+        // Whoever reads has heard of it in an earlier dispatch.
+        for piece in pieces {
+            self.trace.note(piece.octets.len() as u64);
+            self.trace.say(|| {
+                let (reading, octets) = (piece.reading, piece.octets.len());
+                format!("s{shard} hands out {octets} of reading {reading}")
+            });
+            let home = usize::from(piece.connection.shard().0);
+            self.send(shard, home, Mail::Piece(piece))?;
         }
         Ok(more || any)
     }
@@ -321,6 +335,7 @@ impl Simulation {
                 busy |= self.dispatch(shard)?;
                 busy |= self.poll(shard)? || self.world.disks[shard].under_way() > 0;
             }
+            busy |= self.read_on()?;
             if !busy {
                 let is_at_rest =
                     |shard: &Shard<Vectors>| shard.is_quiet() || shard.deadline_us().is_none();
@@ -378,6 +393,7 @@ impl Simulation {
         }
         self.clients.reconnect_all();
         self.uploads.clear();
+        self.readings.clear();
         let topology = self.world.shards[0].topology();
         let one_log = self.world.count() == 1;
         self.shadow.crashed(|id| topology.queue_by_id(id).is_some(), one_log)?;
@@ -462,6 +478,7 @@ impl Tally {
         self.operations += other.operations;
         self.uploaded += other.uploaded;
         self.given_up += other.given_up;
+        self.read += other.read;
     }
 }
 
@@ -470,12 +487,13 @@ impl fmt::Display for Tally {
         let Tally { crashes, clean_stops, interrupted_boots, damages, damages_found, .. } = self;
         let Tally { failures, confirmed, refused, delivered, settled, operations, .. } = self;
         let Tally { committed, interrupted_commits, packed, paged, uploaded, given_up, .. } = self;
+        let Tally { read, .. } = self;
         write!(
             f,
             "{crashes} crashes, {interrupted_boots} interrupted starts, {clean_stops} clean stops, \
              {failures} failures, {damages} damages ({damages_found} found); \
              {confirmed} confirmed, {refused} refused, {delivered} delivered, {settled} settled; \
-             {uploaded} bodies in parts, {given_up} given up; \
+             {uploaded} bodies in parts, {given_up} given up, {read} read in pieces; \
              {committed} transactions, {interrupted_commits} interrupted; {packed} steps with packed queues, \
              {paged} with paged ones; \
              {operations} disk operations"

@@ -85,6 +85,7 @@ impl Simulation {
         if serves {
             self.let_in()?;
             self.upload_some()?;
+            self.read_some()?;
         }
         if is_next(mixture.publish) {
             return if serves { self.publish(mixture) } else { Ok(()) };
@@ -382,6 +383,7 @@ impl Simulation {
         self.clients.consumers.retain(|_, consumer| consumer.key.connection != connection);
         self.clients.unsent.retain(|(of, _, _)| *of != connection);
         self.tally.given_up += self.uploads.connection_gone(connection);
+        self.readings.connection_gone(connection);
         self.clients.reconnect(home);
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use haremq_engine::ids::ShardId;
 use haremq_engine::log::LogError;
-use haremq_engine::mail::{Delivery, Notice};
+use haremq_engine::mail::{BodyPiece, Delivery, LongDelivery, Notice};
 use haremq_engine::shard::{Effect, Outlet, Shard, ShardBoot};
 use haremq_engine::topology::{Change, DefinitionError};
 
@@ -18,6 +18,7 @@ use crate::limits::Limits;
 use crate::mail::{Mail, Received};
 use crate::pages::Pages;
 use crate::random::Random;
+use crate::readings::{self, Piece};
 use crate::rings::Rings;
 
 /// Why the broker does not start.
@@ -34,11 +35,18 @@ pub enum BootError {
 struct Inbox {
     from: ShardId,
     received: Vec<Received>,
+    pieces: Vec<Piece>,
 }
 
 impl Outlet for Inbox {
     fn deliver(&mut self, delivery: Delivery<'_>) {
         self.received.push(Received::of(self.from, &delivery));
+    }
+    fn begin(&mut self, long: LongDelivery<'_>) {
+        self.received.push(readings::received(self.from, &long));
+    }
+    fn piece(&mut self, piece: BodyPiece<'_>) {
+        self.pieces.push(Piece::of(self.from, &piece));
     }
 }
 
@@ -165,10 +173,11 @@ impl World {
         true
     }
 
-    pub fn dispatch(&mut self, shard: usize) -> (bool, Vec<Received>) {
-        let mut inbox = Inbox { from: ShardId(shard as u16), received: Vec::new() };
+    pub fn dispatch(&mut self, shard: usize) -> (bool, Vec<Received>, Vec<Piece>) {
+        let from = ShardId(shard as u16);
+        let mut inbox = Inbox { from, received: Vec::new(), pieces: Vec::new() };
         let more = self.shards[shard].dispatch(self.clock.now(), &mut inbox);
-        (more, inbox.received)
+        (more, inbox.received, inbox.pieces)
     }
 
     /// Time passes, and shards whose time has come are ticked.

@@ -98,6 +98,13 @@ impl Letter {
         self.body.shrink_to(KEPT_OCTETS);
     }
 
+    /// It has been sent: the memory of a long body is given up.
+    pub fn sent(&mut self) {
+        if self.body.capacity() > KEPT_OCTETS {
+            self.body = Vec::new();
+        }
+    }
+
     fn take_rest(&mut self, message: &MessageRef<'_>) {
         self.body.extend_from_slice(message.body);
         self.persistent = message.persistent;

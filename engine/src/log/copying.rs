@@ -12,15 +12,15 @@ use super::allowance::Allowance;
 use super::block::Block;
 use super::copies::Relocated;
 use super::format::PAGE_BYTES;
-use super::readback::{Pending, WINDOW_BYTES};
 use super::parts::Extent;
+use super::readback::{Pending, WINDOW_BYTES};
 use super::reading::body_parts;
 use super::record::{Copied, MessageView, PartEntry, PartView, Payload, Record};
 use super::segment::Segment;
 use super::{Address, FetchBeginning, Log, LogEffect, LogError, Memory, Settling};
-use rustc_hash::{FxHashMap, FxHashSet};
 use crate::ids::{QueueId, Seq};
 use crate::now::Now;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Octets copied in one turn, reached by the last record or block.
 const OCTETS_PER_TURN: u64 = 128 * 1024;

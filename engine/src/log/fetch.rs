@@ -6,8 +6,8 @@ use super::block::{Block, Defect};
 use super::cache::Window;
 use super::format::{whole_pages, PAGE_BYTES};
 use super::parts::{Assembly, Extent};
-use super::reading::beginning_parts;
 use super::readback::{Pending, SCATTERED_BYTES, WINDOW_BYTES, WINDOW_BYTES_MAX};
+use super::reading::beginning_parts;
 use super::record::{record_at, Malformed, MessageView, Payload, Record, KIND_MESSAGE};
 use super::{Address, Fetch, FileId, IoFailure, Log, LogEffect, LogError, Memory, Stored};
 
@@ -219,7 +219,8 @@ impl<M: Memory> Log<M> {
 
     #[cold]
     fn fetch_whole(&mut self, address: Address) -> Fetch<'_> {
-        self.fetch_parts(address, Extent::Whole).map_or(Fetch::Pending, |(stored, _)| Fetch::Ready(stored))
+        self.fetch_parts(address, Extent::Whole)
+            .map_or(Fetch::Pending, |(stored, _)| Fetch::Ready(stored))
     }
 
     /// A message in parts, or what comes before its body: put together as they come, kept while it is
@@ -233,8 +234,9 @@ impl<M: Memory> Log<M> {
             Some(assembly) => assembly,
             None => {
                 let assembly = self.begin_assembly(address, extent);
-                if !self.assemblies.has_room(assembly.reserved_bytes()) && !self.readback.is_empty()
-                {
+                let has_room = extent == Extent::Beginning
+                    || self.assemblies.has_room(assembly.reserved_bytes());
+                if !has_room && !self.readback.is_empty() {
                     // It would be pushed out before it is whole: others are finished first.
                     return None;
                 }

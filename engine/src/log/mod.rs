@@ -50,11 +50,11 @@ mod store;
 mod tests;
 
 pub use bodies::{Group, OpenBody};
-pub use reading::{FetchBeginning, ReadPart};
 pub use copies::Relocated;
 pub use copying::Holders;
 pub use effect::{IoFailure, LogCompletion, LogEffect};
 pub use error::LogError;
+pub use reading::{FetchBeginning, ReadPart};
 pub use recovery::{
     mend, Damage, Headless, LostMessage, MendError, Mended, Octets, Patch, Recovered, Recovery,
     RecoveryRead, SegmentFile,

@@ -199,9 +199,6 @@ impl Assembly {
         self.missing.pop();
         self.content.extend_from_slice(content);
     }
-    fn is_of(&self, address: Address, extent: Extent) -> bool {
-        self.address == address && self.extent == extent
-    }
     pub(super) fn record(&self) -> &[u8] {
         &self.record
     }
@@ -214,12 +211,17 @@ impl Assembly {
 /// finished: whoever wanted it may have gone. Those who wait ask again after each read, or a few.
 const READS_UNWANTED_MAX: u64 = 256;
 
+/// Beginnings of messages that are kept while they are put together.
+const BEGINNINGS_MAX: usize = 32;
+
 /// Messages in parts that are being delivered. Kept while wanted, within a budget that only the
 /// one wanted last may exceed.
 #[derive(Debug)]
 pub(super) struct Assemblies {
     /// The one wanted last at the end.
     recent: Vec<Assembly>,
+    /// As many beginnings: they are short, and soon taken.
+    beginnings: Vec<Assembly>,
     bytes_max: usize,
     /// How many have been begun.
     begun: u64,
@@ -229,7 +231,8 @@ pub(super) struct Assemblies {
 
 impl Assemblies {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Assemblies { recent: Vec::new(), bytes_max, begun: 0, reads: 0 }
+        let (recent, beginnings) = (Vec::new(), Vec::new());
+        Assemblies { recent, beginnings, bytes_max, begun: 0, reads: 0 }
     }
 
     /// A read has come back.
@@ -237,8 +240,16 @@ impl Assemblies {
         self.reads += 1;
     }
 
+    /// No whole message is put together.
     pub(super) fn is_empty(&self) -> bool {
         self.recent.is_empty()
+    }
+
+    fn list(&self, extent: Extent) -> &Vec<Assembly> {
+        match extent {
+            Extent::Beginning => &self.beginnings,
+            Extent::Whole => &self.recent,
+        }
     }
 
     /// Of those that are not whole, this one was begun first: its reads go before all others.
@@ -257,13 +268,16 @@ impl Assemblies {
     }
 
     pub(super) fn get(&self, address: Address, extent: Extent) -> Option<&Assembly> {
-        self.recent.iter().find(|assembly| assembly.is_of(address, extent))
+        self.list(extent).iter().find(|assembly| assembly.address == address)
     }
 
     /// Takes out the assembly of that message, to go on with.
     pub(super) fn take(&mut self, address: Address, extent: Extent) -> Option<Assembly> {
-        let index = self.recent.iter().position(|assembly| assembly.is_of(address, extent))?;
-        Some(self.recent.remove(index))
+        let index = self.list(extent).iter().position(|assembly| assembly.address == address)?;
+        Some(match extent {
+            Extent::Beginning => self.beginnings.remove(index),
+            Extent::Whole => self.recent.remove(index),
+        })
     }
 
     /// Puts one back, and drops others beyond the budget: those that are whole first, then those
@@ -275,6 +289,13 @@ impl Assemblies {
             assembly.begun = self.begun;
         }
         assembly.wanted_at = self.reads;
+        if assembly.extent == Extent::Beginning {
+            // Whoever wanted the first one may have gone.
+            if self.beginnings.len() >= BEGINNINGS_MAX {
+                self.beginnings.remove(0);
+            }
+            return self.beginnings.push(assembly);
+        }
         self.recent.push(assembly);
         let mut bytes: usize = self.recent.iter().map(|held| held.content.capacity()).sum();
         while bytes > self.bytes_max && self.recent.len() > 1 {
@@ -298,6 +319,7 @@ impl Assemblies {
     /// Drops a message that nobody wants any more.
     pub(super) fn drop(&mut self, address: Address) {
         self.recent.retain(|assembly| assembly.address != address);
+        self.beginnings.retain(|assembly| assembly.address != address);
     }
 }
 
@@ -319,13 +341,19 @@ mod tests {
         assemblies.put(begun(1, 3));
         for _ in 0..3 {
             assemblies.put(begun(2, 3));
-            let mut first = assemblies.take(Address(1), Extent::Whole).expect("it is not pushed out");
+            let mut first =
+                assemblies.take(Address(1), Extent::Whole).expect("it is not pushed out");
             first.add(&[0; 20]);
             assemblies.put(first);
         }
-        assert!(assemblies.get(Address(1), Extent::Whole).is_some_and(|first| first.next().is_none()));
+        assert!(assemblies
+            .get(Address(1), Extent::Whole)
+            .is_some_and(|first| first.next().is_none()));
         assemblies.put(begun(2, 1));
-        assert!(assemblies.get(Address(1), Extent::Whole).is_none(), "one that is whole has had its time");
+        assert!(
+            assemblies.get(Address(1), Extent::Whole).is_none(),
+            "one that is whole has had its time"
+        );
         let mut second = assemblies.take(Address(2), Extent::Whole).expect("it has room now");
         second.add(&[0; 20]);
         assemblies.put(begun(3, 1));
@@ -341,11 +369,17 @@ mod tests {
         assemblies.put(begun(1, 3));
         for _ in 0..=READS_UNWANTED_MAX {
             assemblies.put(begun(2, 3));
-            assert!(assemblies.get(Address(1), Extent::Whole).is_some(), "somebody may be about to ask");
+            assert!(
+                assemblies.get(Address(1), Extent::Whole).is_some(),
+                "somebody may be about to ask"
+            );
             assemblies.read_done();
         }
         assemblies.put(begun(2, 3));
-        assert!(assemblies.get(Address(1), Extent::Whole).is_none() && assemblies.get(Address(2), Extent::Whole).is_some());
+        assert!(
+            assemblies.get(Address(1), Extent::Whole).is_none()
+                && assemblies.get(Address(2), Extent::Whole).is_some()
+        );
     }
 
     /// Those that wait for its room had their parts read again and again, and left no room for the

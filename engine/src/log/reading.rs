@@ -19,10 +19,7 @@ const PARTS_AHEAD: usize = 2;
 pub enum FetchBeginning<'a> {
     /// `left_bytes`: octets of body that the message does not have here, to be read by
     /// [`Log::open_long`]. 0: it is whole.
-    Ready {
-        stored: Stored<'a>,
-        left_bytes: u64,
-    },
+    Ready { stored: Stored<'a>, left_bytes: u64 },
     /// As [`Fetch::Pending`].
     Pending,
 }

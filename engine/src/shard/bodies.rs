@@ -1,5 +1,5 @@
 //! Long bodies that are still coming in: what goes to the log is written there at once, what needs
-//! no log is kept in memory, for which there must be room for all of it when it begins.
+//! no log is kept in memory, if it is a few parts long and there is room for all of it when it begins.
 //!
 //! So memory does not follow their length, and what other channels publish meanwhile is stored
 //! between their parts. A message takes its place in its queues when its last octet is there, as
@@ -33,10 +33,11 @@ impl Body {
 
     pub(super) fn add<M: Memory>(&mut self, store: &mut Store<M>, now: Now, octets: &[u8]) {
         match self {
-            Body::InLog { body, bytes } => {
+            Body::InLog { body, bytes } if !octets.is_empty() => {
                 store.log.append_body(now, body, octets);
                 *bytes += octets.len() as u64;
             }
+            Body::InLog { .. } => {}
             Body::InMemory { pieces, bytes, .. } => {
                 pieces.push(octets.to_vec());
                 *bytes += octets.len();
@@ -124,7 +125,8 @@ impl<M: Memory> Shard<M> {
         });
         let taken = self.store.arena.bytes() + self.index_bytes() + self.bodies.reserved;
         let reserved = usize::try_from(part.body_bytes).unwrap_or(usize::MAX);
-        let fits = taken.saturating_add(reserved) <= self.config.memory_max_bytes;
+        let fits = self.fits_memory(part.body_bytes)
+            && taken.saturating_add(reserved) <= self.config.memory_max_bytes;
         match (part.persistent && survives) || !fits {
             true => Body::InLog { body: self.store.log.begin_body(), bytes: 0 },
             false => Body::InMemory { pieces: Vec::new(), bytes: 0, reserved },

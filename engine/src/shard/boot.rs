@@ -18,6 +18,7 @@ use super::links::Links;
 use super::policy_walk::PolicyWalk;
 use super::publish::Takers;
 use super::queues::Queues;
+use super::readings::Readings;
 use super::recall::Recall;
 use super::replays::Replays;
 use super::sampling::Sampling;
@@ -219,6 +220,7 @@ impl<M: Memory> ShardBoot<M> {
             effects: VecDeque::new(),
             takers: Takers::default(),
             bodies: Bodies::default(),
+            readings: Readings::default(),
             expired: Vec::new(),
             counted: Vec::new(),
             sampling: Sampling::new(),

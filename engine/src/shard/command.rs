@@ -61,6 +61,8 @@ impl<M: Memory> Shard<M> {
             Command::Inspect { queue, channel } => self.inspect(now, queue, channel),
             Command::Commit { channel, transaction } => self.commit(now, channel, transaction),
             Command::DropBody { channel } => self.drop_body(channel),
+            Command::NextPiece { reading } => self.want_piece(reading),
+            Command::EndReading { reading } => self.end_reading(reading),
             Command::Forget { connection } => self.forget(now, connection),
         }
     }
@@ -235,6 +237,7 @@ impl<M: Memory> Shard<M> {
         self.early.retain(|command| asker(command) != Some(connection));
         self.queues.forget_gets(connection);
         self.drop_bodies_of(connection);
+        self.end_readings_of(connection);
         for (queue, consumer) in self.links.forget(connection) {
             self.cancel(now, queue, consumer);
         }

@@ -14,6 +14,7 @@ use super::store::Store;
 use crate::dead_letter::{Burial, Cause, Letter};
 use crate::ids::{QueueId, Seq};
 use crate::log::{Address, Memory, Settling};
+use crate::message::MessageRef;
 use crate::now::Now;
 use crate::queue::{DeadLetterRule, Place, Queue, Removed, Slot};
 use crate::topology::{MissingExchanges, Routes};
@@ -74,13 +75,21 @@ impl DeadMessage {
         &self.slot
     }
 
-    pub(super) fn burial(&self, now: Now) -> Burial<'_> {
+    fn burial(&self, now: Now) -> Burial<'_> {
         Burial {
             cause: self.cause,
             queue: &self.rule.queue,
             now_unix_ms: now.unix_ms,
             exchange: &self.rule.exchange,
             routing_key: self.rule.routing_key.as_deref(),
+        }
+    }
+
+    /// Makes a letter of it: `message` is what it was.
+    pub(super) fn write(&self, now: Now, message: &MessageRef<'_>, letter: &mut Letter) {
+        match self.rule.goes_on {
+            true => letter.write_onward(message),
+            false => letter.write(message, &self.burial(now)),
         }
     }
 
@@ -109,6 +118,9 @@ pub(super) struct DeadLetters {
     taken: u64,
     /// The first one's octets are being read.
     is_reading: bool,
+    /// It is known to cross, so that all of it is read: to look at its beginning again might push out
+    /// what has been read.
+    pub(super) reads_whole: bool,
     /// Letters on their way to other shards.
     crossings: usize,
     crossing_octets: usize,

@@ -45,6 +45,9 @@ impl<M: Memory> Shard<M> {
         self.tend_values(now);
         self.drive_transactions(now);
         self.trim(now);
+        if self.readings.can_go_on() {
+            self.hand_out_pieces(outlet);
+        }
         if !self.policy_walk.is_over() && self.walk_policies(now) {
             self.tell_applied(now);
         }
@@ -70,6 +73,7 @@ impl<M: Memory> Shard<M> {
             || self.queues.any_dirty()
             || self.can_free_remains()
             || self.can_move()
+            || self.readings.can_go_on()
             || self.replays.can_go_on()
             || self.recall.can_go_on()
             || self.can_trim()
@@ -103,11 +107,21 @@ impl<M: Memory> Shard<M> {
         outlet: &mut impl Outlet,
     ) -> Turn {
         let Shard {
-            queues, store, links, effects, dead_letters, sampling, counted: scratch, ..
+            config,
+            queues,
+            store,
+            links,
+            effects,
+            dead_letters,
+            sampling,
+            readings,
+            counted: scratch,
+            ..
         } = self;
         let Some((hosted, pool)) = queues.get_mut(at) else { return Turn::Done };
         let queue = &mut hosted.queue;
         let (id, survives) = (queue.id(), queue.settings().survives_restart);
+        let long_bytes = config.body_part_bytes as u64;
         while *done < limit {
             let (seq, slot) = match queue.due(pool, now.unix_ms) {
                 Due::Message { seq, slot } => (seq, slot),
@@ -129,12 +143,25 @@ impl<M: Memory> Shard<M> {
                 Recipient::Get(to) => (to, None),
                 Recipient::Nobody => return Turn::Done,
             };
-            let Fetch::Ready(stored) = store.fetch(&slot) else { return Turn::Reading };
-            let message = counted(queue, seq, stored.message, scratch);
-            let redelivered = slot.redelivered();
-            let delivery = Delivery { to, queue: id, seq, redelivered, message };
-            let window_bytes = delivery.window_bytes();
-            outlet.deliver(delivery);
+            let window_bytes = if slot.body_bytes() > long_bytes && store.is_in_parts(&slot) {
+                let count = queue.delivery_count(seq);
+                let begun = readings.begin(store, (to, id, seq), &slot, count, outlet);
+                let Some((window_bytes, goes_on)) = begun else { return Turn::Reading };
+                if let (true, Some((_, link)), DeliveryTo::Consumer { consumer, .. }) =
+                    (goes_on, consumer, to)
+                {
+                    links.long_begun(link, consumer.channel);
+                }
+                window_bytes
+            } else {
+                let Fetch::Ready(stored) = store.fetch(&slot) else { return Turn::Reading };
+                let message = counted(queue, seq, stored.message, scratch);
+                let redelivered = slot.redelivered();
+                let delivery = Delivery { to, queue: id, seq, redelivered, message };
+                let window_bytes = delivery.window_bytes();
+                outlet.deliver(delivery);
+                window_bytes
+            };
             let no_ack = match consumer {
                 Some((slot, link)) => {
                     links.spend(link, window_bytes);
@@ -172,7 +199,7 @@ fn recipient<B>(
                 let wants = Notice::Wants { channel, consumer: key };
                 effects.push_back(Effect::Notice(wants));
             }
-        } else if !links.has_window(link) {
+        } else if !links.has_window(link, key.channel) {
             queue.await_window(slot);
             links.wait(link, at, key);
         } else {

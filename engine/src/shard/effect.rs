@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::ids::{QueueId, ShardId};
 use crate::log::LogEffect;
-use crate::mail::{Consume, Delivery, Notice, PeerMail};
+use crate::mail::{BodyPiece, Consume, Delivery, LongDelivery, Notice, PeerMail};
 use crate::topology::{MissingExchange, TopologyError, TopologyOutcome};
 
 /// What a shard wants done.
@@ -38,6 +38,10 @@ pub enum Effect<B> {
 /// Takes deliveries as they are made. Must not call back into the shard.
 pub trait Outlet {
     fn deliver(&mut self, delivery: Delivery<'_>);
+    /// The beginning of a delivery.
+    fn begin(&mut self, long: LongDelivery<'_>);
+    /// Some of its body, which has been asked for.
+    fn piece(&mut self, piece: BodyPiece<'_>);
 }
 
 /// Numbers of one queue, for listings.

@@ -13,6 +13,9 @@ pub(super) type LinkSlot = u32;
 struct Link {
     /// May be below zero: a delivery is made whole as long as there is any window.
     left_bytes: i64,
+    /// Channels to which a long message is on its way: what else they get would have to wait for its
+    /// end.
+    busy: Vec<u16>,
     /// Consumers that could be served but for the window.
     waiting: Vec<(QueueSlot, ConsumerKey)>,
     consumers: FxHashSet<(QueueId, ConsumerKey)>,
@@ -44,6 +47,7 @@ impl Links {
         }
         let link = Link {
             left_bytes: self.window_bytes,
+            busy: Vec::new(),
             waiting: Vec::new(),
             consumers: FxHashSet::default(),
         };
@@ -81,17 +85,46 @@ impl Links {
     pub(super) fn drop_unused(&mut self, connection: ConnectionId) {
         let Some(at) = self.by_connection.get(&connection).copied() else { return };
         let window_bytes = self.window_bytes;
-        let used = self
-            .get_mut(at)
-            .is_some_and(|link| !link.consumers.is_empty() || link.left_bytes < window_bytes);
+        let used = self.get_mut(at).is_some_and(|link| {
+            !link.consumers.is_empty() || !link.busy.is_empty() || link.left_bytes < window_bytes
+        });
         if !used {
             self.forget(connection);
         }
     }
 
+    /// The connection has room for a delivery to that channel.
     #[inline]
-    pub(super) fn has_window(&self, at: LinkSlot) -> bool {
-        matches!(&self.all[at as usize], Some(link) if link.left_bytes > 0)
+    pub(super) fn has_window(&self, at: LinkSlot, channel: u16) -> bool {
+        let has_room = |link: &Link| {
+            link.left_bytes > 0 && (link.busy.is_empty() || !link.busy.contains(&channel))
+        };
+        self.all[at as usize].as_ref().is_some_and(has_room)
+    }
+
+    /// A long message is on its way to a channel.
+    pub(super) fn long_begun(&mut self, at: LinkSlot, channel: u16) {
+        if let Some(link) = self.get_mut(at) {
+            link.busy.push(channel);
+        }
+    }
+
+    /// It has arrived. Gives those who waited, as [`Links::open`] does.
+    pub(super) fn long_ended(
+        &mut self,
+        connection: ConnectionId,
+        channel: u16,
+    ) -> Vec<(QueueSlot, ConsumerKey)> {
+        let Some(at) = self.by_connection.get(&connection).copied() else { return Vec::new() };
+        let Some(link) = self.get_mut(at) else { return Vec::new() };
+        if let Some(index) = link.busy.iter().position(|busy| *busy == channel) {
+            link.busy.swap_remove(index);
+        }
+        if link.left_bytes > 0 {
+            std::mem::take(&mut link.waiting)
+        } else {
+            Vec::new()
+        }
     }
 
     /// A delivery goes out.

@@ -5,6 +5,7 @@
 //! [`Shard::poll_effect`] until it is empty; [`Shard::dispatch`]; carry out effects again.
 //!
 //! The shard's work is split by concern: `publish` (messages in), `bodies` (long ones), `dispatch` (messages out),
+//! `readings` (long ones),
 //! `command` (everything else about queues), `confirm` (the one place where publishers are told
 //! that a message is safe), `dead_letters` and `moving` (from queue to queue), `copying` (disk
 //! space back), `transactions` (all or nothing), `replica` and `topology_writer` (definitions),
@@ -30,6 +31,7 @@ mod parts;
 mod policy_walk;
 mod publish;
 mod queues;
+mod readings;
 mod recall;
 mod replays;
 mod replica;
@@ -63,6 +65,7 @@ use links::Links;
 use policy_walk::PolicyWalk;
 use publish::Takers;
 use queues::{QueueSlot, Queues};
+use readings::Readings;
 use recall::Recall;
 use replays::Replays;
 use sampling::Sampling;
@@ -83,12 +86,19 @@ pub struct ShardConfig {
     pub memory_max_bytes: usize,
     /// Octets of deliveries on their way to one connection's socket, from this shard.
     pub window_bytes: u64,
+    /// Bodies longer than this come and go in parts: [`BODY_PART_BYTES`], but for tests. Nothing that
+    /// is longer than four of these stays in memory.
+    ///
+    /// [`BODY_PART_BYTES`]: crate::mail::BODY_PART_BYTES
+    pub body_part_bytes: usize,
     /// Deliveries made by one call of `dispatch` at most.
     pub dispatch_batch: usize,
     /// For the user that an empty data directory starts with.
     pub guest_password_hash: Arc<[u8]>,
 }
 
+/// A body of more than so many parts is not kept in memory: it would be copied as a whole.
+const PARTS_IN_MEMORY_MAX: usize = 4;
 /// Expired messages that a queue lets go at once, about.
 const SWEEP: usize = 16 * 1024;
 /// As many of a queue with a dead-letter exchange.
@@ -100,6 +110,7 @@ pub struct Shard<M: Memory> {
     store: Store<M>,
     queues: Queues,
     bodies: Bodies,
+    readings: Readings,
     links: Links,
     confirms: Confirms,
     dead_letters: DeadLetters,
@@ -144,6 +155,7 @@ impl<M: Memory> Shard<M> {
         self.store.log.complete(now, completion)?;
         if was_read {
             self.queues.read_done();
+            self.readings.read_done();
             self.dead_letters.read_done();
             self.replays.read_done();
             self.recall.read_done();
@@ -291,6 +303,12 @@ impl<M: Memory> Shard<M> {
     /// Management's way in: on shard 0 only. Others reach it by [`PeerMail::Request`].
     pub fn request(&mut self, now: Now, ticket: u64, request: TopologyRequest) {
         self.peer(now, PeerMail::Request { from: Requester::Management(ticket), request });
+    }
+
+    /// A message with so long a body may be kept in memory, if there is any.
+    #[inline]
+    fn fits_memory(&self, body_bytes: u64) -> bool {
+        body_bytes <= (PARTS_IN_MEMORY_MAX * self.config.body_part_bytes) as u64
     }
 
     fn notice(&mut self, notice: Notice) {

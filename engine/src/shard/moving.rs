@@ -4,12 +4,14 @@
 //! new queues and the settle of the old reference: nothing is lost or doubled by a crash. A move
 //! to queues of other shards is a transaction (`transactions`), with the same promise.
 
+use super::bodies::Body;
 use super::dead_letters::DeadMessage;
 use super::{Effect, Shard};
 use crate::dead_letter::Letter;
 use crate::ids::{QueueId, Target};
-use crate::log::{Fetch, Memory};
+use crate::log::{Address, Fetch, FetchBeginning, Memory};
 use crate::now::Now;
+use crate::queue::Place;
 use crate::routing::Subject;
 use crate::topology::{MissingExchange, NamedBy};
 
@@ -32,18 +34,79 @@ impl<M: Memory> Shard<M> {
             if dead.rule().goes_on {
                 self.store.prefetch(dead.slot());
             }
-            let Fetch::Ready(stored) = self.store.fetch(dead.slot()) else {
+            let mut letter = std::mem::take(&mut self.dead_letters.letter);
+            let Some((body, heirs)) = self.read_dead(now, &dead, &mut letter) else {
+                self.dead_letters.letter = letter;
                 self.dead_letters.await_read(dead);
                 return self.read_ahead();
             };
-            let mut letter = std::mem::take(&mut self.dead_letters.letter);
-            match dead.rule().goes_on {
-                true => letter.write_onward(&stored.message),
-                false => letter.write(&stored.message, &dead.burial(now)),
-            }
             octets += letter.octets();
-            self.send(now, dead, letter);
+            self.send(now, dead, (letter, body), heirs);
         }
+    }
+
+    /// Makes a letter of a dead message, and finds where it goes. Beside it the letter's body, if it
+    /// does not have it. `None`: something must be read first.
+    fn read_dead(
+        &mut self,
+        now: Now,
+        dead: &DeadMessage,
+        letter: &mut Letter,
+    ) -> Option<(Option<Body>, Vec<Target>)> {
+        let mut body = None;
+        if self.store.is_in_parts(dead.slot()) && !self.dead_letters.reads_whole {
+            body = self.read_long_letter(now, dead, letter)?;
+        } else if !self.read_letter(now, dead, letter) {
+            return None;
+        }
+        let heirs = self.heirs(dead, letter);
+        let crosses = heirs.iter().any(|heir| heir.shard != self.config.shard);
+        if let Some(body) = body.take_if(|_| crosses) {
+            // What crosses is whole.
+            body.forget(&mut self.store);
+            if !self.read_letter(now, dead, letter) {
+                self.dead_letters.reads_whole = true;
+                return None;
+            }
+        }
+        self.dead_letters.reads_whole = false;
+        Some((body, heirs))
+    }
+
+    /// Makes a letter of a dead message. False: it must be read first.
+    fn read_letter(&mut self, now: Now, dead: &DeadMessage, letter: &mut Letter) -> bool {
+        let Fetch::Ready(stored) = self.store.fetch(dead.slot()) else { return false };
+        dead.write(now, &stored.message, letter);
+        true
+    }
+
+    /// As `read_letter`, of a long message: the letter has no body, and goes with the parts of the one
+    /// that is there. `None`: it must be read first.
+    #[cold]
+    fn read_long_letter(
+        &mut self,
+        now: Now,
+        dead: &DeadMessage,
+        letter: &mut Letter,
+    ) -> Option<Option<Body>> {
+        let (Place::Log { address, length, .. } | Place::Spilled { address, length, .. }) =
+            dead.slot().place()
+        else {
+            return None;
+        };
+        let address = Address(address);
+        let FetchBeginning::Ready { stored, left_bytes } =
+            self.store.log.fetch_beginning(address, length)
+        else {
+            return None;
+        };
+        dead.write(now, &stored.message, letter);
+        if left_bytes == 0 {
+            return Some(None);
+        }
+        let body = self.store.log.open_long(address);
+        let body = body.expect("the beginning of a long message has just been read");
+        Some(Some(Body::InLog { body, bytes: left_bytes }))
     }
 
     /// True if a move can be begun, and the device is not far behind.
@@ -61,14 +124,20 @@ impl<M: Memory> Shard<M> {
         }
     }
 
-    fn send(&mut self, now: Now, dead: DeadMessage, letter: Letter) {
-        let heirs = self.heirs(&dead, &letter);
+    fn send(
+        &mut self,
+        now: Now,
+        dead: DeadMessage,
+        (mut letter, body): (Letter, Option<Body>),
+        heirs: Vec<Target>,
+    ) {
         if heirs.iter().all(|heir| heir.shard == self.config.shard) {
             let queues: Vec<QueueId> = heirs.iter().map(|heir| heir.queue).collect();
-            self.take_message(now, &letter.message(), &queues, Some(&dead), None);
+            self.take(now, &letter.message(), body, &queues, Some(&dead), None);
         } else {
             self.move_across(now, &dead, &letter, &heirs);
         }
+        letter.sent();
         self.dead_letters.letter = letter;
     }
 

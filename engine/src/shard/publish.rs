@@ -160,7 +160,7 @@ impl<M: Memory> Shard<M> {
         let settling = from.and_then(DeadMessage::settling);
         let is_in_log = !self.takers.all.is_empty() && message.persistent && survives_restart;
         let end = match self.takers.all.is_empty() {
-            _ if body.is_some() => self.store_body(now, message, body, is_in_log),
+            _ if body.is_some() => self.store_body(now, message, body, is_in_log, (settling, mark)),
             true => Position::default(),
             false if is_in_log => {
                 let (end, marked) =
@@ -212,7 +212,8 @@ impl<M: Memory> Shard<M> {
             let other_bytes = self.queues.pool.bytes() + self.bodies.reserved_bytes();
             max_bytes.saturating_sub(reserve_bytes + other_bytes)
         };
-        self.store.arena.has_room(message, arena_max_bytes)
+        self.fits_memory(message.body.len() as u64)
+            && self.store.arena.has_room(message, arena_max_bytes)
     }
 
     /// Stores a message of which `body` has come before.
@@ -223,6 +224,7 @@ impl<M: Memory> Shard<M> {
         message: &MessageRef<'_>,
         body: Option<Body>,
         is_in_log: bool,
+        (from, mark): (Option<Settling>, Option<(QueueId, Seq)>),
     ) -> Position {
         let Some(mut body) = body else { return Position::default() };
         let other_bytes = self.queues.pool.bytes() + self.bodies.reserved_bytes();
@@ -242,10 +244,15 @@ impl<M: Memory> Shard<M> {
             }
             body => {
                 let body = body.into_log(store, now);
-                match is_in_log {
-                    true => self.takers.put_body_in_log(store, now, message, body, None, None).0,
-                    false => self.takers.spill_body(store, now, message, body),
+                if !is_in_log {
+                    return self.takers.spill_body(store, now, message, body);
                 }
+                let (end, marked) =
+                    self.takers.put_body_in_log(store, now, message, body, from, mark);
+                if let (Some(name), Some(held)) = (mark, marked) {
+                    self.transactions.mark(name, held);
+                }
+                end
             }
         }
     }

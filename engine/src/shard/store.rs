@@ -26,6 +26,16 @@ impl<M: Memory> Store<M> {
         }
     }
 
+    /// The message does not lie in one record of the log.
+    pub(super) fn is_in_parts(&self, slot: &Slot) -> bool {
+        match slot.place() {
+            Place::Log { address, .. } | Place::Spilled { address, .. } => {
+                self.log.is_in_parts(Address(address))
+            }
+            Place::Arena { .. } => false,
+        }
+    }
+
     /// The message is going to be fetched soon, unlike those beside it.
     pub(super) fn prefetch(&mut self, slot: &Slot) {
         match slot.place() {

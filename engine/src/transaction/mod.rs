@@ -16,6 +16,9 @@ use crate::message::MessageRef;
 /// Publishes of one transaction: their numbers are stored in 20 bits.
 pub const TRANSACTION_PUBLISHES_MAX: usize = 1 << 20;
 
+/// What is longer makes room for itself alone: as much again would be too much.
+const LONG_OCTETS: usize = 1 << 20;
+
 /// A settle of one delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransactionSettle {
@@ -85,6 +88,9 @@ impl Transaction {
 
     fn append(&mut self, octets: &[u8]) -> Range<usize> {
         let start = self.octets.len();
+        if octets.len() > LONG_OCTETS {
+            self.octets.reserve_exact(octets.len());
+        }
         self.octets.extend_from_slice(octets);
         start..self.octets.len()
     }

@@ -16,13 +16,13 @@ use crate::world::{message, tiny, World};
 const SHARD: ShardId = ShardId(0);
 
 /// Octets that are found wherever they are.
-fn body(seed: u64, bytes: usize) -> Vec<u8> {
+pub(crate) fn body(seed: u64, bytes: usize) -> Vec<u8> {
     let mut random = Random::new(seed);
     (0..bytes).map(|_| random.below(256) as u8).collect()
 }
 
 impl World {
-    fn add_body(
+    pub(crate) fn add_body(
         &mut self,
         from: ChannelKey,
         queues: &[QueueId],
@@ -35,7 +35,7 @@ impl World {
         self.shards[0].add_body(self.now, &part);
     }
 
-    fn end_body(
+    pub(crate) fn end_body(
         &mut self,
         from: ChannelKey,
         queues: &[QueueId],
@@ -69,7 +69,7 @@ impl World {
         self.deliveries().into_iter().map(|delivery| delivery.body).collect()
     }
 
-    fn live_octets(&self) -> u64 {
+    pub(crate) fn live_octets(&self) -> u64 {
         self.shards[0].log_space().live_octets
     }
 }
@@ -198,7 +198,7 @@ fn a_body_that_is_given_up_leaves_nothing() {
 
 #[test]
 fn a_long_transient_body_is_in_memory_if_there_is_room_for_all_of_it_and_else_on_disk() {
-    let config = ShardConfig { memory_max_bytes: 1 << 20, ..tiny() };
+    let config = ShardConfig { memory_max_bytes: 1 << 20, body_part_bytes: 250_000, ..tiny() };
     let mut world = World::with(config, 1);
     let queue = world.durable_queue("q");
     let octets = body(4, 600_000);
@@ -220,6 +220,21 @@ fn a_long_transient_body_is_in_memory_if_there_is_room_for_all_of_it_and_else_on
     assert_eq!(world.contents(queue), [octets.clone(), octets]);
     world.restart_cleanly();
     assert_eq!(world.counts(queue).0, 0);
+}
+
+/// To hand it out it would have to be copied as a whole.
+#[test]
+fn a_transient_body_of_more_than_a_few_parts_is_on_disk_whatever_memory_there_is() {
+    let mut world = World::with(tiny(), 1);
+    let queue = world.durable_queue("q");
+    let (octets, from) = (body(7, 30_000), channel(0, 1));
+    let memory = world.shards[0].memory_bytes();
+    world.add_body(from, &[queue], &octets, &octets[..20_000], false);
+    world.end_body(from, &[queue], &octets[20_000..], false, 1);
+    world.send_message(&[queue], message(&octets, false), None);
+    assert_eq!(world.shards[0].memory_bytes(), memory);
+    world.settle_down();
+    assert_eq!(world.contents(queue), [octets.clone(), octets]);
 }
 
 /// A body is written once, and its message needs a record for each limit of time.

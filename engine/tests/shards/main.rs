@@ -11,6 +11,7 @@ mod exchanges;
 mod held_schedules;
 mod limits;
 mod long_bodies;
+mod long_deliveries;
 mod model;
 mod policies;
 mod random;

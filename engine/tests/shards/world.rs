@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use haremq_engine::ids::{QueueId, Seq, ShardId};
 use haremq_engine::log::{LogConfig, LogEffect};
-use haremq_engine::mail::{Command, Delivery, DeliveryTo, Notice, PeerMail, Publish, Requester};
+use haremq_engine::mail::{
+    BodyPiece, Command, Delivery, DeliveryTo, LongDelivery, Notice, PeerMail, Publish, Requester,
+};
 use haremq_engine::message::MessageRef;
 use haremq_engine::now::Now;
 use haremq_engine::shard::{Effect, Outlet, Shard, ShardBoot, ShardConfig};
@@ -32,6 +34,31 @@ pub(crate) struct Received {
     pub(crate) window_bytes: u64,
 }
 
+/// A delivery whose body is on its way.
+#[derive(Debug)]
+struct Coming {
+    received: Received,
+    reading: u64,
+    body_bytes: u64,
+}
+
+impl Received {
+    fn of(from: ShardId, delivery: &Delivery<'_>) -> Self {
+        Received {
+            from,
+            to: delivery.to,
+            queue: delivery.queue,
+            seq: delivery.seq,
+            redelivered: delivery.redelivered,
+            exchange: delivery.message.exchange.to_vec(),
+            routing_key: delivery.message.routing_key.to_vec(),
+            properties: delivery.message.properties.to_vec(),
+            body: delivery.message.body.to_vec(),
+            window_bytes: delivery.window_bytes(),
+        }
+    }
+}
+
 /// What the clients' side gets, in order.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -42,22 +69,28 @@ pub(crate) enum Event {
 struct Inbox<'a> {
     from: ShardId,
     events: &'a mut VecDeque<Event>,
+    coming: &'a mut Vec<Coming>,
+    piece_bytes: &'a mut usize,
 }
 
 impl Outlet for Inbox<'_> {
     fn deliver(&mut self, delivery: Delivery<'_>) {
-        self.events.push_back(Event::Delivery(Received {
-            from: self.from,
-            to: delivery.to,
-            queue: delivery.queue,
-            seq: delivery.seq,
-            redelivered: delivery.redelivered,
-            exchange: delivery.message.exchange.to_vec(),
-            routing_key: delivery.message.routing_key.to_vec(),
-            properties: delivery.message.properties.to_vec(),
-            body: delivery.message.body.to_vec(),
-            window_bytes: delivery.window_bytes(),
-        }));
+        self.events.push_back(Event::Delivery(Received::of(self.from, &delivery)));
+    }
+    fn begin(&mut self, long: LongDelivery<'_>) {
+        let received = Received::of(self.from, &long.delivery);
+        let LongDelivery { reading, body_bytes, .. } = long;
+        self.coming.push(Coming { received, reading, body_bytes });
+    }
+    fn piece(&mut self, piece: BodyPiece<'_>) {
+        let is_it = |one: &Coming| (one.received.from, one.reading) == (self.from, piece.reading);
+        let at = self.coming.iter().position(is_it).expect("a body that is on its way");
+        let coming = &mut self.coming[at];
+        *self.piece_bytes = piece.octets.len().max(*self.piece_bytes);
+        coming.received.body.extend_from_slice(piece.octets);
+        if coming.received.body.len() as u64 == coming.body_bytes {
+            self.events.push_back(Event::Delivery(self.coming.swap_remove(at).received));
+        }
     }
 }
 
@@ -68,6 +101,11 @@ pub(crate) struct World {
     /// From each shard to each other one.
     rings: Vec<VecDeque<PeerMail>>,
     pub(crate) events: VecDeque<Event>,
+    coming: Vec<Coming>,
+    /// The longest piece of a body that has come.
+    pub(crate) piece_bytes: usize,
+    /// Nobody asks for bodies.
+    pub(crate) is_slow: bool,
     pub(crate) now: Now,
     pub(crate) random: Random,
     config: ShardConfig,
@@ -88,6 +126,7 @@ pub(crate) fn tiny() -> ShardConfig {
         },
         memory_max_bytes: 1 << 30,
         window_bytes: 1 << 30,
+        body_part_bytes: 4_000,
         dispatch_batch: 256,
         guest_password_hash: Arc::from([7_u8; 36]),
     }
@@ -108,6 +147,9 @@ impl World {
             under_way: Vec::new(),
             rings: Vec::new(),
             events: VecDeque::new(),
+            coming: Vec::new(),
+            piece_bytes: 0,
+            is_slow: false,
             now: Now { unix_ms: 1_700_000_000_000, monotonic_us: 1_000_000 },
             random: Random::new(seed),
             config,
@@ -126,6 +168,7 @@ impl World {
         self.under_way = (0..count).map(|_| VecDeque::new()).collect();
         self.rings = (0..count * count).map(|_| VecDeque::new()).collect();
         self.events.clear();
+        self.coming.clear();
         let mut boots: Vec<ShardBoot<Vectors>> = Vec::new();
         for (shard, disk) in (0..).map(ShardId).zip(&self.disks) {
             let log = LogConfig { shard, ..self.config.log.clone() };
@@ -205,6 +248,22 @@ impl World {
         true
     }
 
+    /// The message of that queue whose body is on its way.
+    pub(crate) fn held(&self, queue: QueueId) -> Seq {
+        let coming = self.coming.iter().map(|coming| &coming.received);
+        let came = self.events.iter().filter_map(|event| match event {
+            Event::Delivery(received) => Some(received),
+            Event::Notice { .. } => None,
+        });
+        let of_queue = coming.chain(came).find(|received| received.queue == queue);
+        of_queue.expect("a delivery").seq
+    }
+
+    /// Its connection has gone.
+    pub(crate) fn forget_coming(&mut self) {
+        self.coming.clear();
+    }
+
     pub(crate) fn under_way(&self, shard: usize) -> usize {
         self.under_way[shard].len()
     }
@@ -218,8 +277,21 @@ impl World {
     }
 
     pub(crate) fn dispatch(&mut self, shard: usize) -> bool {
-        let mut inbox = Inbox { from: ShardId(shard as u16), events: &mut self.events };
-        self.shards[shard].dispatch(self.now, &mut inbox)
+        let from = ShardId(shard as u16);
+        if !self.is_slow {
+            for coming in self.coming.iter().filter(|coming| coming.received.from == from) {
+                let command = Command::NextPiece { reading: coming.reading };
+                self.shards[shard].command(self.now, command);
+            }
+        }
+        let mut inbox = Inbox {
+            from,
+            events: &mut self.events,
+            coming: &mut self.coming,
+            piece_bytes: &mut self.piece_bytes,
+        };
+        let more = self.shards[shard].dispatch(self.now, &mut inbox);
+        more || (!self.is_slow && self.coming.iter().any(|coming| coming.received.from == from))
     }
 
     /// One thing that might happen next, as the seed has it.

@@ -14,7 +14,9 @@ use glommio::io::DmaBuffer;
 use haremq::runtime::{DmaMemory, ReadAhead, Segments};
 use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
 use haremq_engine::log::{LogCompletion, LogConfig, LogEffect};
-use haremq_engine::mail::{Command, Consume, Credit, Delivery, Notice, Outcome};
+use haremq_engine::mail::{
+    BodyPiece, Command, Consume, Credit, Delivery, LongDelivery, Notice, Outcome,
+};
 use haremq_engine::mail::{PeerMail, Publish, Requester};
 use haremq_engine::message::MessageRef;
 use haremq_engine::now::Now;
@@ -41,6 +43,12 @@ impl Outlet for Taker {
         if !self.no_ack {
             self.held.push((delivery.queue, delivery.seq));
         }
+    }
+    fn begin(&mut self, long: LongDelivery<'_>) {
+        panic!("no message is so long: {long:?}");
+    }
+    fn piece(&mut self, piece: BodyPiece<'_>) {
+        panic!("no message is so long: {piece:?}");
     }
 }
 
@@ -79,6 +87,7 @@ impl Rig {
             log,
             memory_max_bytes: 4 << 30,
             window_bytes: 1 << 40,
+            body_part_bytes: haremq_engine::mail::BODY_PART_BYTES,
             dispatch_batch: 256,
             guest_password_hash: Arc::from([0_u8; 36]),
         };

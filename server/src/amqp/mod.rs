@@ -13,6 +13,7 @@ mod drift;
 mod error;
 mod introduction;
 mod method;
+mod outgoing;
 mod output;
 mod population;
 mod reply;

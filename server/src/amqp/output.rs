@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 
 use haremq_engine::ids::ShardId;
 
+use super::outgoing::Outgoing;
+
 /// Deliveries of one shard are given back in portions of about this many octets.
 const WINDOW_PORTION_OCTETS: u64 = 16 * 1024;
 /// A buffer that grew beyond this is not kept once it is empty.
@@ -30,13 +32,56 @@ pub(crate) struct Output {
     /// Place in the stream of the front of `buffer`.
     base: u64,
     windows: VecDeque<WindowMark>,
+    outgoing: Outgoing,
 }
 
 impl Output {
-    /// The buffer to append frames to.
+    /// The buffer to append frames of a channel to.
     #[inline]
-    pub(crate) fn frames(&mut self) -> &mut Vec<u8> {
-        &mut self.buffer
+    pub(crate) fn frames(&mut self, channel: u16) -> &mut Vec<u8> {
+        if self.outgoing.is_empty() {
+            return &mut self.buffer;
+        }
+        self.outgoing.frames(channel).unwrap_or(&mut self.buffer)
+    }
+
+    /// What that channel has said last is the beginning of a message whose body is read by that
+    /// shard, under that number.
+    pub(crate) fn begin_body(&mut self, channel: u16, from: ShardId, reading: u64, octets: u64) {
+        self.outgoing.add(channel, from, reading, octets);
+    }
+
+    /// Some of such a body.
+    pub(crate) fn piece(&mut self, from: ShardId, reading: u64, octets: &[u8], payload_max: u32) {
+        let Output { buffer, base, windows, outgoing, .. } = self;
+        outgoing.piece(buffer, (from, reading), octets, payload_max, |(behind, shard, octets)| {
+            windows.push_back(WindowMark { end: *base + behind as u64, shard, octets });
+        });
+    }
+
+    /// The next piece to be asked for: the shard that reads, and its number for the body.
+    pub(crate) fn next_wanted(&mut self) -> Option<(ShardId, u64)> {
+        if self.outgoing.is_empty() {
+            return None;
+        }
+        self.outgoing.next_wanted(self.buffer.len() - self.sent)
+    }
+
+    /// No body is on its way.
+    pub(crate) fn has_no_body(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
+    /// Bodies that are on their way, and what is behind them, are not said any more.
+    pub(crate) fn give_bodies_up(&mut self) {
+        self.outgoing.clear();
+    }
+
+    /// Octets that have not left, those that wait behind a body included.
+    #[inline]
+    pub(crate) fn waiting_octets(&self) -> usize {
+        let behind = if self.outgoing.is_empty() { 0 } else { self.outgoing.waiting_octets() };
+        self.buffer.len() - self.sent + behind
     }
 
     /// Octets that have not left.
@@ -56,9 +101,13 @@ impl Output {
         self.base + self.sent as u64
     }
 
-    /// What was appended last carries a delivery of `shard` that took `octets` of its window.
+    /// What was appended last, of that channel, carries a delivery of `shard` that took `octets` of
+    /// its window.
     #[inline]
-    pub(crate) fn mark_delivery(&mut self, shard: ShardId, octets: u64) {
+    pub(crate) fn mark_delivery(&mut self, channel: u16, shard: ShardId, octets: u64) {
+        if !self.outgoing.is_empty() && self.outgoing.mark_delivery(channel, shard, octets) {
+            return;
+        }
         let end = self.end();
         match self.windows.back_mut() {
             Some(last) if last.shard == shard && last.octets < WINDOW_PORTION_OCTETS => {
@@ -118,10 +167,10 @@ mod tests {
     #[test]
     fn window_is_freed_only_when_the_delivery_has_left_whole() {
         let mut output = Output::default();
-        output.frames().extend_from_slice(&[0; 100]);
-        output.mark_delivery(ShardId(1), 80);
-        output.frames().extend_from_slice(&[0; 50]);
-        output.mark_delivery(ShardId(0), 40);
+        output.frames(1).extend_from_slice(&[0; 100]);
+        output.mark_delivery(1, ShardId(1), 80);
+        output.frames(1).extend_from_slice(&[0; 50]);
+        output.mark_delivery(1, ShardId(0), 40);
         assert_eq!(wrote(&mut output, 99), []);
         assert_eq!(wrote(&mut output, 1), [(1, 80)]);
         assert_eq!(output.pending().len(), 50);
@@ -135,8 +184,8 @@ mod tests {
         let (mut taken, mut freed) = (0u64, 0u64);
         for round in 0..2_000usize {
             let size = round % 700 + 1;
-            output.frames().extend(std::iter::repeat_n(1u8, size));
-            output.mark_delivery(ShardId((round % 3) as u16), size as u64);
+            output.frames(1).extend(std::iter::repeat_n(1u8, size));
+            output.mark_delivery(1, ShardId((round % 3) as u16), size as u64);
             taken += size as u64;
             let write = (round * 31) % 900;
             let write = write.min(output.pending().len());

@@ -27,6 +27,8 @@ pub(crate) struct Orphan {
     pub(crate) no_ack: bool,
     /// What it took of the delivery window.
     pub(crate) octets: u64,
+    /// Its body would be read by the shard under that number.
+    pub(crate) reading: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub(crate) struct Session {
     /// Client capabilities.
     pub(crate) cancel_notify: bool,
     pub(crate) blocked_notify: bool,
+    /// A transaction has got longer in this turn.
+    pub(crate) gathers: bool,
     /// Channels with confirms to be sent at the end of the turn.
     pub(crate) confirming: Vec<u16>,
     pub(crate) orphans: Vec<Orphan>,
@@ -77,6 +81,7 @@ impl Session {
             cancel_notify: false,
             blocked_notify: false,
             missing_alternate: None,
+            gathers: false,
             confirming: Vec::new(),
             orphans: Vec::new(),
             drift: Drift::new(id.shard()),
@@ -195,6 +200,9 @@ impl Session {
         for orphan in std::mem::take(&mut self.orphans) {
             let window = Command::Window { connection: self.id, bytes: orphan.octets };
             broker.command(orphan.shard, window);
+            if let Some(reading) = orphan.reading {
+                broker.command(orphan.shard, Command::EndReading { reading });
+            }
             if !orphan.no_ack {
                 broker.command(
                     orphan.shard,

@@ -2,8 +2,10 @@
 
 use std::any::Any;
 
-use haremq_engine::ids::{ChannelKey, QueueId, Seq};
-use haremq_engine::mail::{BodyPart, Command, Delivery, DeliveryTo, Notice, PeerMail, Publish};
+use haremq_engine::ids::{ChannelKey, ConnectionId, QueueId, Seq};
+use haremq_engine::mail::{
+    BodyPart, BodyPiece, Command, Delivery, DeliveryTo, LongDelivery, Notice, PeerMail, Publish,
+};
 use haremq_engine::message::MessageRef;
 
 /// Something of the runtime's own, which travels in order with all other mail.
@@ -17,6 +19,8 @@ pub enum Mail<'a> {
     /// A publish whose body the channel's parts begin.
     PublishBody(ChannelKey, Publish<'a>),
     Delivery(Delivery<'a>),
+    LongDelivery(LongDelivery<'a>),
+    BodyPiece(BodyPiece<'a>),
     Command(Command),
     Notice(Notice),
     Peer(PeerMail),
@@ -33,6 +37,8 @@ enum Kind {
     BodyPart,
     PublishBody,
     Delivery,
+    LongDelivery,
+    BodyPiece,
     Command,
     Notice,
     Peer,
@@ -81,6 +87,17 @@ struct PackedDelivery {
     redelivered: bool,
 }
 
+/// What a long delivery has beside the delivery: octets of its body, and the number of its reading.
+type PackedBody = (u64, u64);
+
+#[derive(Clone, Copy, Debug)]
+struct PackedPiece {
+    connection: ConnectionId,
+    reading: u64,
+    start: usize,
+    length: u32,
+}
+
 /// A batch being filled, on its way, or being read.
 #[derive(Debug, Default)]
 pub struct RingBatch {
@@ -92,6 +109,9 @@ pub struct RingBatch {
     /// Whose parts begin the bodies of which publishes, in order.
     body_channels: Vec<ChannelKey>,
     deliveries: Vec<PackedDelivery>,
+    /// Of those whose bodies come later, in order.
+    bodies: Vec<PackedBody>,
+    pieces: Vec<PackedPiece>,
     commands: Vec<Command>,
     notices: Vec<Notice>,
     peers: Vec<PeerMail>,
@@ -168,10 +188,30 @@ impl RingBatch {
     }
 
     pub fn deliver(&mut self, delivery: &Delivery<'_>) {
+        self.put_delivery(delivery);
+        self.kinds.push(Kind::Delivery);
+    }
+
+    pub fn deliver_long(&mut self, long: &LongDelivery<'_>) {
+        self.put_delivery(&long.delivery);
+        self.bodies.push((long.body_bytes, long.reading));
+        self.kinds.push(Kind::LongDelivery);
+    }
+
+    pub fn piece(&mut self, piece: &BodyPiece<'_>) {
+        let BodyPiece { connection, reading, octets } = *piece;
+        let start = self.octets.len();
+        self.octets.extend_from_slice(octets);
+        let length = length(octets.len());
+        self.pieces.push(PackedPiece { connection, reading, start, length });
+        self.kinds.push(Kind::BodyPiece);
+    }
+
+    #[inline]
+    fn put_delivery(&mut self, delivery: &Delivery<'_>) {
         let message = pack(&mut self.octets, &delivery.message);
         let Delivery { to, queue, seq, redelivered, message: _ } = *delivery;
         self.deliveries.push(PackedDelivery { message, to, queue, seq, redelivered });
-        self.kinds.push(Kind::Delivery);
     }
 
     pub fn command(&mut self, command: Command) {
@@ -210,6 +250,8 @@ impl RingBatch {
         let mut body_parts = self.body_parts.drain(..);
         let mut body_channels = self.body_channels.drain(..);
         let mut deliveries = self.deliveries.drain(..);
+        let mut bodies = self.bodies.drain(..);
+        let mut pieces = self.pieces.drain(..);
         let mut commands = self.commands.drain(..);
         let mut notices = self.notices.drain(..);
         let mut peers = self.peers.drain(..);
@@ -236,10 +278,19 @@ impl RingBatch {
                         octets: &self.octets[start..start + packed.length as usize],
                     })
                 }),
-                Kind::Delivery => deliveries.next().map(|packed| {
-                    let PackedDelivery { message, to, queue, seq, redelivered } = packed;
-                    let message = unpack(&self.octets, &message);
-                    Mail::Delivery(Delivery { to, queue, seq, redelivered, message })
+                Kind::Delivery => deliveries
+                    .next()
+                    .map(|packed| Mail::Delivery(unpack_delivery(&self.octets, packed))),
+                Kind::LongDelivery => {
+                    deliveries.next().zip(bodies.next()).map(|(packed, (body_bytes, reading))| {
+                        let delivery = unpack_delivery(&self.octets, packed);
+                        Mail::LongDelivery(LongDelivery { delivery, body_bytes, reading })
+                    })
+                }
+                Kind::BodyPiece => pieces.next().map(|packed| {
+                    let PackedPiece { connection, reading, start, length } = packed;
+                    let octets = &self.octets[start..start + length as usize];
+                    Mail::BodyPiece(BodyPiece { connection, reading, octets })
                 }),
                 Kind::Command => commands.next().map(Mail::Command),
                 Kind::Notice => notices.next().map(Mail::Notice),
@@ -296,6 +347,12 @@ fn unpack_publish<'a>(
         queues: &queues[start..start + packed.queues_length as usize],
         confirm: packed.confirm,
     }
+}
+
+#[inline]
+fn unpack_delivery(octets: &[u8], packed: PackedDelivery) -> Delivery<'_> {
+    let PackedDelivery { message, to, queue, seq, redelivered } = packed;
+    Delivery { to, queue, seq, redelivered, message: unpack(octets, &message) }
 }
 
 fn unpack<'a>(octets: &'a [u8], packed: &PackedMessage) -> MessageRef<'a> {

@@ -210,6 +210,7 @@ fn config(plan: &Plan) -> ShardConfig {
         },
         memory_max_bytes: plan.common.memory_max_bytes,
         window_bytes: WINDOW_BYTES,
+        body_part_bytes: haremq_engine::mail::BODY_PART_BYTES,
         dispatch_batch: DISPATCH_BATCH,
         guest_password_hash: plan.guest_password_hash.clone(),
     }

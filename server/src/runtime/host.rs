@@ -289,6 +289,16 @@ impl Host {
                     self.world.port.batch(from).command(command);
                 }
             }
+            Mail::LongDelivery(long) => {
+                for command in self.world.deliver_long(from, &long) {
+                    self.world.port.batch(from).command(command);
+                }
+            }
+            Mail::BodyPiece(piece) => {
+                if let Some(command) = self.world.piece(from, &piece) {
+                    self.world.port.batch(from).command(command);
+                }
+            }
             Mail::Command(command) => self.command(command),
             Mail::Notice(notice) => self.notice(notice),
             Mail::Peer(mail) => self.peer(mail),

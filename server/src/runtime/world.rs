@@ -7,7 +7,8 @@ use std::sync::Arc;
 use haremq_engine::event::Event;
 use haremq_engine::ids::{ChannelKey, ConnectionId, QueueId, Seq, ShardId};
 use haremq_engine::mail::{
-    BodyPart, Command, Delivery, DeliveryTo, Outcome, PeerMail, Publish, Requester,
+    BodyPart, BodyPiece, Command, Delivery, DeliveryTo, LongDelivery, Outcome, PeerMail, Publish,
+    Requester,
 };
 use haremq_engine::now::Now;
 use haremq_engine::shard::{Outlet, Shard};
@@ -154,6 +155,36 @@ impl World {
     }
 }
 
+impl World {
+    /// As [`World::deliver`], of a message whose body comes later. If the connection has gone, its
+    /// shard is also told that nobody reads the body.
+    pub(super) fn deliver_long(&mut self, from: ShardId, long: &LongDelivery<'_>) -> Vec<Command> {
+        let now = self.now;
+        let connection = receiver(&long.delivery);
+        if self.with(connection, |connection| connection.deliver_long(from, long, now)) {
+            return Vec::new();
+        }
+        let end = Command::EndReading { reading: long.reading };
+        orphan(&long.delivery).into_iter().chain([end]).collect()
+    }
+
+    /// Hands some of such a body to its connection.
+    pub(super) fn piece(&mut self, from: ShardId, piece: &BodyPiece<'_>) -> Option<Command> {
+        let is_there = self.with(piece.connection, |connection| connection.piece(from, piece));
+        (!is_there).then_some(Command::EndReading { reading: piece.reading })
+    }
+
+    /// Does something to a connection that is to have its turn. False: it has gone.
+    fn with(&mut self, connection: ConnectionId, work: impl FnOnce(&mut Connection)) -> bool {
+        let Some(cell) = self.find(connection).cloned() else { return false };
+        let is_there = cell.with(work).is_some();
+        if is_there {
+            self.touch(&cell);
+        }
+        is_there
+    }
+}
+
 fn receiver(delivery: &Delivery<'_>) -> ConnectionId {
     match delivery.to {
         DeliveryTo::Consumer { consumer, .. } => consumer.connection,
@@ -183,6 +214,24 @@ impl Outlet for World {
         } else if let Some(command) = World::deliver(self, shard, &delivery) {
             self.orphans.push(command);
         }
+    }
+
+    fn begin(&mut self, long: LongDelivery<'_>) {
+        let shard = receiver(&long.delivery).shard();
+        if shard != self.shard() {
+            return self.port.batch(shard).deliver_long(&long);
+        }
+        let commands = self.deliver_long(shard, &long);
+        self.orphans.extend(commands);
+    }
+
+    fn piece(&mut self, piece: BodyPiece<'_>) {
+        let shard = piece.connection.shard();
+        if shard != self.shard() {
+            return self.port.batch(shard).piece(&piece);
+        }
+        let command = World::piece(self, shard, &piece);
+        self.orphans.extend(command);
     }
 }
 

@@ -22,23 +22,22 @@ pub(super) const LONG_BODIES: &[Mutant] = &[
         "a body that is given up keeps its segments",
         "log/bodies.rs",
         "        let parts = self.open_bodies.take(body);
-        let pinned = self.pins(&parts.entries);
-        self.unpin(&pinned);",
+        self.let_go_parts(&parts.entries);",
         "        let _ = self.open_bodies.take(body);",
     ),
     mutant(
         "parts of a body under way keep no segment",
         "log/bodies.rs",
-        "self.pin(self.segments.tail().number, aligned_record(length) as u64);",
+        "self.segments.tail_mut().pin(entry.record_bytes());",
         "if references != NO_REFERENCES {
-            self.pin(self.segments.tail().number, aligned_record(length) as u64);
+            self.segments.tail_mut().pin(entry.record_bytes());
         }",
     ),
     mutant(
         "a part that was moved is still looked for where it was",
         "log/bodies.rs",
-        "let old = std::mem::replace(old, entry);",
-        "let (old, _) = (*old, entry);",
+        ".map(|held| std::mem::replace(held, entry))",
+        ".map(|held| *held)",
     ),
     mutant(
         "the end of a body is forgotten",
@@ -60,9 +59,51 @@ pub(super) const LONG_BODIES: &[Mutant] = &[
         name: "parts of a body under way stay where they are",
         judge: Judge::LogTests("log::tests::bodies::"),
         file: "log/copying.rs",
-        from: "Record::Part(part) => self.copy_open_part(now, address, &part),",
+        from: "Record::Part(part) => self.copy_part(now, address, &part, parts),",
         to: "Record::Part(_) => {}",
     },
+    mutant(
+        "a body that is read does not hold its parts",
+        "log/bodies.rs",
+        "let parts = self.share(&Parts { entries, bytes });",
+        "let parts = Parts { entries, bytes };",
+    ),
+    mutant(
+        "parts go with the first of those who hold them",
+        "log/parts.rs",
+        "let Some(holders) = self.holders.get_mut(&part) else { return true };",
+        "let Some(holders) = self.holders.get_mut(&part).filter(|_| false) else { return true };",
+    ),
+    mutant(
+        "after a start parts go with the first of those who hold them",
+        "log/parts.rs",
+        "self.holders.retain(|_, holders| *holders > 1);",
+        "self.holders.clear();",
+    ),
+    mutant(
+        "a copy names parts where they were",
+        "log/copying.rs",
+        "                *part = *moved;",
+        "                let _ = moved;",
+    ),
+    mutant(
+        "the body of a dead letter is forgotten",
+        "shard/moving.rs",
+        "Some(Some(Body::InLog { body, bytes: left_bytes }))",
+        "{
+            let _ = left_bytes;
+            self.store.log.drop_body(body);
+            Some(None)
+        }",
+    ),
+    mutant(
+        "bodies that nobody reads any more are held for ever",
+        "shard/readings.rs",
+        "        store.log.drop_body(ended.body);
+",
+        "        let _ = ended.body;
+",
+    ),
     in_quarantine(
         "a record believed without its parts",
         "log/recovery/parts.rs",

@@ -157,10 +157,7 @@ impl<'a> MessageView<'a> {
 
     /// As much of the message as there is content: all that comes before the body, and perhaps body.
     #[inline]
-    pub(in crate::log) fn beginning<'c>(
-        &self,
-        content: &'c [u8],
-    ) -> Result<Stored<'c>, Malformed> {
+    pub(in crate::log) fn beginning<'c>(&self, content: &'c [u8]) -> Result<Stored<'c>, Malformed> {
         let head = self.head;
         let short = Malformed("a message shorter than its pieces");
         let skip = head.references.get() as usize * REFERENCE_BYTES;

@@ -130,7 +130,7 @@ impl Channel {
             serial.and_then(|serial| Some((serial, self.consumers.get(serial)?)))
         else {
             if !args.nowait {
-                basic::cancel_ok(cx.out(), self.number(), args.consumer_tag);
+                basic::cancel_ok(cx.out(self.number()), self.number(), args.consumer_tag);
             }
             return Ok(());
         };

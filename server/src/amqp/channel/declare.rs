@@ -63,7 +63,7 @@ impl Channel {
                 return Err(TopologyError::NoExchange { vhost, name: name.as_ref().into() }.into());
             }
             if !args.nowait {
-                exchange::declare_ok(cx.out(), self.number());
+                exchange::declare_ok(cx.out(self.number()), self.number());
             }
             return Ok(());
         }

@@ -3,7 +3,7 @@
 //! Hot path: one look-up, one append to the output buffer, no allocation.
 
 use haremq_engine::ids::{ConsumerKey, ShardId};
-use haremq_engine::mail::{Delivery, DeliveryTo};
+use haremq_engine::mail::{Delivery, DeliveryTo, LongDelivery};
 use haremq_engine::message::MessageRef;
 use haremq_engine::now::Now;
 
@@ -25,10 +25,34 @@ impl Channel {
         session: &mut Session,
         now: Now,
     ) {
+        let body_size = delivery.message.body.len() as u64;
         if session.settings.stamps.sent {
-            return self.send_stamped(from, delivery, session, now);
+            self.send_stamped(from, delivery, body_size, session, now);
+        } else {
+            self.send(from, delivery, body_size, session);
         }
-        self.send(from, delivery, session);
+    }
+
+    /// As `deliver`, of a message whose body comes later.
+    #[cold]
+    pub(crate) fn deliver_long(
+        &mut self,
+        from: ShardId,
+        long: &LongDelivery<'_>,
+        session: &mut Session,
+        now: Now,
+    ) {
+        let LongDelivery { delivery, body_bytes, reading } = *long;
+        let orphans = session.orphans.len();
+        if session.settings.stamps.sent {
+            self.send_stamped(from, &delivery, body_bytes, session, now);
+        } else {
+            self.send(from, &delivery, body_bytes, session);
+        }
+        match session.orphans.get_mut(orphans) {
+            Some(orphan) => orphan.reading = Some(reading),
+            None => session.output.begin_body(self.key.channel, from, reading, body_bytes),
+        }
     }
 
     /// As the operator may ask for: the message says when it was sent.
@@ -37,20 +61,28 @@ impl Channel {
         &mut self,
         from: ShardId,
         delivery: &Delivery<'_>,
+        body_size: u64,
         session: &mut Session,
         now: Now,
     ) {
         let stamped = session.settings.stamps.outgoing(delivery.message.properties, now.unix_ms);
         let properties = stamped.as_deref().unwrap_or(delivery.message.properties);
         let message = MessageRef { properties, ..delivery.message };
-        self.send(from, &Delivery { message, ..*delivery }, session);
+        self.send(from, &Delivery { message, ..*delivery }, body_size, session);
     }
 
     #[inline]
-    fn send(&mut self, from: ShardId, delivery: &Delivery<'_>, session: &mut Session) {
+    fn send(
+        &mut self,
+        from: ShardId,
+        delivery: &Delivery<'_>,
+        body_size: u64,
+        session: &mut Session,
+    ) {
         match delivery.to {
             DeliveryTo::Consumer { consumer, no_ack } => {
-                self.deliver_to_consumer(from, consumer, no_ack, delivery, session);
+                let to = (consumer, no_ack);
+                self.deliver_to_consumer(from, to, delivery, body_size, session);
             }
             DeliveryTo::Get { channel, no_ack, remaining } => {
                 let asked = match &self.awaiting {
@@ -66,7 +98,7 @@ impl Channel {
                     return;
                 }
                 self.awaiting = None;
-                self.answer_get(from, no_ack, remaining, delivery, session);
+                self.answer_get(from, (no_ack, remaining), delivery, body_size, session);
             }
         }
     }
@@ -75,9 +107,9 @@ impl Channel {
     fn deliver_to_consumer(
         &mut self,
         from: ShardId,
-        key: ConsumerKey,
-        no_ack: bool,
+        (key, no_ack): (ConsumerKey, bool),
         delivery: &Delivery<'_>,
+        body_size: u64,
         session: &mut Session,
     ) {
         let Some(consumer) = self.consumers.get_mut(key.serial) else {
@@ -87,7 +119,7 @@ impl Channel {
         let tag = self.next_tag;
         self.next_tag += 1;
         let payload_max = session.payload_max;
-        let out = session.output.frames();
+        let out = session.output.frames(self.key.channel);
         let message = &delivery.message;
         let (exchange, key) = (short(message.exchange), short(message.routing_key));
         let consumer_tag = short(consumer.tag.as_bytes());
@@ -107,8 +139,9 @@ impl Channel {
         out.push(key.len() as u8);
         out.extend_from_slice(key);
         out.push(FRAME_END);
-        writer::content(out, self.key.channel, message.properties, message.body, payload_max);
-        session.output.mark_delivery(from, delivery.window_bytes());
+        let (properties, body) = (message.properties, message.body);
+        writer::content(out, self.key.channel, properties, body, body_size, payload_max);
+        session.output.mark_delivery(self.key.channel, from, delivery.window_bytes());
         if no_ack {
             return;
         }
@@ -123,20 +156,21 @@ impl Channel {
     fn answer_get(
         &mut self,
         from: ShardId,
-        no_ack: bool,
-        remaining: u64,
+        (no_ack, remaining): (bool, u64),
         delivery: &Delivery<'_>,
+        body_size: u64,
         session: &mut Session,
     ) {
         let tag = self.next_tag;
         self.next_tag += 1;
         let payload_max = session.payload_max;
-        let out = session.output.frames();
+        let out = session.output.frames(self.key.channel);
         let message = &delivery.message;
         let (exchange, key) = (short(message.exchange), short(message.routing_key));
         let redelivered = delivery.redelivered;
         basic::get_ok(out, self.key.channel, tag, redelivered, exchange, key, remaining);
-        writer::content(out, self.key.channel, message.properties, message.body, payload_max);
+        let (properties, body) = (message.properties, message.body);
+        writer::content(out, self.key.channel, properties, body, body_size, payload_max);
         if !no_ack {
             self.unacked.push(Unacked::new(tag, delivery.queue, delivery.seq, None, from));
         }

@@ -61,9 +61,9 @@ pub(crate) struct Context<'c, B> {
 }
 
 impl<B> Context<'_, B> {
-    /// Where to append frames.
-    pub(crate) fn out(&mut self) -> &mut Vec<u8> {
-        self.session.output.frames()
+    /// Where to append frames of that channel.
+    pub(crate) fn out(&mut self, channel: u16) -> &mut Vec<u8> {
+        self.session.output.frames(channel)
     }
 }
 
@@ -186,7 +186,7 @@ impl Channel {
             Method::ConfirmSelect(args) => self.select_confirms(args.nowait, cx),
             Method::Tx(method) => self.transaction(id, method, cx),
             Method::AccessRequest => {
-                method::access_request_ok(cx.session.output.frames(), self.number());
+                method::access_request_ok(cx.session.output.frames(self.number()), self.number());
                 Ok(())
             }
             Method::Channel(_) | Method::Connection(_) | Method::FromBroker => {
@@ -215,7 +215,7 @@ impl Channel {
             BasicMethod::RecoverAsync(args) => self.recover(args.requeue, cx),
             BasicMethod::Recover(args) => {
                 self.recover(args.requeue, cx)?;
-                basic::recover_ok(cx.out(), self.number());
+                basic::recover_ok(cx.out(self.number()), self.number());
                 Ok(())
             }
             // Has content and comes as a whole message.
@@ -231,7 +231,9 @@ impl Channel {
         self.assembly = Assembly::default();
         if self.publisher.is_confirming() {
             // What is safe already is said before the end.
-            self.publisher.confirms.flush(cx.session.output.frames(), self.key.channel);
+            self.publisher
+                .confirms
+                .flush(cx.session.output.frames(self.key.channel), self.key.channel);
         }
         self.publisher = Publisher::default();
         self.reply_to = None;
@@ -255,7 +257,7 @@ impl Channel {
         self.closing = true;
         let error = &exception.error;
         method::channel::close(
-            cx.session.output.frames(),
+            cx.session.output.frames(self.key.channel),
             self.key.channel,
             error.code().number(),
             &error.text(),
@@ -267,7 +269,9 @@ impl Channel {
     pub(crate) fn end_of_turn(&mut self, session: &mut Session) {
         self.confirming = false;
         if !self.closing {
-            self.publisher.confirms.flush(session.output.frames(), self.key.channel);
+            self.publisher
+                .confirms
+                .flush(session.output.frames(self.key.channel), self.key.channel);
         }
     }
 
@@ -293,6 +297,7 @@ impl Channel {
             consumer,
             no_ack,
             octets: delivery.window_bytes(),
+            reading: None,
         }
     }
 }

@@ -70,7 +70,7 @@ impl Channel {
         {
             if *awaited == serial {
                 if !nowait {
-                    basic::cancel_ok(cx.out(), number, &consumer.tag);
+                    basic::cancel_ok(cx.out(number), number, &consumer.tag);
                 }
                 self.awaiting = None;
                 return;
@@ -85,7 +85,7 @@ impl Channel {
             Some(Awaiting { what: Awaited::Deleted { cancelled, .. }, .. }) => {
                 cancelled.push(consumer.tag.clone());
             }
-            _ => basic::cancel(cx.out(), number, &consumer.tag),
+            _ => basic::cancel(cx.out(number), number, &consumer.tag),
         }
     }
 
@@ -99,10 +99,10 @@ impl Channel {
     ) {
         let number = self.number();
         if !nowait {
-            queue::delete_ok(cx.out(), number, messages);
+            queue::delete_ok(cx.out(number), number, messages);
         }
         for tag in cancelled {
-            basic::cancel(cx.out(), number, tag);
+            basic::cancel(cx.out(number), number, tag);
         }
     }
 
@@ -143,7 +143,7 @@ impl Channel {
         match (what, outcome) {
             (Awaited::Done { answer }, _) => {
                 if !nowait {
-                    answer(cx.out(), number);
+                    answer(cx.out(number), number);
                 }
             }
             (Awaited::Declared { name }, TopologyOutcome::Queue { id, created: false }) => {
@@ -155,7 +155,7 @@ impl Channel {
             }
             (Awaited::Declared { name }, _) => {
                 if !nowait {
-                    queue::declare_ok(cx.out(), number, &name, 0, 0);
+                    queue::declare_ok(cx.out(number), number, &name, 0, 0);
                 }
                 self.last_queue = Some(name);
             }
@@ -210,7 +210,7 @@ impl Channel {
     ) {
         let number = self.number();
         let say = !awaiting.nowait;
-        let out = cx.session.output.frames();
+        let out = cx.session.output.frames(number);
         match (&awaiting.what, answer) {
             (Awaited::Counts { name, .. }, Notice::Inspected { messages, consumers, .. }) => {
                 queue::declare_ok(out, number, name, messages, consumers);

@@ -91,6 +91,14 @@ impl Publisher {
         }
     }
 
+    /// Octets that wait for a commit.
+    pub(super) fn held_octets(&self) -> usize {
+        match &self.mode {
+            Mode::Transaction(transaction) => transaction.held_octets(),
+            _ => 0,
+        }
+    }
+
     pub(super) fn start_transactions(&mut self) {
         if !self.is_transactional() {
             self.mode = Mode::Transaction(Box::default());
@@ -190,6 +198,7 @@ impl Channel {
         let Examined { found, rewritten, expiration_ms } = self.examine(args, properties, cx)?;
         if let Some(transaction) = self.publisher.transaction() {
             let limit = cx.session.settings.max_transaction_size;
+            cx.session.gathers = true;
             return transaction.hold(args, properties, body, limit);
         }
         let properties = rewritten.as_deref().unwrap_or(properties);
@@ -367,7 +376,7 @@ impl Channel {
             Mode::Confirm => {}
         }
         if !nowait {
-            confirm::select_ok(cx.out(), self.number());
+            confirm::select_ok(cx.out(self.number()), self.number());
         }
         Ok(())
     }
@@ -415,9 +424,10 @@ fn checked_expiration(value: &[u8]) -> Result<u64, ProtocolError> {
 /// basic.return with the message (behaviour A93); it precedes the confirm (B5).
 fn return_message(channel: u16, message: &MessageRef<'_>, session: &mut Session) {
     let payload_max = session.payload_max;
-    let out = session.output.frames();
+    let out = session.output.frames(channel);
     let code = ReplyCode::NoRoute;
     let (exchange, key) = (message.exchange, message.routing_key);
     basic::return_(out, channel, code.number(), code.name(), exchange, key);
-    writer::content(out, channel, message.properties, message.body, payload_max);
+    let MessageRef { properties, body, .. } = *message;
+    writer::content(out, channel, properties, body, body.len() as u64, payload_max);
 }

@@ -28,7 +28,7 @@ impl Channel {
                 self.set_channel_limit(0, cx);
             }
         }
-        basic::qos_ok(cx.out(), self.number());
+        basic::qos_ok(cx.out(self.number()), self.number());
         Ok(())
     }
 

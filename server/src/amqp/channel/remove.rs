@@ -45,7 +45,7 @@ impl Channel {
             Ok(queue) => queue,
             Err(ProtocolError::Topology(TopologyError::NoQueue { .. })) => {
                 if !args.nowait {
-                    queue::delete_ok(cx.out(), self.number(), 0);
+                    queue::delete_ok(cx.out(self.number()), self.number(), 0);
                 }
                 return Ok(());
             }

@@ -112,7 +112,7 @@ impl Channel {
             return Err(TopologyError::NoQueue { vhost, name: name.into() }.into());
         }
         if !nowait {
-            queue::declare_ok(cx.out(), self.number(), name, 0, 1);
+            queue::declare_ok(cx.out(self.number()), self.number(), name, 0, 1);
         }
         Ok(true)
     }

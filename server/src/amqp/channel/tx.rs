@@ -20,6 +20,9 @@ use crate::amqp::method::basic::Publish;
 use crate::amqp::method::tx::{self, TxMethod};
 use crate::amqp::method::MethodId;
 
+/// What is longer makes room for itself alone: as much again would be too much.
+const LONG_OCTETS: usize = 1 << 20;
+
 /// A publish in the transaction's buffer.
 #[derive(Clone, Debug)]
 struct HeldPublish {
@@ -64,6 +67,9 @@ impl Transaction {
 
     fn append(&mut self, octets: &[u8]) -> Range<usize> {
         let start = self.octets.len();
+        if octets.len() > LONG_OCTETS {
+            self.octets.reserve_exact(octets.len());
+        }
         self.octets.extend_from_slice(octets);
         start..self.octets.len()
     }
@@ -74,6 +80,11 @@ impl Transaction {
 
     pub(super) fn publishes(&self) -> usize {
         self.publishes.len()
+    }
+
+    /// Octets of memory that its publishes take.
+    pub(super) fn held_octets(&self) -> usize {
+        self.octets.len()
     }
 }
 
@@ -93,7 +104,7 @@ impl Channel {
             }
             TxMethod::Select => {
                 self.publisher.start_transactions();
-                tx::select_ok(cx.out(), self.number());
+                tx::select_ok(cx.out(self.number()), self.number());
             }
             TxMethod::Commit => return self.commit(id, cx),
             TxMethod::Rollback => {
@@ -101,7 +112,7 @@ impl Channel {
                     *transaction = Transaction::default();
                 }
                 self.unacked.release_held();
-                tx::rollback_ok(cx.out(), self.number());
+                tx::rollback_ok(cx.out(self.number()), self.number());
             }
         }
         Ok(())
@@ -130,7 +141,7 @@ impl Channel {
         }
         self.send_grants(cx);
         if committed.is_empty() {
-            tx::commit_ok(cx.out(), self.number());
+            tx::commit_ok(cx.out(self.number()), self.number());
             return Ok(());
         }
         self.awaiting = Some(Awaiting { method: id, nowait: false, what: Awaited::Committed });
@@ -148,8 +159,13 @@ impl Channel {
         if refused {
             return Err(ProtocolError::PartialCommit);
         }
-        tx::commit_ok(cx.out(), self.number());
+        tx::commit_ok(cx.out(self.number()), self.number());
         Ok(())
+    }
+
+    /// Octets of memory of what has come and has not been handed on.
+    pub(crate) fn gathered_octets(&self) -> usize {
+        self.assembly.held_octets() + self.publisher.held_octets()
     }
 
     /// Publishes and settles that wait for a commit.

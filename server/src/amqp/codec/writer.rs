@@ -81,13 +81,15 @@ pub(crate) fn frame_header(kind: u8, channel: u16, size: u32) -> [u8; FRAME_HEAD
     [kind, c1, c0, s3, s2, s1, s0]
 }
 
-/// A content header and as many body frames as `payload_max` asks for.
+/// A content header and as many body frames as `payload_max` asks for. `body_size`: octets of the
+/// whole body, of which what is not in `body` follows by [`body()`].
 #[inline]
 pub(crate) fn content(
     out: &mut Vec<u8>,
     channel: u16,
     properties: &[u8],
     body: &[u8],
+    body_size: u64,
     payload_max: u32,
 ) {
     // Fixed octets go out in as few pieces as possible: this is done for every delivery.
@@ -96,7 +98,7 @@ pub(crate) fn content(
     let size = CONTENT_HEADER_OCTETS + properties.len();
     frame.copy_from_slice(&frame_header(HEADER, channel, size as u32));
     content[1] = super::super::method::BASIC as u8;
-    content[4..].copy_from_slice(&(body.len() as u64).to_be_bytes());
+    content[4..].copy_from_slice(&body_size.to_be_bytes());
     out.extend_from_slice(&head);
     out.extend_from_slice(properties);
     for piece in body.chunks(payload_max as usize) {
@@ -105,6 +107,17 @@ pub(crate) fn content(
         out.extend_from_slice(piece);
     }
     out.push(FRAME_END);
+}
+
+/// Some of a body, in as many frames as `payload_max` asks for.
+pub(crate) fn body(out: &mut Vec<u8>, channel: u16, octets: &[u8], payload_max: u32) {
+    let frames = octets.len().div_ceil(payload_max.max(1) as usize);
+    out.reserve(octets.len() + frames * (FRAME_HEADER_OCTETS + 1));
+    for piece in octets.chunks(payload_max.max(1) as usize) {
+        out.extend_from_slice(&frame_header(BODY, channel, piece.len() as u32));
+        out.extend_from_slice(piece);
+        out.push(FRAME_END);
+    }
 }
 
 /// A heartbeat (behaviour A18).
@@ -139,7 +152,7 @@ mod tests {
         for (length, frames) in [(0usize, 0usize), (1, 1), (10, 1), (11, 2), (20, 2), (21, 3)] {
             let body = vec![9u8; length];
             let mut out = Vec::new();
-            content(&mut out, 1, &[0, 0], &body, 10);
+            content(&mut out, 1, &[0, 0], &body, length as u64, 10);
             let head = Frame::parse(&out, 100).ok().flatten().expect("a header");
             assert_eq!(
                 head.content(),

@@ -61,7 +61,7 @@ impl Connection {
         let seed = u128::from_le_bytes(broker.random()) as u64;
         let opened = Channel::new(self.session.id, number, incarnation, seed);
         self.channels.insert(number, Box::new(opened));
-        channel::open_ok(self.session.output.frames(), number);
+        channel::open_ok(self.session.output.frames(number), number);
         self.announce_channel("channel.created", number, broker);
         Ok(())
     }
@@ -76,7 +76,7 @@ impl Connection {
         if let Some(mut gone) = self.channels.remove(&number) {
             gone.release(&mut Context { session: &mut self.session, broker });
             self.channel_left(broker);
-            channel::close_ok(self.session.output.frames(), number);
+            channel::close_ok(self.session.output.frames(number), number);
             self.announce_channel("channel.closed", number, broker);
         }
     }
@@ -105,7 +105,7 @@ impl Connection {
                 self.announce_channel("channel.closed", number, broker);
             }
             Some(Method::Channel(ChannelMethod::Close(_))) => {
-                channel::close_ok(self.session.output.frames(), number);
+                channel::close_ok(self.session.output.frames(number), number);
             }
             _ => {}
         }
@@ -122,7 +122,7 @@ impl Connection {
         if !active {
             return Err(ProtocolError::NotImplemented { what: "active=false" }.by(id));
         }
-        channel::flow_ok(self.session.output.frames(), number, true);
+        channel::flow_ok(self.session.output.frames(number), number, true);
         Ok(())
     }
 }

@@ -76,7 +76,7 @@ impl Connection {
         let error = &exception.error;
         let text = error.text();
         let code = error.code().number();
-        connection::close(self.session.output.frames(), code, &text, exception.culprit);
+        connection::close(self.session.output.frames(0), code, &text, exception.culprit);
         self.reason = Some(text);
         let settings = &self.session.settings;
         let delay_ms =
@@ -110,7 +110,7 @@ impl Connection {
 
     /// close-ok; then the client closes its socket, or we do when it has had time enough.
     pub(super) fn answer_close(&mut self, until_us: u64) {
-        connection::close_ok(self.session.output.frames());
+        connection::close_ok(self.session.output.frames(0));
         self.phase = Phase::Closed { until_us };
     }
 
@@ -197,6 +197,7 @@ impl Connection {
             channel.release(&mut Context { session: &mut self.session, broker });
             self.announce_channel("channel.closed", number, broker);
         }
+        self.session.output.give_bodies_up();
         self.tell_gathered(broker);
         self.announce_end(broker);
         self.session.return_orphans(broker);

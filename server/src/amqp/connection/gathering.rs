@@ -1,5 +1,5 @@
-//! Messages that have come in part: what they take counts as memory for messages, and when that is short no more of
-//! them is taken in.
+//! Messages that have come in part, or wait for a commit: what they take counts as memory for messages, and when that
+//! is short no more of them is taken in.
 
 use super::Connection;
 use crate::amqp::broker::Broker;
@@ -25,9 +25,10 @@ impl Connection {
     /// Tells the broker what has changed.
     #[inline]
     pub(super) fn tell_gathered<B: Broker>(&mut self, broker: &mut B) {
-        if self.gathering.is_growing || self.gathering.octets > 0 {
-            let now = self.channels.values().map(|channel| channel.assembly.held_octets()).sum();
+        if self.gathering.is_growing || self.session.gathers || self.gathering.octets > 0 {
+            let now = self.channels.values().map(|channel| channel.gathered_octets()).sum();
             self.gathering.is_growing = false;
+            self.session.gathers = false;
             broker.gathers(std::mem::replace(&mut self.gathering.octets, now), now);
         }
     }

@@ -34,7 +34,7 @@ impl Connection {
         let older = OLDER_HEADERS.iter().find(|(known, _)| known == header).map(|known| known.1);
         let current = (*header == HEADER_0_9_1).then_some((0, 9));
         let Some(version) = current.or(older) else {
-            self.session.output.frames().extend_from_slice(&HEADER_0_9_1);
+            self.session.output.frames(0).extend_from_slice(&HEADER_0_9_1);
             let what = match header {
                 // A record of TLS that begins a handshake.
                 [22, 3, ..] => "TLS, to a port without",
@@ -47,7 +47,7 @@ impl Connection {
         let mechanisms = self.offered_mechanisms();
         let settings = self.session.settings.clone();
         let properties = settings.server_properties.get(|| server_properties(&settings));
-        connection::start(self.session.output.frames(), version, properties, &mechanisms);
+        connection::start(self.session.output.frames(0), version, properties, &mechanisms);
         self.phase = Phase::Starting;
     }
 
@@ -107,7 +107,7 @@ impl Connection {
         };
         self.session.payload_max = self.payload_max - FRAME_OVERHEAD_OCTETS as u32;
         self.topology_version = topology.version();
-        connection::open_ok(self.session.output.frames());
+        connection::open_ok(self.session.output.frames(0));
         self.phase = Phase::Running;
         self.heartbeat.start(self.heartbeat_s, self.session.output.end(), broker.now());
         self.announce_open(broker);

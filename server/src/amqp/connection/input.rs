@@ -128,7 +128,7 @@ impl Connection {
             }
             // A secret that is no password of ours is renewed elsewhere (behaviour A23).
             (Phase::Running, Method::Connection(ConnectionMethod::UpdateSecret(_))) => {
-                connection::update_secret_ok(self.session.output.frames());
+                connection::update_secret_ok(self.session.output.frames(0));
                 Ok(())
             }
             (phase, _) => Err(ProtocolError::UnexpectedMethod { state: phase.name() }),

@@ -31,7 +31,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use haremq_engine::ids::{ConnectionId, ShardId};
-use haremq_engine::mail::{Command, Delivery, DeliveryTo, Notice};
+use haremq_engine::mail::{BodyPiece, Command, Delivery, DeliveryTo, LongDelivery, Notice};
 use haremq_engine::now::Now;
 use haremq_engine::table::Table;
 use rustc_hash::FxHashMap;
@@ -232,8 +232,50 @@ impl Connection {
                 consumer,
                 no_ack,
                 octets: delivery.window_bytes(),
+                reading: None,
             }),
         }
+    }
+
+    /// As `deliver`, of a message whose body comes later, in pieces that the connection asks for.
+    pub fn deliver_long(&mut self, from: ShardId, long: &LongDelivery<'_>, now: Now) {
+        let delivery = &long.delivery;
+        let (number, consumer, no_ack) = match delivery.to {
+            DeliveryTo::Consumer { consumer, no_ack } => (consumer.channel, Some(consumer), no_ack),
+            DeliveryTo::Get { channel, no_ack, .. } => (channel.channel, None, no_ack),
+        };
+        match self.channels.get_mut(&number) {
+            Some(channel) if !channel.is_closing() => {
+                channel.deliver_long(from, long, &mut self.session, now);
+                if consumer.is_none() {
+                    self.look_whether_waiting(number);
+                }
+            }
+            _ => self.session.orphans.push(Orphan {
+                shard: from,
+                queue: delivery.queue,
+                seq: delivery.seq,
+                consumer,
+                no_ack,
+                octets: delivery.window_bytes(),
+                reading: Some(long.reading),
+            }),
+        }
+    }
+
+    /// Some of the body of such a message.
+    pub fn piece(&mut self, from: ShardId, piece: &BodyPiece<'_>) {
+        self.session.output.piece(from, piece.reading, piece.octets, self.payload_max);
+    }
+
+    /// Asks for what the socket has room for. True if anything was asked for.
+    fn ask_for_pieces<B: Broker>(&mut self, broker: &mut B) -> bool {
+        let mut asks = false;
+        while let Some((shard, reading)) = self.session.output.next_wanted() {
+            broker.command(shard, Command::NextPiece { reading });
+            asks = true;
+        }
+        asks
     }
 
     /// Encodes what was collected since the last call: confirms, requeues of deliveries that came
@@ -255,6 +297,7 @@ impl Connection {
         }
         self.tell_gathered(broker);
         self.review(broker);
+        self.ask_for_pieces(broker);
     }
 
     /// Octets that wait for the socket.
@@ -279,7 +322,7 @@ impl Connection {
                 follows = true;
             }
         });
-        follows
+        self.ask_for_pieces(broker) || follows
     }
 
     /// Time passes: heartbeats, deadlines, delayed closes, unblocking. May be called at any time.
@@ -288,7 +331,7 @@ impl Connection {
         if self.phase.until_us().is_some_and(|until_us| now.monotonic_us >= until_us) {
             if let Phase::Leaving { .. } = self.phase {
                 // The queues have not gone in time; the client is answered all the same.
-                connection::close_ok(self.session.output.frames());
+                connection::close_ok(self.session.output.frames(0));
             }
             self.phase = Phase::Finished;
             return;
@@ -319,7 +362,7 @@ impl Connection {
             Pulse::Fine => {}
             Pulse::Silent => {
                 if self.session.output.pending().is_empty() {
-                    writer::heartbeat(self.session.output.frames());
+                    writer::heartbeat(self.session.output.frames(0));
                 }
             }
             Pulse::Dead => self.abort("missed heartbeats from client".to_owned(), broker),
@@ -424,7 +467,7 @@ impl Connection {
     }
 
     fn is_output_full(&self) -> bool {
-        self.session.output.pending().len() >= self.session.settings.output_high_water_bytes
+        self.session.output.waiting_octets() >= self.session.settings.output_high_water_bytes
     }
 
     fn look_whether_waiting(&mut self, number: u16) {
@@ -444,7 +487,7 @@ impl Connection {
             return false;
         };
         if self.blocked.is_none() && self.session.blocked_notify {
-            connection::blocked(self.session.output.frames(), reason);
+            connection::blocked(self.session.output.frames(0), reason);
         }
         self.blocked = Some(reason);
         true
@@ -476,7 +519,7 @@ impl Connection {
             if self.blocked_now.is_none() {
                 self.blocked = None;
                 if self.session.blocked_notify {
-                    connection::unblocked(self.session.output.frames());
+                    connection::unblocked(self.session.output.frames(0));
                 }
             }
         }

@@ -47,6 +47,7 @@ impl Connection {
             && self.session.orphans.is_empty()
             && self.session.confirming.is_empty()
             && self.session.output.pending().is_empty()
+            && self.session.output.has_no_body()
             && self.channels.values().all(|channel| channel.is_settled())
     }
 

@@ -69,7 +69,7 @@ impl Connection {
             Mechanism::CrDemo => {
                 let user = String::from_utf8(response.to_vec()).map_err(|_| undecodable())?;
                 self.claimed_user = Some(user);
-                connection::secure(self.session.output.frames(), CHALLENGE);
+                connection::secure(self.session.output.frames(0), CHALLENGE);
                 self.phase = Phase::Securing;
                 Ok(())
             }
@@ -143,7 +143,7 @@ impl Connection {
         let settings = &self.session.settings;
         let (channels, frame, heartbeat) =
             (settings.channel_max, settings.frame_max, settings.heartbeat_s);
-        connection::tune(self.session.output.frames(), channels, frame, heartbeat);
+        connection::tune(self.session.output.frames(0), channels, frame, heartbeat);
         self.phase = Phase::Tuning;
         Ok(())
     }

@@ -14,6 +14,7 @@ mod hostile;
 mod lifetime;
 mod limits;
 mod long_bodies;
+mod long_deliveries;
 mod moving;
 mod permission_matrix;
 mod permissions;

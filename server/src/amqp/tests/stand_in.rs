@@ -61,6 +61,9 @@ pub(super) struct StandIn {
     /// Octets of window under way, by connection and shard.
     pub(super) windows: BTreeMap<(u64, u16), i64>,
     pub(super) forgotten: Vec<(ConnectionId, ShardId)>,
+    /// Bodies of which a piece has been asked for, and those that nobody takes.
+    pub(super) wanted_pieces: Vec<u64>,
+    pub(super) ended_readings: Vec<u64>,
     /// Every publish: shard, number of queues.
     pub(super) published: Vec<(ShardId, usize)>,
     pub(super) settles: Vec<(Seq, Option<ConsumerKey>, Outcome)>,
@@ -90,6 +93,8 @@ impl StandIn {
             refusing: Vec::new(),
             windows: BTreeMap::new(),
             forgotten: Vec::new(),
+            wanted_pieces: Vec::new(),
+            ended_readings: Vec::new(),
             published: Vec::new(),
             settles: Vec::new(),
             moves: true,
@@ -362,6 +367,8 @@ impl Broker for StandIn {
 
     fn command(&mut self, shard: ShardId, command: Command) {
         match command {
+            Command::NextPiece { reading } => self.wanted_pieces.push(reading),
+            Command::EndReading { reading } => self.ended_readings.push(reading),
             Command::DropBody { channel } => {
                 self.bodies.remove(&place(shard, channel));
             }
