@@ -225,7 +225,7 @@ fn a_long_transient_body_is_in_memory_if_there_is_room_for_all_of_it_and_else_on
 /// To hand it out it would have to be copied as a whole.
 #[test]
 fn a_transient_body_of_more_than_a_few_parts_is_on_disk_whatever_memory_there_is() {
-    let mut world = World::with(tiny(), 1);
+    let mut world = World::with(ShardConfig { body_part_bytes: 4_000, ..tiny() }, 1);
     let queue = world.durable_queue("q");
     let (octets, from) = (body(7, 30_000), channel(0, 1));
     let memory = world.shards[0].memory_bytes();

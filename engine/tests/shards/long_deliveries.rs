@@ -13,6 +13,11 @@ use crate::world::{tiny, World};
 
 const SHARD: ShardId = ShardId(0);
 
+/// Bodies of more than 4000 octets are long.
+fn parts() -> ShardConfig {
+    ShardConfig { body_part_bytes: 4_000, ..tiny() }
+}
+
 fn publish_long(world: &mut World, queues: &[QueueId], octets: &[u8], persistent: bool) {
     let from = channel(0, 1);
     let at = octets.len() - 10;
@@ -36,7 +41,7 @@ fn take_on(world: &mut World, from: ChannelKey, queue: QueueId, no_ack: bool) {
 
 #[test]
 fn a_long_body_leaves_in_pieces_of_a_part_and_is_not_read_before_it_is_asked_for() {
-    let mut world = World::with(tiny(), 1);
+    let mut world = World::with(parts(), 1);
     let queue = world.durable_queue("q");
     let octets = body(1, 300_000);
     publish_long(&mut world, &[queue], &octets, true);
@@ -55,7 +60,7 @@ fn a_long_body_leaves_in_pieces_of_a_part_and_is_not_read_before_it_is_asked_for
 /// Its channel can take nothing else before the end of the body; all others can.
 #[test]
 fn while_a_long_body_is_on_its_way_other_channels_are_served_and_its_own_waits() {
-    let mut world = World::with(tiny(), 1);
+    let mut world = World::with(parts(), 1);
     let (long, short) = (world.durable_queue("long"), world.durable_queue("short"));
     publish_long(&mut world, &[long], &body(2, 100_000), true);
     world.is_slow = true;
@@ -84,7 +89,7 @@ fn a_body_that_is_being_read_stays_whatever_becomes_of_its_message_and_is_found_
 {
     let mut moved = 0;
     for seed in 0..6 {
-        let mut world = World::with(tiny(), seed);
+        let mut world = World::with(parts(), seed);
         let (long, churn) = (world.durable_queue("long"), world.durable_queue("churn"));
         let octets = body(seed, 150_000);
         // A part of it in each of several segments, which are sparse when the rest has gone.
@@ -130,7 +135,7 @@ fn a_body_that_is_being_read_stays_whatever_becomes_of_its_message_and_is_found_
 
 #[test]
 fn a_connection_that_ends_in_the_middle_gives_the_message_back_and_keeps_nothing() {
-    let mut world = World::with(tiny(), 1);
+    let mut world = World::with(parts(), 1);
     let queue = world.durable_queue("q");
     let octets = body(3, 100_000);
     publish_long(&mut world, &[queue], &octets, true);
@@ -156,7 +161,7 @@ fn a_connection_that_ends_in_the_middle_gives_the_message_back_and_keeps_nothing
 /// It used to be read as a whole and written again.
 #[test]
 fn a_long_dead_letter_takes_its_body_along_without_writing_it_again() {
-    let mut world = World::with(ShardConfig { memory_max_bytes: 0, ..tiny() }, 1);
+    let mut world = World::with(ShardConfig { memory_max_bytes: 0, ..parts() }, 1);
     let fields = [
         ("x-dead-letter-exchange".into(), Value::text("")),
         ("x-dead-letter-routing-key".into(), Value::text("dead")),

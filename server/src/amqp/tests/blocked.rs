@@ -179,8 +179,9 @@ fn a_body_that_has_come_in_part_counts_as_memory_and_gets_no_longer_while_that_i
     world.send(client, &body(1, &vec![b'c'; 100_000]));
     assert_eq!(world.broker.gathered, gathered);
     unblock(&mut world, client);
-    assert_eq!(world.broker.gathered, 0);
+    assert!(world.broker.gathered >= 300_000, "it is there until the commit");
     world.send(client, &method(1, 90, 20, args()));
+    assert_eq!(world.broker.gathered, 0);
     let expected = [b'a', b'b', b'c'].map(|octet| vec![octet; 100_000]).concat();
     assert!(bodies(&world, "p") == [String::from_utf8(expected).expect("letters")]);
 }
