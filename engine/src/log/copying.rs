@@ -12,15 +12,13 @@ use super::allowance::Allowance;
 use super::block::Block;
 use super::copies::Relocated;
 use super::format::PAGE_BYTES;
-use super::parts::Extent;
 use super::readback::{Pending, WINDOW_BYTES};
-use super::reading::body_parts;
-use super::record::{Copied, MessageView, PartEntry, PartView, Payload, Record};
+use super::record::{Copied, MessageView, PartEntry, Payload, Record};
 use super::segment::Segment;
-use super::{Address, FetchBeginning, Log, LogEffect, LogError, Memory, Settling};
+use super::victim_parts::VictimParts;
+use super::{Address, Log, LogEffect, LogError, Memory, Settling};
 use crate::ids::{QueueId, Seq};
 use crate::now::Now;
-use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Octets copied in one turn, reached by the last record or block.
 const OCTETS_PER_TURN: u64 = 128 * 1024;
@@ -57,17 +55,6 @@ enum Stage<B> {
     },
     /// All blocks have been looked at: messages in parts that have their record or parts here.
     Parts(Vec<Address>),
-}
-
-/// The parts of long messages in the victim. They are written again as the blocks are looked at, one
-/// after the other; after that each message needs no more than a record that names them where they are
-/// now, and its other parts where they were.
-#[derive(Debug)]
-struct VictimParts {
-    /// Those of messages that lived when the work was begun.
-    wanted: FxHashSet<Address>,
-    /// Where those that have been written again are. Held, so that whoever comes later finds them.
-    moved: FxHashMap<Address, PartEntry>,
 }
 
 #[derive(Debug)]
@@ -238,8 +225,7 @@ impl<M: Memory> Log<M> {
 
     /// Parts that have been written again are held by the messages that name them, from now on.
     fn end_work(&mut self, work: Work<M::Buffer>) {
-        let moved: Vec<PartEntry> = work.parts.moved.into_values().collect();
-        self.let_go_parts(&moved);
+        self.let_go_parts(&work.parts.into_moved());
     }
 
     /// So much of the log has been taken by what copying brings about beside the copies.
@@ -271,8 +257,7 @@ impl<M: Memory> Log<M> {
         self.copying.found_none = None;
         let block = self.geometry.start(victim) + PAGE_BYTES as u64;
         let stage = Stage::Wanted { bytes: WINDOW_BYTES };
-        let wanted = self.multiparts.parts_in(self.geometry, victim);
-        let parts = VictimParts { wanted, moved: FxHashMap::default() };
+        let parts = self.parts_of_victim(victim);
         self.copying.work = Some(Work { victim, block, done: 0, stage, parts });
         true
     }
@@ -396,27 +381,9 @@ impl<M: Memory> Log<M> {
         true
     }
 
-    /// Writes a part again that somebody wants.
-    fn copy_part(
-        &mut self,
-        now: Now,
-        address: Address,
-        part: &PartView<'_>,
-        parts: &mut VictimParts,
-    ) {
-        // What holds references is written anew with its message.
-        if part.references > 0 || parts.moved.contains_key(&address) {
-            return;
-        }
-        if parts.wanted.contains(&address) || self.is_part_open(part.index, address) {
-            let moved = self.move_part(now, address, part);
-            parts.moved.insert(address, moved);
-        }
-    }
-
     /// Copies a message for those references that live. `content` is the whole content, or what comes
     /// before the body, which has these parts then.
-    fn copy_message(
+    pub(super) fn copy_message(
         &mut self,
         now: Now,
         (address, length, first): (Address, u32, u32),
@@ -445,37 +412,6 @@ impl<M: Memory> Log<M> {
             });
         }
         self.copying.moving = moving;
-    }
-
-    /// Copies a message in parts: its parts in the victim have been written again, the others stay
-    /// where they are. False: something must be read first.
-    fn copy_in_parts(
-        &mut self,
-        now: Now,
-        address: Address,
-        (victim, parts): (u32, &VictimParts),
-        holders: &mut impl Holders,
-    ) -> bool {
-        let Some((length, first)) = self.multiparts.record(address) else { return true };
-        let extent = match self.fetch_beginning(address, length) {
-            FetchBeginning::Pending => return false,
-            FetchBeginning::Ready { left_bytes: 0, .. } => Extent::Whole,
-            FetchBeginning::Ready { .. } => Extent::Beginning,
-        };
-        let Some(assembly) = self.assemblies.take(address, extent) else { return true };
-        let Ok(message) = MessageView::read(assembly.record()) else { return true };
-        let mut body = body_parts(&message).filter(|_| extent == Extent::Beginning);
-        for part in body.iter_mut().flatten() {
-            if self.geometry.segment_of_address(part.address()) == victim {
-                // One that has got its first message since the work was begun waits for the next time.
-                let Some(moved) = parts.moved.get(&part.address()) else { return true };
-                *part = *moved;
-            }
-        }
-        let place = (address, length, first);
-        let content = (assembly.content(), body.as_deref());
-        self.copy_message(now, place, &message, content, holders);
-        true
     }
 
     fn lives(&self, held: &Settling) -> bool {

@@ -9,7 +9,7 @@
 //! | `format`, `geometry`, `record`, `block` | octets: layouts and arithmetic, no state |
 //! | `append`, `bodies`, `moving` | new records |
 //! | `sealing`, `index` | the end of a segment, and what is said there of the messages in it |
-//! | `copies`, `copying`, `allowance` | records of sparse segments again, to get the segments back |
+//! | `copies`, `copying`, `victim_parts`, `allowance` | records of sparse segments again, to get the segments back |
 //! | `batch`, `commit` | what is being written, and how far it is durable |
 //! | `segment`, `segments`, `space`, `files`, `reclaim` | what lives, and giving the rest back |
 //! | `room` | whether publishers should wait for the device |
@@ -48,6 +48,7 @@ mod space;
 mod store;
 #[cfg(test)]
 mod tests;
+mod victim_parts;
 
 pub use bodies::{Group, OpenBody};
 pub use copies::Relocated;

@@ -82,7 +82,7 @@ pub(super) const LONG_BODIES: &[Mutant] = &[
     ),
     mutant(
         "a copy names parts where they were",
-        "log/copying.rs",
+        "log/victim_parts.rs",
         "                *part = *moved;",
         "                let _ = moved;",
     ),

@@ -3,7 +3,7 @@
 //! Owned by the task of its socket, on one shard. The runtime's turn with a connection is
 //!
 //! 1. read octets, [`Connection::receive`] until it consumes nothing more (keep the rest);
-//! 2. hand over [`Notice`]s and [`Delivery`]s as they come: [`Connection::notice`],
+//! 2. hand over [`Notice`]s and deliveries as they come: [`Connection::notice`],
 //!    [`Connection::deliver`];
 //! 3. [`Connection::end_of_turn`] once, then write [`Connection::output`] and report what left
 //!    with [`Connection::wrote`];
@@ -16,6 +16,7 @@
 
 mod channels;
 mod closing;
+mod delivering;
 mod events;
 mod gathering;
 mod handshake;
@@ -31,7 +32,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use haremq_engine::ids::{ConnectionId, ShardId};
-use haremq_engine::mail::{BodyPiece, Command, Delivery, DeliveryTo, LongDelivery, Notice};
+use haremq_engine::mail::{Command, Notice};
 use haremq_engine::now::Now;
 use haremq_engine::table::Table;
 use rustc_hash::FxHashMap;
@@ -47,7 +48,7 @@ use super::channel::{Channel, Context, ACK_LOOK_PAUSE_MAX_US};
 use super::codec::writer;
 use super::introduction::{Introduction, TlsLogin};
 use super::method::{connection, MethodId};
-use super::session::{Orphan, Session};
+use super::session::Session;
 use super::settings::ConnectionSettings;
 use super::shard_set::ShardSet;
 use crate::control::{ChannelReport, ConnectionReport, PrefetchOf};
@@ -207,75 +208,6 @@ impl Connection {
         if let Err(exception) = done {
             self.fail(key.channel, exception, broker);
         }
-    }
-
-    /// A message for a consumer or a basic.get, from the shard that owns its queue. Needs no
-    /// broker, so that it can be called while the shard is dispatching; what it has to say to
-    /// shards is said by `end_of_turn`.
-    #[inline]
-    pub fn deliver(&mut self, from: ShardId, delivery: &Delivery<'_>, now: Now) {
-        let (number, consumer, no_ack) = match delivery.to {
-            DeliveryTo::Consumer { consumer, no_ack } => (consumer.channel, Some(consumer), no_ack),
-            DeliveryTo::Get { channel, no_ack, .. } => (channel.channel, None, no_ack),
-        };
-        match self.channels.get_mut(&number) {
-            Some(channel) if !channel.is_closing() => {
-                channel.deliver(from, delivery, &mut self.session, now);
-                if consumer.is_none() {
-                    self.look_whether_waiting(number);
-                }
-            }
-            _ => self.session.orphans.push(Orphan {
-                shard: from,
-                queue: delivery.queue,
-                seq: delivery.seq,
-                consumer,
-                no_ack,
-                octets: delivery.window_bytes(),
-                reading: None,
-            }),
-        }
-    }
-
-    /// As `deliver`, of a message whose body comes later, in pieces that the connection asks for.
-    pub fn deliver_long(&mut self, from: ShardId, long: &LongDelivery<'_>, now: Now) {
-        let delivery = &long.delivery;
-        let (number, consumer, no_ack) = match delivery.to {
-            DeliveryTo::Consumer { consumer, no_ack } => (consumer.channel, Some(consumer), no_ack),
-            DeliveryTo::Get { channel, no_ack, .. } => (channel.channel, None, no_ack),
-        };
-        match self.channels.get_mut(&number) {
-            Some(channel) if !channel.is_closing() => {
-                channel.deliver_long(from, long, &mut self.session, now);
-                if consumer.is_none() {
-                    self.look_whether_waiting(number);
-                }
-            }
-            _ => self.session.orphans.push(Orphan {
-                shard: from,
-                queue: delivery.queue,
-                seq: delivery.seq,
-                consumer,
-                no_ack,
-                octets: delivery.window_bytes(),
-                reading: Some(long.reading),
-            }),
-        }
-    }
-
-    /// Some of the body of such a message.
-    pub fn piece(&mut self, from: ShardId, piece: &BodyPiece<'_>) {
-        self.session.output.piece(from, piece.reading, piece.octets, self.payload_max);
-    }
-
-    /// Asks for what the socket has room for. True if anything was asked for.
-    fn ask_for_pieces<B: Broker>(&mut self, broker: &mut B) -> bool {
-        let mut asks = false;
-        while let Some((shard, reading)) = self.session.output.next_wanted() {
-            broker.command(shard, Command::NextPiece { reading });
-            asks = true;
-        }
-        asks
     }
 
     /// Encodes what was collected since the last call: confirms, requeues of deliveries that came
