@@ -164,8 +164,8 @@ fn plain(response: &[u8]) -> Option<(String, Vec<u8>)> {
     Some((String::from_utf8(user.to_vec()).ok()?, password.to_vec()))
 }
 
-/// Fields LOGIN and PASSWORD of a table that has no length prefix. Values that are no strings are
-/// nobody's: they are taken as empty ones, which are refused like any that are wrong.
+/// Fields LOGIN and PASSWORD of a table that has no length prefix. A password that is no string is
+/// taken as the empty one, which is refused like any that is wrong; a name must be a string.
 fn amqplain(response: &[u8]) -> Option<(String, Vec<u8>)> {
     let table = Table::decode(response).ok()?;
     let (login, password) = (table.get("LOGIN")?, table.get("PASSWORD")?);
@@ -173,7 +173,7 @@ fn amqplain(response: &[u8]) -> Option<(String, Vec<u8>)> {
         Value::Bytes(password) => password.to_vec(),
         _ => Vec::new(),
     };
-    Some((login.as_str().unwrap_or_default().to_owned(), password))
+    Some((login.as_str()?.to_owned(), password))
 }
 
 #[cfg(test)]
@@ -201,5 +201,9 @@ mod tests {
         Table(vec![("LOGIN".into(), Value::text("guest")), ("PASSWORD".into(), Value::I32(1))])
             .encode(&mut odd);
         assert_eq!(amqplain(&odd[4..]), Some(("guest".into(), Vec::new())));
+        let mut nameless = Vec::new();
+        Table(vec![("LOGIN".into(), Value::I32(1)), ("PASSWORD".into(), Value::text("pw"))])
+            .encode(&mut nameless);
+        assert_eq!(amqplain(&nameless[4..]), None);
     }
 }
