@@ -9,12 +9,13 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use glommio::io::{Directory, DmaBuffer, DmaFile, OpenOptions};
 use glommio::GlommioError;
 use haremq_engine::log::{FileId, IoFailure, LogCompletion, LogEffect, SegmentFile};
 use rustc_hash::FxHashMap;
-use rustix::fs::OFlags;
+use rustix::fs::{flock, FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use super::pages::PageFile;
@@ -24,6 +25,8 @@ const SUFFIX: &str = ".segment";
 const UNFINISHED_SUFFIX: &str = ".segment.new";
 /// One write when a new file is filled.
 const FILL_BYTES: usize = 1 << 20;
+/// How often a file in which an earlier process has something under way is asked for again.
+const CLAIM_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The open files. One per shard, shared by the tasks that carry out its log effects.
 pub struct Segments {
@@ -208,6 +211,17 @@ impl Segments {
     }
 }
 
+impl Drop for Segments {
+    /// Files in which nothing is under way may be had by others in this process, though the executor
+    /// closes them later.
+    fn drop(&mut self) {
+        let files = self.files.get_mut().values();
+        for file in files.filter(|file| Rc::strong_count(file) == 1) {
+            let _ = flock(file.as_fd(), FlockOperation::Unlock);
+        }
+    }
+}
+
 /// A device that takes less than it was given is full or broken.
 fn whole(written: usize, length: usize) -> Result<(), IoFailure> {
     match written == length {
@@ -253,13 +267,38 @@ async fn fill(file: &DmaFile, bytes: u64) -> Result<(), IoFailure> {
 }
 
 async fn open(path: &Path) -> Result<DmaFile, IoFailure> {
-    OpenOptions::new()
+    let opened = OpenOptions::new()
         .read(true)
         .write(true)
         .custom_flags(OFlags::DSYNC.bits() as i32)
         .dma_open(path)
         .await
-        .map_err(failure)
+        .map_err(failure)?;
+    claim(&opened, path).await?;
+    Ok(opened)
+}
+
+/// Waits until nothing is under way in the file of what an earlier process had asked for.
+///
+/// A killed process is gone before its writes are: the kernel carries them out later, and one that came
+/// after the next start had read the file would go over what that start writes there. Each holds the
+/// descriptor that it was asked for with, and so the lock on it.
+async fn claim(file: &DmaFile, path: &Path) -> Result<(), IoFailure> {
+    let mut has_waited = false;
+    loop {
+        match flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK) => {}
+            Err(errno) => {
+                let text = format!("the file cannot be locked: {errno}");
+                return Err(IoFailure { code: Some(errno.raw_os_error()), text });
+            }
+        }
+        if !std::mem::replace(&mut has_waited, true) {
+            tracing::info!(path = %path.display(), "waiting for writes of an earlier process to end");
+        }
+        glommio::timer::sleep(CLAIM_INTERVAL).await;
+    }
 }
 
 fn failure(error: GlommioError<()>) -> IoFailure {

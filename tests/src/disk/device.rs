@@ -4,8 +4,8 @@ use super::blocks::Blocks;
 use super::recording::Recording;
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
-    Generation, INodeNo, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
+    Generation, INodeNo, InitFlags, KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr,
+    ReplyData, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
 };
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 const DISK: INodeNo = INodeNo(2);
 const NAME: &str = "disk";
+const PAGE_BYTES: usize = 4096;
 
 /// What a disk refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,14 @@ pub enum Refusal {
     Reads,
 }
 
+/// A write that the disk has been given and has not carried out.
+#[derive(Debug)]
+struct Held {
+    offset: u64,
+    octets: Box<[u8]>,
+    reply: ReplyWrite,
+}
+
 #[derive(Debug)]
 struct State {
     blocks: Blocks,
@@ -35,6 +44,27 @@ struct State {
     refusal: Refusal,
     refused: u64,
     octets_per_s_max: Option<u32>,
+    /// A request does not wait for the one before it.
+    is_side_by_side: bool,
+    /// Writes with a page that begins like that are held.
+    holds: Option<&'static [u8]>,
+    held: Vec<Held>,
+}
+
+impl State {
+    /// Writes; gives how many octets there was room for.
+    fn write(&mut self, offset: u64, octets: &[u8]) -> u32 {
+        let written = self.blocks.write(offset, octets);
+        if let Some(recording) = &mut self.recording {
+            recording.write(offset, &octets[..written]);
+        }
+        u32::try_from(written).expect("a write is short")
+    }
+
+    fn is_to_be_held(&self, octets: &[u8]) -> bool {
+        self.holds
+            .is_some_and(|start| octets.chunks(PAGE_BYTES).any(|page| page.starts_with(start)))
+    }
 }
 
 /// A disk; copies of the handle are the same disk.
@@ -47,7 +77,16 @@ impl Disk {
     /// A disk with these contents.
     pub fn new(blocks: Blocks) -> Disk {
         let refusal = Refusal::Nothing;
-        let state = State { blocks, recording: None, refusal, refused: 0, octets_per_s_max: None };
+        let state = State {
+            blocks,
+            recording: None,
+            refusal,
+            refused: 0,
+            octets_per_s_max: None,
+            is_side_by_side: false,
+            holds: None,
+            held: Vec::new(),
+        };
         Disk { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -84,6 +123,31 @@ impl Disk {
     /// Writes no faster than that from now on; `None`: as fast as it can.
     pub fn slow_down(&self, octets_per_s_max: Option<u32>) {
         self.lock().octets_per_s_max = octets_per_s_max;
+    }
+
+    /// When it is served the next time, it is given requests side by side: one that takes its time keeps no other one
+    /// waiting.
+    pub fn serve_side_by_side(&self) {
+        self.lock().is_side_by_side = true;
+    }
+
+    /// From now on takes its time with writes that have a page that begins with `start`: they are under way until
+    /// [`Disk::carry_out_held`]. `None`: those that come from now on are carried out at once.
+    pub fn hold(&self, start: Option<&'static [u8]>) {
+        self.lock().holds = start;
+    }
+
+    /// How many writes are held.
+    pub fn held(&self) -> usize {
+        self.lock().held.len()
+    }
+
+    /// Carries out the writes that are held.
+    pub fn carry_out_held(&self) {
+        let mut state = self.lock();
+        for Held { offset, octets, reply } in std::mem::take(&mut state.held) {
+            reply.written(state.write(offset, &octets));
+        }
     }
 
     /// How many requests it has refused.
@@ -152,6 +216,14 @@ impl Service {
 const VALID: Duration = Duration::from_secs(3600);
 
 impl Filesystem for Service {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        if self.disk.lock().is_side_by_side {
+            let refused = |flags| std::io::Error::other(format!("the kernel lacks {flags:?}"));
+            config.add_capabilities(InitFlags::FUSE_ASYNC_DIO).map_err(refused)?;
+        }
+        Ok(())
+    }
+
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         if parent == INodeNo::ROOT && name == NAME {
             reply.entry(&VALID, &self.attributes(DISK), Generation(0));
@@ -211,17 +283,18 @@ impl Filesystem for Service {
             state.refused += 1;
             return reply.error(Errno::EIO);
         }
-        let written = state.blocks.write(offset, data);
-        if let Some(recording) = &mut state.recording {
-            recording.write(offset, &data[..written]);
+        if state.is_to_be_held(data) {
+            state.held.push(Held { offset, octets: data.into(), reply });
+            return;
         }
+        let written = state.write(offset, data);
         let octets_per_s_max = state.octets_per_s_max;
         drop(state);
         if let Some(octets_per_s_max) = octets_per_s_max {
             let seconds = data.len() as f64 / f64::from(octets_per_s_max);
             std::thread::sleep(Duration::from_secs_f64(seconds));
         }
-        reply.written(u32::try_from(written).expect("a write is short"));
+        reply.written(written);
     }
 
     fn fsync(
