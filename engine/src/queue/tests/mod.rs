@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::chunk::Chunk;
 use super::index::Index;
 use super::pages::NoPages;
 use super::pool::CHUNK;
@@ -110,6 +111,26 @@ fn message_whose_expiry_is_weeks_after_that_of_its_neighbours_expires_in_time() 
         assert_eq!(gone, [seq]);
     }
     assert_eq!(queue.deadline_unix_ms(), None);
+}
+
+/// Recovery finds the first message of a chunk, and those behind it may expire before it. Each of
+/// them once took an entry in a table, and so did each one of a queue with the longest limit.
+#[test]
+fn expiries_of_neighbours_need_no_table_if_they_are_within_weeks() {
+    let mut pool = ChunkPool::default();
+    let day_ms = 24 * 3_600_000;
+    let mut told = |first_ms, base_ms, others: [u64; 3]| {
+        let mut chunk = Chunk::new(0, &mut pool);
+        for expires_ms in [first_ms].into_iter().chain(others) {
+            let mut slot = Slot::ready(Place::Arena { address: 1 }, 1, false);
+            slot.set_expiry(chunk.expiry_of(expires_ms, base_ms));
+            assert_eq!(chunk.expires_unix_ms(&slot), Some(expires_ms));
+        }
+    };
+    let days = [1, 19, 39].map(|days| NOW_MS + days * day_ms);
+    told(NOW_MS + 20 * day_ms, 0, days);
+    let longest = NOW_MS + u64::from(u32::MAX);
+    told(longest, NOW_MS, [1, 2, 1_000_000].map(|later| longest + later));
 }
 
 #[test]
