@@ -26,5 +26,5 @@ measure() { # package, messages per turn, turns, wanted paths
     done
 }
 
-measure haremq-engine 64 200 "$*"
+measure haremq-engine 64 2000 "$*"
 measure haremq 1000 20 "$*"

@@ -1,13 +1,15 @@
 //! A shard with queues, consumers and a device that takes no time.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
 use haremq_engine::log::{FileId, LogCompletion, LogConfig, LogEffect, Memory};
 use haremq_engine::mail::{
-    BodyPiece, Command, Consume, Credit, Delivery, LongDelivery, Outcome, Publish, Requester,
+    BodyPiece, Command, Consume, Credit, Delivery, LongDelivery, Publish, Requester,
 };
 use haremq_engine::message::MessageRef;
 use haremq_engine::now::Now;
@@ -20,13 +22,45 @@ pub(crate) const TURN: u64 = 64;
 pub(crate) const BODY: [u8; 64] = [b'.'; 64];
 pub(crate) const NOW: Now = Now { unix_ms: 1_700_000_000_000, monotonic_us: 1_000_000 };
 
-#[derive(Clone, Copy)]
-pub(crate) struct Vectors;
+/// Buffers that come back when the log has done with them, so that no memory is cleared for each batch: devices do
+/// not ask for that.
+#[derive(Clone, Default)]
+pub(crate) struct Vectors {
+    spare: Rc<RefCell<Vec<Vec<u8>>>>,
+}
+
+pub(crate) struct Lent {
+    octets: Vec<u8>,
+    length: usize,
+    home: Vectors,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.octets[..self.length]
+    }
+}
+
+impl AsMut<[u8]> for Lent {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.octets[..self.length]
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.home.spare.borrow_mut().push(std::mem::take(&mut self.octets));
+    }
+}
 
 impl Memory for Vectors {
-    type Buffer = Vec<u8>;
-    fn allocate(&mut self, bytes: usize) -> Vec<u8> {
-        vec![0; bytes]
+    type Buffer = Lent;
+    fn allocate(&mut self, length: usize) -> Lent {
+        let mut octets = self.spare.borrow_mut().pop().unwrap_or_default();
+        if octets.len() < length {
+            octets.resize(length.next_power_of_two(), 0);
+        }
+        Lent { octets, length, home: self.clone() }
     }
 }
 
@@ -53,33 +87,50 @@ impl Outlet for Taker {
     }
 }
 
-/// A device that takes no time.
+/// A device that takes no time: it keeps the buffers that are written, by file and offset, until others lie there.
 #[derive(Default)]
 struct Device {
-    files: BTreeMap<FileId, Vec<u8>>,
+    written: BTreeMap<(FileId, u64), Rc<Lent>>,
 }
 
 impl Device {
-    fn carry_out(&mut self, effect: LogEffect<Vec<u8>>) -> LogCompletion<Vec<u8>> {
+    fn carry_out(&mut self, effect: LogEffect<Lent>) -> LogCompletion<Lent> {
         match effect {
             LogEffect::Write { ticket, file, offset, buffer, length } => {
-                let file = self.files.get_mut(&file).expect("created before");
-                file[offset as usize..offset as usize + length].copy_from_slice(&buffer[..length]);
+                let end = offset + length as u64;
+                let stale = |written: &BTreeMap<(FileId, u64), Rc<Lent>>| {
+                    let last = written.range((file, 0)..(file, end)).next_back();
+                    last.filter(|(at, held)| at.1 + held.length as u64 > offset).map(|(at, _)| *at)
+                };
+                while let Some(at) = stale(&self.written) {
+                    self.written.remove(&at);
+                }
+                self.written.insert((file, offset), buffer);
                 LogCompletion::Written { ticket }
             }
-            LogEffect::Create { ticket, file, bytes } => {
-                self.files.insert(file, vec![0; bytes as usize]);
-                LogCompletion::Created { ticket }
-            }
-            LogEffect::Delete { ticket, file } => {
-                self.files.remove(&file);
-                LogCompletion::Deleted { ticket }
-            }
+            LogEffect::Create { ticket, .. } => LogCompletion::Created { ticket },
+            LogEffect::Delete { ticket, .. } => LogCompletion::Deleted { ticket },
             LogEffect::Read { ticket, file, offset, length } => {
-                let buffer = self.files[&file][offset as usize..offset as usize + length].to_vec();
+                let buffer = self.read(file, offset, length);
                 LogCompletion::Read { ticket, buffer }
             }
         }
+    }
+
+    /// Once for each segment, if at all.
+    fn read(&self, file: FileId, offset: u64, length: usize) -> Lent {
+        let mut buffer = Vectors::default().allocate(length);
+        let end = offset + length as u64;
+        for ((_, at), held) in self.written.range((file, 0)..(file, end)) {
+            let from = offset.max(*at);
+            let until = end.min(at + held.length as u64);
+            if from < until {
+                let piece = &held.octets[(from - at) as usize..(until - at) as usize];
+                let place = (from - offset) as usize..(until - offset) as usize;
+                buffer.as_mut()[place].copy_from_slice(piece);
+            }
+        }
+        buffer
     }
 }
 
@@ -113,7 +164,7 @@ impl Bench {
             dispatch_batch: 4096,
             guest_password_hash: Arc::from([0_u8; 36]),
         };
-        let mut boot = ShardBoot::new(config, Vectors, Vec::new());
+        let mut boot = ShardBoot::new(config, Vectors::default(), Vec::new());
         let definitions = boot.definitions().expect("a first boot");
         let shard = boot.finish(NOW, &definitions).expect("an empty log");
         let connection = ConnectionId::new(ShardId(0), 1);
@@ -199,11 +250,19 @@ impl Bench {
         while self.shard.dispatch(NOW, &mut self.taker) {
             self.carry_out();
         }
-        for (queue, seq) in std::mem::take(&mut self.taker.held) {
+        let mut held = std::mem::take(&mut self.taker.held);
+        // As a connection does it: those that follow one another are acked together.
+        let follows = |one: &(QueueId, Seq), next: &(QueueId, Seq)| {
+            one.0 == next.0 && one.1 .0 + 1 == next.1 .0
+        };
+        for run in held.chunk_by(follows) {
+            let (queue, first) = run[0];
             let number = self.queues.iter().position(|other| *other == queue).unwrap_or(0);
             let consumer = Some(self.consumer(number));
-            let settle = Command::Settle { queue, seq, consumer, outcome: Outcome::Ack };
-            self.shard.command(NOW, settle);
+            let acks = Command::Acks { queue, first, count: run.len() as u32, consumer };
+            self.shard.command(NOW, acks);
         }
+        held.clear();
+        self.taker.held = held;
     }
 }

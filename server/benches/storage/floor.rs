@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 const PAGE: usize = 4096;
 /// One write or read of many; what a batch of the log has at most.
 const PIECE: usize = 1 << 20;
+/// Memory that a log goes through before it comes back to the same: what its cache holds.
+pub(crate) const MEMORY: usize = 16 << 20;
 
 /// Memory from which a device can write.
 struct Aligned {
@@ -24,6 +26,10 @@ impl Aligned {
     }
     fn get(&mut self, length: usize) -> &mut [u8] {
         &mut self.octets[self.skip..self.skip + length]
+    }
+    fn piece(&self, number: usize, length: usize) -> &[u8] {
+        let at = self.skip + number % (MEMORY / PIECE) * PIECE;
+        &self.octets[at..at + length]
     }
 }
 
@@ -47,21 +53,37 @@ impl Floor {
     pub(crate) fn new(directory: &Path, bytes: u64) -> Floor {
         let path = directory.join("floor");
         let file = open(&path);
-        let mut floor = Floor { path, file, bytes, at: 0, memory: Aligned::new(PIECE) };
+        let mut floor = Floor { path, file, bytes, at: 0, memory: Aligned::new(MEMORY) };
         floor.write(bytes, PIECE);
         floor
     }
 
-    /// Writes so many octets in pieces of `piece`, each synced.
+    /// Writes so many octets in pieces of `piece`, each synced, all from the same memory.
     pub(crate) fn write(&mut self, octets: u64, piece: usize) -> Duration {
+        self.write_from(octets, piece, |_| 0)
+    }
+
+    /// As `write`, from as much memory as a log goes through.
+    pub(crate) fn write_through_memory(&mut self, octets: u64) -> Duration {
+        self.write_from(octets, PIECE, |number| number)
+    }
+
+    fn write_from(
+        &mut self,
+        octets: u64,
+        piece: usize,
+        place: impl Fn(usize) -> usize,
+    ) -> Duration {
         let began = Instant::now();
-        let mut left = octets;
+        let (mut left, mut number) = (octets, 0);
         while left > 0 {
             let length = left.min(piece as u64) as usize / PAGE * PAGE;
             if self.at + length as u64 > self.bytes {
                 self.at = 0;
             }
-            self.file.write_all_at(self.memory.get(length), self.at).expect("a write");
+            let memory = self.memory.piece(place(number), length);
+            self.file.write_all_at(memory, self.at).expect("a write");
+            number += 1;
             self.file.sync_data().expect("a sync");
             self.at += length as u64;
             left = left.saturating_sub(length.max(PAGE) as u64);

@@ -3,6 +3,7 @@
 //!
 //!     cargo bench -p haremq --bench storage -- [append|commit|drain|recovery|reclaim]...
 //!
+//! `append/1024/10/` is one of the measurements alone: octets and queues.
 //! The directory is made below that of temporary files; `HAREMQ_BENCH_DIR` names another place.
 //! `HAREMQ_BENCH_PART=8` makes everything an eighth as large.
 
@@ -17,6 +18,10 @@ use glommio::LocalExecutorBuilder;
 use rig::Rig;
 
 const ROUNDS: usize = 5;
+
+/// As in the broker.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A directory for one measurement.
 struct Place(PathBuf);
@@ -47,6 +52,13 @@ fn median<T: PartialOrd + Copy>(values: &mut [T]) -> T {
     values[values.len() / 2]
 }
 
+/// Processor time that this thread has taken; zero where the kernel does not count it.
+fn thread_time() -> Duration {
+    let counts = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let first = counts.split_whitespace().next().and_then(|text| text.parse().ok());
+    Duration::from_nanos(first.unwrap_or(0))
+}
+
 fn mb_per_s(octets: u64, time: Duration) -> f64 {
     octets as f64 / 1e6 / time.as_secs_f64()
 }
@@ -58,30 +70,38 @@ async fn append(place: &Path, bytes: usize, queues: usize) {
     let count = ((96 << 20) / part()) / (bytes as u64 + 96);
     let mut rig = Rig::open(place, queues).await;
     let (mut ours, mut raw, mut rate) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut cold, mut processor) = (Vec::new(), Vec::new());
     let mut floor = Floor::new(place, 128 << 20);
     for round in 0..=ROUNDS {
         let written = rig.written.get();
-        let began = Instant::now();
+        let (began, busy) = (Instant::now(), thread_time());
         for number in 0..count {
             let queue = rig.queues[number as usize % queues];
             rig.publish(queue, &body).await;
         }
         rig.await_confirms().await;
-        let time = began.elapsed();
+        let (time, busy) = (began.elapsed(), thread_time() - busy);
         let octets = rig.written.get() - written;
         let raw_time = floor.write(octets, 1 << 20);
+        let cold_time = floor.write_through_memory(octets);
         // The first round makes the files.
         if round > 0 {
             ours.push(mb_per_s(octets, time));
             raw.push(mb_per_s(octets, raw_time));
+            cold.push(mb_per_s(octets, cold_time));
             rate.push(count as f64 / time.as_secs_f64());
+            processor.push(busy.as_secs_f64() * 1e9 / count as f64);
         }
         rig.purge().await;
     }
     let (ours, raw, rate) = (median(&mut ours), median(&mut raw), median(&mut rate));
+    let (cold, processor) = (median(&mut cold), median(&mut processor));
     println!(
-        "append {bytes:>6} B, {queues:>5} queues: {ours:>7.0} MB/s, {rate:>9.0}/s; floor {raw:>7.0} MB/s; {:.2} of it",
-        ours / raw
+        "append {bytes:>6} B, {queues:>5} queues: {ours:>5.0} MB/s, {rate:>8.0}/s, {processor:.0} ns of this thread each; \
+         floor {raw:>5.0} MB/s: {:.2} of it; from {} MiB of memory {cold:>5.0} MB/s: {:.2}",
+        ours / raw,
+        floor::MEMORY >> 20,
+        ours / cold
     );
 }
 
@@ -89,6 +109,7 @@ async fn append(place: &Path, bytes: usize, queues: usize) {
 async fn commit(place: &Path, bytes: usize) {
     let body = vec![b'x'; bytes];
     let mut rig = Rig::open(place, 1).await;
+    rig.is_waited_for = true;
     let mut floor = Floor::new(place, 32 << 20);
     let queue = rig.queues[0];
     let (mut ours, mut raw) = (Vec::new(), Vec::new());
@@ -231,16 +252,16 @@ async fn reclaim(place: &Path) {
 }
 
 async fn measure(wanted: Vec<String>) {
-    let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|one| one == name);
-    if wants("append") {
-        for bytes in [64, 1024, 16_384] {
-            for queues in [1, 10, 10_000] {
+    let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|one| name.starts_with(one));
+    for bytes in [64, 1024, 16_384] {
+        for queues in [1, 10, 10_000] {
+            if wants(&format!("append/{bytes}/{queues}/")) {
                 append(&Place::new().0, bytes, queues).await;
             }
         }
     }
-    if wants("commit") {
-        for bytes in [64, 1024, 16_384] {
+    for bytes in [64, 1024, 16_384] {
+        if wants(&format!("commit/{bytes}/")) {
             commit(&Place::new().0, bytes).await;
         }
     }

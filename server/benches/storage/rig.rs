@@ -1,7 +1,12 @@
 //! A shard of the engine on its real files, and nothing else: no rings, sockets or clients.
+//!
+//! What the broker's runtime does for a shard is done here as it does it: the clock is read once a turn, the executor
+//! gets to look at its I/O at least twice a millisecond, and a small write that is waited for by itself is made by the
+//! shard's own thread.
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,23 +15,33 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{future::LocalBoxFuture, StreamExt};
-use glommio::io::DmaBuffer;
-use haremq::runtime::{DmaMemory, ReadAhead, Segments};
+use glommio::io::{DmaBuffer, PollableFd};
+use haremq::runtime::{DmaMemory, ReadAhead, Segments, DIRECT_WRITE_BYTES_MAX};
 use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
 use haremq_engine::log::{LogCompletion, LogConfig, LogEffect};
-use haremq_engine::mail::{
-    BodyPiece, Command, Consume, Credit, Delivery, LongDelivery, Notice, Outcome,
-};
+use haremq_engine::mail::{BodyPiece, Command, Consume, Credit, Delivery, LongDelivery, Notice};
 use haremq_engine::mail::{PeerMail, Publish, Requester};
 use haremq_engine::message::MessageRef;
 use haremq_engine::now::Now;
 use haremq_engine::shard::{Effect, Outlet, Shard, ShardBoot, ShardConfig};
 use haremq_engine::table::Table;
 use haremq_engine::topology::TopologyRequest;
+use rustix::event::{eventfd, EventfdFlags};
 
 /// As the broker has them by default.
 const SEGMENT_BYTES: u64 = 32 << 20;
 const BUFFER_BYTES: usize = 1 << 20;
+
+/// Work between two looks of the executor at its I/O, in microseconds: as in the broker.
+const WORK_MAX_US: u64 = 500;
+/// Messages that come with one read from a socket.
+const TURN: u64 = 64;
+
+/// `HAREMQ_BENCH_WORK_US` tries another one.
+fn work_max() -> Duration {
+    let wanted = std::env::var("HAREMQ_BENCH_WORK_US").ok().and_then(|text| text.parse().ok());
+    Duration::from_micros(wanted.unwrap_or(WORK_MAX_US))
+}
 
 /// Takes deliveries and remembers what is to be settled.
 #[derive(Default)]
@@ -61,6 +76,13 @@ pub(crate) struct Rig {
     taker: Taker,
     channel: ChannelKey,
     began: Instant,
+    clock: Now,
+    /// Always readable: to wait for it lets the executor look at its I/O.
+    open: PollableFd<OwnedFd>,
+    looked: Instant,
+    work_max: Duration,
+    /// One message at a time: its write is made by this thread.
+    pub(crate) is_waited_for: bool,
     published: u64,
     pub(crate) confirmed: u64,
     /// Octets of the log's writes.
@@ -115,6 +137,12 @@ impl Rig {
             taker: Taker::default(),
             channel: ChannelKey { connection, channel: 1, incarnation: 1 },
             began,
+            clock: now(began),
+            open: PollableFd::new(eventfd(1, EventfdFlags::NONBLOCK).expect("a descriptor"))
+                .expect("an executor"),
+            looked: Instant::now(),
+            work_max: work_max(),
+            is_waited_for: false,
             published: 0,
             confirmed: 0,
             written: Rc::default(),
@@ -148,14 +176,24 @@ impl Rig {
         self.queues = (0..queues).map(id).collect();
     }
 
+    /// As of the beginning of the turn.
     fn now(&self) -> Now {
-        now(self.began)
+        self.clock
     }
 
     /// Begins what the shard wants done.
     fn effects(&mut self) {
         while let Some(effect) = self.shard.poll_effect(self.now()) {
             match effect {
+                Effect::Log(effect) if self.is_to_be_made_here(&effect) => {
+                    let LogEffect::Write { ticket, file, offset, buffer, length } = effect else {
+                        unreachable!("a write");
+                    };
+                    self.written.set(self.written.get() + length as u64);
+                    let octets = &buffer.as_bytes()[..length];
+                    let completion = self.segments.write_now(ticket, file, offset, octets);
+                    self.shard.complete(self.now(), completion).expect("a device without faults");
+                }
                 Effect::Log(effect) => {
                     let (segments, written) = (self.segments.clone(), self.written.clone());
                     self.in_flight.push(Box::pin(async move {
@@ -174,6 +212,12 @@ impl Rig {
         }
     }
 
+    fn is_to_be_made_here(&self, effect: &LogEffect<DmaBuffer>) -> bool {
+        let is_alone = self.is_waited_for && self.in_flight.is_empty();
+        let is_small = |length| length <= DIRECT_WRITE_BYTES_MAX;
+        is_alone && matches!(effect, LogEffect::Write { length, .. } if is_small(*length))
+    }
+
     fn complete(&mut self, completion: LogCompletion<DmaBuffer>) {
         let now = self.now();
         self.shard.complete(now, completion).expect("a device without faults");
@@ -185,11 +229,17 @@ impl Rig {
         self.effects();
         if must_wait && !self.in_flight.is_empty() {
             if let Some(completion) = self.in_flight.next().await {
+                self.clock = now(self.began);
                 self.complete(completion);
             }
-        } else if must_wait {
+            self.looked = Instant::now();
+        } else if must_wait && !self.is_waited_for {
             glommio::timer::sleep(Duration::from_millis(1)).await;
+        } else if !self.in_flight.is_empty() && self.looked.elapsed() >= self.work_max {
+            self.open.readable().await.expect("a descriptor that is readable");
+            self.looked = Instant::now();
         }
+        self.clock = now(self.began);
         loop {
             let ready = poll_fn(|cx| Poll::Ready(self.in_flight.poll_next_unpin(cx))).await;
             let Poll::Ready(Some(completion)) = ready else { break };
@@ -222,7 +272,7 @@ impl Rig {
         let confirm = Some((self.channel, self.published));
         self.shard.publish(self.now(), &Publish { message, queues: &[queue], confirm });
         // A turn of the broker.
-        if self.published.is_multiple_of(64) {
+        if self.published.is_multiple_of(TURN) {
             self.turn(false).await;
         }
     }
@@ -284,28 +334,32 @@ impl Rig {
     /// Delivers what can be, and settles all but every `keep`-th; 0 settles all.
     pub(crate) async fn deliver(&mut self, keep: u64) {
         let more = self.shard.dispatch(self.now(), &mut self.taker);
-        for (queue, seq) in std::mem::take(&mut self.taker.held) {
-            if keep == 0 || seq.0 % keep != 0 {
-                let consumer = Some(self.consumer(0));
-                let outcome = Outcome::Ack;
-                let now = self.now();
-                self.shard.command(now, Command::Settle { queue, seq, consumer, outcome });
-            }
-        }
+        self.ack(keep);
         self.turn(!more).await;
     }
 
     /// As `deliver`, without waiting for anything.
     pub(crate) fn deliver_now(&mut self, keep: u64) {
         self.shard.dispatch(self.now(), &mut self.taker);
-        for (queue, seq) in std::mem::take(&mut self.taker.held) {
-            if keep == 0 || seq.0 % keep != 0 {
-                let (consumer, outcome) = (Some(self.consumer(0)), Outcome::Ack);
-                let now = self.now();
-                self.shard.command(now, Command::Settle { queue, seq, consumer, outcome });
-            }
-        }
+        self.ack(keep);
         self.effects();
+    }
+
+    /// Acks what has been delivered but for every `keep`-th, as a connection does: those that follow one another
+    /// together.
+    fn ack(&mut self, keep: u64) {
+        let mut held = std::mem::take(&mut self.taker.held);
+        held.retain(|(_, seq)| keep == 0 || seq.0 % keep != 0);
+        let follows = |one: &(QueueId, Seq), next: &(QueueId, Seq)| {
+            one.0 == next.0 && one.1 .0 + 1 == next.1 .0
+        };
+        for run in held.chunk_by(follows) {
+            let ((queue, first), count) = (run[0], run.len() as u32);
+            let consumer = Some(self.consumer(0));
+            self.shard.command(self.clock, Command::Acks { queue, first, count, consumer });
+        }
+        held.clear();
+        self.taker.held = held;
     }
 
     pub(crate) fn delivered(&self) -> u64 {
