@@ -164,6 +164,9 @@ pub enum Command {
     /// Settles one delivery. `consumer` is `None` for one that came by a get. Unknown queues and
     /// sequence numbers are ignored: the queue may have gone meanwhile.
     Settle { queue: QueueId, seq: Seq, consumer: Option<ConsumerKey>, outcome: Outcome },
+    /// Acks of `count` deliveries of messages that follow one another in their queue: as if each had
+    /// been settled by itself, lowest first.
+    Acks { queue: QueueId, first: Seq, count: u32, consumer: Option<ConsumerKey> },
     /// A consumer has no hand on a delivery any more that was settled without it: what it may
     /// hold is as much again as before.
     GiveBack { queue: QueueId, consumer: ConsumerKey },

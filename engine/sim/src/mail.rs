@@ -1,7 +1,9 @@
 //! What crosses from one shard's thread to another's: the engine's mail in owned form.
 
-use haremq_engine::ids::{ChannelKey, ConnectionId, QueueId, Seq, ShardId};
-use haremq_engine::mail::{BodyPart, Command, Delivery, DeliveryTo, Notice, PeerMail, Publish};
+use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
+use haremq_engine::mail::{
+    BodyPart, Command, Delivery, DeliveryTo, Notice, Outcome, PeerMail, Publish,
+};
 use haremq_engine::message::MessageRef;
 
 use crate::readings::Piece;
@@ -71,6 +73,15 @@ pub struct Received {
     pub reading: Option<u64>,
 }
 
+/// What a command of [`Mail::Settle`] does to each of its messages, and in which queue.
+pub fn settled_by(command: &Command) -> Option<(QueueId, Outcome)> {
+    match *command {
+        Command::Settle { queue, outcome, .. } => Some((queue, outcome)),
+        Command::Acks { queue, .. } => Some((queue, Outcome::Ack)),
+        _ => None,
+    }
+}
+
 impl Received {
     pub fn of(from: ShardId, delivery: &Delivery<'_>) -> Self {
         Received {
@@ -85,6 +96,20 @@ impl Received {
             window_bytes: delivery.window_bytes(),
             reading: None,
         }
+    }
+
+    /// `None`: it came by a get.
+    pub fn consumer(&self) -> Option<ConsumerKey> {
+        match self.to {
+            DeliveryTo::Consumer { consumer, .. } => Some(consumer),
+            DeliveryTo::Get { .. } => None,
+        }
+    }
+
+    /// Whether acks of this delivery and of the next one may be one.
+    pub fn is_followed_by(&self, next: &Received) -> bool {
+        let place = |one: &Received| (one.from, one.queue, one.consumer(), one.home());
+        place(self) == place(next) && self.seq.0 + 1 == next.seq.0
     }
 
     pub fn no_ack(&self) -> bool {
@@ -118,9 +143,9 @@ pub enum Mail {
         letter: Letter,
     },
     Command(Command),
-    /// A settle, of that message.
+    /// A settle of that message, or acks of these messages as one.
     Settle {
-        number: u64,
+        numbers: Vec<u64>,
         command: Command,
     },
     Peer(PeerMail),

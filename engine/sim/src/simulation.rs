@@ -12,7 +12,7 @@ use crate::clients::{Asked, Clients};
 use crate::disk::{Failure, Lie, Vectors};
 use crate::invariants;
 use crate::limits::Limits;
-use crate::mail::{Letter, Mail, Received};
+use crate::mail::{settled_by, Letter, Mail, Received};
 use crate::random::Random;
 use crate::readings::Readings;
 use crate::shadow::{CommitId, Shadow};
@@ -132,10 +132,10 @@ impl Simulation {
                 }
                 self.world.shards[to].command(now, command);
             }
-            Mail::Settle { number, command } => {
-                self.trace.say(|| format!("s{to} {command:?} of {number}"));
-                if let Command::Settle { queue, outcome, .. } = command {
-                    self.shadow.settled(queue, number, outcome);
+            Mail::Settle { numbers, command } => {
+                self.trace.say(|| format!("s{to} {command:?} of {numbers:?}"));
+                if let Some((queue, outcome)) = settled_by(&command) {
+                    numbers.iter().for_each(|number| self.shadow.settled(queue, *number, outcome));
                 }
                 self.world.shards[to].command(now, command);
             }
@@ -166,15 +166,11 @@ impl Simulation {
     /// A settle of a delivery, from its connection. It is known by its message, so that the
     /// shadow hears of it when it is handed in.
     pub fn settle(&mut self, received: &Received, outcome: Outcome) -> Verdict {
-        let consumer = match received.to {
-            DeliveryTo::Consumer { consumer, .. } => Some(consumer),
-            DeliveryTo::Get { .. } => None,
-        };
         let Received { queue, seq, from, .. } = *received;
-        let command = Command::Settle { queue, seq, consumer, outcome };
-        let number = number_of(&received.body)?;
+        let command = Command::Settle { queue, seq, consumer: received.consumer(), outcome };
+        let numbers = vec![number_of(&received.body)?];
         let home = usize::from(received.home().0);
-        self.send(home, usize::from(from.0), Mail::Settle { number, command })
+        self.send(home, usize::from(from.0), Mail::Settle { numbers, command })
     }
 
     pub fn poll(&mut self, shard: usize) -> Verdict<bool> {

@@ -5,10 +5,10 @@ use haremq_engine::mail::{Command, Consume, Credit, Outcome};
 use haremq_engine::shard::Shard;
 use haremq_engine::table::Table;
 
-use crate::body::{body, properties, BODY_BYTES_MIN};
+use crate::body::{body, number_of, properties, BODY_BYTES_MIN};
 use crate::clients::Consumer;
 use crate::limits::Limits;
-use crate::mail::{Letter, Mail};
+use crate::mail::{Letter, Mail, Received};
 use crate::random::Random;
 use crate::shadow::Queue;
 use crate::simulation::Simulation;
@@ -255,9 +255,32 @@ impl Simulation {
                 true => Outcome::Ack,
                 false => self.random.pick(&[Outcome::Requeue, Outcome::Reject]),
             };
-            self.settle(&received, outcome)?;
+            if outcome != Outcome::Ack || self.random.one_in(3) {
+                self.settle(&received, outcome)?;
+                continue;
+            }
+            let mut run = vec![received];
+            let held = &mut self.clients.held;
+            while held
+                .get(which)
+                .is_some_and(|next| run.last().is_some_and(|last| last.is_followed_by(next)))
+            {
+                run.push(held.remove(which));
+            }
+            self.ack_together(&run)?;
         }
         Ok(())
+    }
+
+    /// Acks of deliveries each of which [follows](Received::is_followed_by) the one before it, as one.
+    fn ack_together(&mut self, run: &[Received]) -> Verdict {
+        let Some(received) = run.first() else { return Ok(()) };
+        let Received { queue, seq: first, from, .. } = *received;
+        let (count, consumer) = (run.len() as u32, received.consumer());
+        let command = Command::Acks { queue, first, count, consumer };
+        let numbers: Result<Vec<_>, _> = run.iter().map(|one| number_of(&one.body)).collect();
+        let home = usize::from(received.home().0);
+        self.send(home, usize::from(from.0), Mail::Settle { numbers: numbers?, command })
     }
 
     fn do_something_else(&mut self, mixture: &Mixture) -> Verdict {

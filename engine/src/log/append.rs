@@ -112,18 +112,19 @@ impl<M: Memory> Log<M> {
         if let Some(held) = self.segments.get_mut(segment) {
             held.note_holder(holder);
         }
-        self.let_go(address, length, reference);
+        self.let_go(segment, address, length, reference);
         self.end()
     }
 
     /// Frees a reference without a record: its queue's id is gone for ever, which says it all.
     /// `length`: octets of the message's record.
     pub fn release(&mut self, address: Address, length: u32, reference: u32) {
-        self.let_go(address, length, reference);
+        let number = self.geometry.segment_of_address(address);
+        self.let_go(number, address, length, reference);
     }
 
-    fn let_go(&mut self, address: Address, length: u32, reference: u32) {
-        let number = self.geometry.segment_of_address(address);
+    #[inline]
+    fn let_go(&mut self, number: u32, address: Address, length: u32, reference: u32) {
         let Some(segment) = self.segments.get_mut(number) else { return };
         let octets = aligned_record(length as usize) as u64;
         let multiparts = &self.multiparts;

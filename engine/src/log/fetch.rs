@@ -28,7 +28,7 @@ impl<M: Memory> Log<M> {
         if !self.locate(address, length) {
             return Fetch::Pending;
         }
-        if self.message_at(address).is_in_parts() {
+        if self.names_parts(address) {
             return self.fetch_whole(address);
         }
         let message = self.message_at(address);
@@ -54,6 +54,13 @@ impl<M: Memory> Log<M> {
         let (header, octets) = no_message(address, record_at(block, address.offset()));
         assert!(header.kind == KIND_MESSAGE, "{address:?} is not that of a message");
         no_message(address, MessageView::read(octets))
+    }
+
+    /// Whether it says that its content is elsewhere: asked before it is read, so that it is read once.
+    #[inline]
+    fn names_parts(&self, address: Address) -> bool {
+        let octets = self.block_at(address.page()).get(address.offset()..);
+        octets.is_some_and(MessageView::names_parts)
     }
 
     pub(super) fn record_at(&self, address: Address) -> Result<Record<'_>, Malformed> {

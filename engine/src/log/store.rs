@@ -156,6 +156,12 @@ impl<M: Memory> Log<M> {
         Position(self.commit.durable())
     }
 
+    /// Where the batch begins that records go into: all of it becomes durable at the same time.
+    #[inline]
+    pub fn batch_start(&self) -> Position {
+        Position(self.batch.start())
+    }
+
     /// End of what has been appended, or after [`Log::stop`] is to be. All of it is durable once
     /// [`Log::durable`] is not less.
     #[inline]

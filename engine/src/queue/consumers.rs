@@ -259,9 +259,9 @@ impl Consumers {
         returns
     }
 
-    /// A delivery to this consumer has been settled.
-    pub(super) fn settled(&mut self, key: ConsumerKey) -> bool {
-        self.adjust(key, |consumer| consumer.allowance.restore())
+    /// So many deliveries to this consumer have been settled.
+    pub(super) fn settled(&mut self, key: ConsumerKey, count: u32) -> bool {
+        self.adjust(key, |consumer| consumer.allowance.restore(count))
     }
 
     pub(super) fn grant(&mut self, key: ConsumerKey, credit: u32) -> bool {

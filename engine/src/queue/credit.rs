@@ -49,9 +49,9 @@ impl Allowance {
         }
     }
 
-    /// A delivery has been settled.
-    pub(super) fn restore(&mut self) {
-        self.held = self.held.saturating_sub(1);
+    /// So many deliveries have been settled.
+    pub(super) fn restore(&mut self, count: u32) {
+        self.held = self.held.saturating_sub(count);
     }
 
     /// The channel allows more.
@@ -108,7 +108,7 @@ mod tests {
         allowance.spend();
         allowance.spend();
         assert_eq!(allowance.spare(), 0);
-        allowance.restore();
+        allowance.restore(1);
         assert_eq!(allowance.spare(), 1);
     }
 
@@ -127,7 +127,7 @@ mod tests {
         assert!(allowance.lacks_only_grant());
         allowance.grant(1);
         allowance.spend();
-        allowance.restore();
+        allowance.restore(1);
         assert_eq!(allowance.spare(), 0);
     }
 
@@ -140,7 +140,7 @@ mod tests {
         allowance.set_limit(3);
         assert_eq!(allowance.spare(), 0);
         for _ in 0..3 {
-            allowance.restore();
+            allowance.restore(1);
         }
         assert_eq!(allowance.spare(), 1);
     }

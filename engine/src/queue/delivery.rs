@@ -186,12 +186,28 @@ impl Queue {
                 Release::Requeued
             }
         };
-        if let Some(key) = consumer {
-            if let Some(consumers) = &mut self.consumers {
-                consumers.settled(key);
-            }
-        }
+        self.note_settled(consumer, 1);
         release
+    }
+
+    /// A delivery is acked, and the message has left the queue. `None` if it is not unacked. Whose
+    /// delivery it was is still to be told to [`Queue::note_settled`].
+    #[inline]
+    pub fn ack(&mut self, pool: &mut ChunkPool, seq: Seq) -> Option<Slot> {
+        let (lane, number) = self.locate(seq)?;
+        let slot = self.lanes[lane].remove_unacked(pool, number)?;
+        self.no_longer_unacked(slot);
+        self.forget(seq);
+        self.traffic.acks += 1;
+        Some(slot)
+    }
+
+    /// So many deliveries of a consumer have been settled; `None`: they came by gets.
+    #[inline]
+    pub fn note_settled(&mut self, consumer: Option<ConsumerKey>, count: u32) {
+        if let (Some(key), Some(consumers)) = (consumer, &mut self.consumers) {
+            consumers.settled(key, count);
+        }
     }
 
     fn no_longer_unacked(&mut self, slot: Slot) {

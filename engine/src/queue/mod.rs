@@ -120,6 +120,8 @@ pub struct Queue {
     gets: Option<Box<Gets>>,
     /// Being deleted: takes and gives nothing more.
     closed: bool,
+    /// See [`QueueSettings::is_plain`].
+    plain: bool,
     /// Lower bound of the next expiry of a ready message.
     next_expiry_unix_ms: Option<u64>,
     /// When expired messages were last looked for.
@@ -154,6 +156,7 @@ impl Queue {
             consumers: None,
             gets: None,
             closed: false,
+            plain: settings.is_plain(),
             next_expiry_unix_ms: None,
             swept_unix_ms: 0,
             comebacks: None,
@@ -239,6 +242,7 @@ impl Queue {
         if settings.delivery_limit.is_none() {
             self.comebacks = None;
         }
+        self.plain = settings.is_plain();
         self.settings = settings;
     }
 
@@ -257,6 +261,12 @@ impl Queue {
     #[inline]
     pub fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// See [`QueueSettings::is_plain`].
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// The queue is being deleted: from now on it neither takes nor gives.
@@ -310,7 +320,7 @@ impl Queue {
     }
 
     pub fn give_back(&mut self, key: ConsumerKey) -> bool {
-        self.consumers.as_mut().is_some_and(|consumers| consumers.settled(key))
+        self.consumers.as_mut().is_some_and(|consumers| consumers.settled(key, 1))
     }
 
     pub fn set_prefetch(&mut self, key: ConsumerKey, limit: u32) -> bool {

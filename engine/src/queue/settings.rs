@@ -114,6 +114,13 @@ impl QueueSettings {
         }
     }
 
+    /// True if the queue takes every message as it comes, and keeps it until somebody has it: no limits, no deadlines
+    /// of its own, nothing left out.
+    pub fn is_plain(&self) -> bool {
+        let has_deadlines = self.message_ttl_ms.is_some();
+        self.role == Role::Ordinary && !self.deduplicates && !self.is_bounded() && !has_deadlines
+    }
+
     /// True if a message that is refused for want of room is dead-lettered.
     pub fn buries_refused(&self) -> bool {
         self.overflow == Overflow::RejectPublishDlx && self.dead_letters.is_some()

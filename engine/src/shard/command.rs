@@ -22,6 +22,9 @@ impl<M: Memory> Shard<M> {
         if let Command::Settle { queue, seq, consumer, outcome } = command {
             return self.settle(now, queue, seq, consumer, outcome);
         }
+        if let Command::Acks { queue, first, count, consumer } = command {
+            return self.take_acks(now, queue, first, count, consumer);
+        }
         if named_queue(&command).is_some_and(|queue| queue > self.newest_queue) {
             self.early.push(command);
             return;
@@ -33,7 +36,7 @@ impl<M: Memory> Shard<M> {
                 self.notice(Notice::Cancelled { channel, consumer });
             }
             Command::Get { queue, channel, no_ack } => self.get(now, queue, channel, no_ack),
-            Command::Settle { .. } => {}
+            Command::Settle { .. } | Command::Acks { .. } => {}
             Command::Grant { queue, consumer, credit } => self.grant(queue, consumer, credit),
             Command::GiveBack { queue, consumer } => {
                 if let Some((at, hosted, _)) = self.queues.open(queue) {
@@ -160,6 +163,34 @@ impl<M: Memory> Shard<M> {
                 self.set_timer(at);
             }
         }
+        self.queues.note_work(at);
+    }
+
+    /// See [`Command::Acks`]: what is the same for all of them is done once.
+    fn take_acks(
+        &mut self,
+        now: Now,
+        id: QueueId,
+        first: Seq,
+        count: u32,
+        consumer: Option<ConsumerKey>,
+    ) {
+        let Some(at) = self.queues.find(id) else { return };
+        let Some((hosted, pool)) = self.queues.get_mut(at) else { return };
+        let queue = &mut hosted.queue;
+        let survives = queue.settings().survives_restart;
+        let mut settled = 0;
+        for seq in (first.0..first.0.saturating_add(u64::from(count))).map(Seq) {
+            self.sampling.settled(now.monotonic_us, at, seq);
+            if let Some(slot) = queue.ack(pool, seq) {
+                self.store.free(now, id, survives, seq, &slot);
+                settled += 1;
+            }
+        }
+        if settled == 0 {
+            return self.queues.keep_within();
+        }
+        queue.note_settled(consumer, settled);
         self.queues.note_work(at);
     }
 

@@ -13,12 +13,20 @@ use crate::mail::Notice;
 /// Channels whose ranges may grow side by side.
 const OPEN_RANGES: usize = 32;
 
+/// Publishes `first..=last` of a channel.
 #[derive(Clone, Copy, Debug)]
 struct Promise {
     channel: ChannelKey,
-    number: u64,
+    first: u64,
+    last: u64,
     /// What must be durable first.
     end: Position,
+}
+
+impl Promise {
+    fn of(channel: ChannelKey, number: u64, end: Position) -> Self {
+        Promise { channel, first: number, last: number, end }
+    }
 }
 
 /// Publishes `first..=last` of a channel, ready to be told of.
@@ -52,26 +60,36 @@ impl Confirms {
         }
     }
 
-    /// The publisher is to be told once the log is durable up to `end`.
+    /// The publisher is to be told once the log is durable up to `end`. What ends behind `batch`
+    /// becomes durable by one write: there a promise takes in the next one of its channel.
     pub(super) fn promise(
         &mut self,
         durable: Position,
+        batch: Position,
         end: Position,
         channel: ChannelKey,
         number: u64,
     ) {
-        let promise = Promise { channel, number, end };
+        let promise = Promise::of(channel, number, end);
         if end <= durable {
             self.extend(promise, true);
-        } else {
-            debug_assert!(self.promises.back().is_none_or(|last| last.end <= end));
-            self.promises.push_back(promise);
+            return;
         }
+        if let Some(latest) = self.promises.back_mut() {
+            debug_assert!(latest.end <= end);
+            let goes_on = latest.channel == channel && latest.last + 1 == number;
+            if goes_on && latest.end > batch {
+                latest.last = number;
+                latest.end = end;
+                return;
+            }
+        }
+        self.promises.push_back(promise);
     }
 
     /// The publisher is to be told that a queue refused.
     pub(super) fn refuse(&mut self, channel: ChannelKey, number: u64) {
-        self.extend(Promise { channel, number, end: Position::default() }, false);
+        self.extend(Promise::of(channel, number, Position::default()), false);
     }
 
     /// The log has become durable up to there.
@@ -84,20 +102,20 @@ impl Confirms {
     }
 
     fn extend(&mut self, promise: Promise, accepted: bool) {
-        let Promise { channel, number, end } = promise;
+        let Promise { channel, first, last, end } = promise;
         self.any_open = true;
         let place = &mut self.open[place_of(channel)];
         match place {
             Some(range)
                 if range.channel == channel
                     && range.accepted == accepted
-                    && range.last + 1 == number =>
+                    && range.last + 1 == first =>
             {
-                range.last = number;
+                range.last = last;
                 range.end = range.end.max(end);
             }
             _ => {
-                let range = Range { channel, first: number, last: number, end, accepted };
+                let range = Range { channel, first, last, end, accepted };
                 self.closed.extend(place.replace(range));
             }
         }
@@ -140,6 +158,9 @@ mod tests {
     use super::*;
     use crate::ids::{ConnectionId, ShardId};
 
+    /// No two promises end in one batch.
+    const APART: Position = Position(u64::MAX);
+
     fn channel(number: u16) -> ChannelKey {
         let connection = ConnectionId::new(ShardId(0), 1);
         ChannelKey { connection, channel: number, incarnation: 0 }
@@ -160,8 +181,8 @@ mod tests {
     #[test]
     fn publisher_is_told_only_when_its_promise_is_kept() {
         let mut confirms = Confirms::new();
-        confirms.promise(Position(0), Position(100), channel(1), 1);
-        confirms.promise(Position(0), Position(200), channel(1), 2);
+        confirms.promise(Position(0), APART, Position(100), channel(1), 1);
+        confirms.promise(Position(0), APART, Position(200), channel(1), 2);
         assert_eq!(told(&mut confirms, 99), []);
         assert_eq!(told(&mut confirms, 100), [(1, 1, 1, true)]);
         assert_eq!(told(&mut confirms, 200), [(1, 2, 2, true)]);
@@ -169,9 +190,22 @@ mod tests {
     }
 
     #[test]
+    fn promises_of_one_batch_are_one_and_those_of_two_are_not() {
+        let mut confirms = Confirms::new();
+        let batches = [(0, 10, 1), (0, 20, 2), (20, 30, 3), (20, 40, 4), (20, 50, 6), (20, 60, 7)];
+        for (batch, end, number) in batches {
+            confirms.promise(Position(0), Position(batch), Position(end), channel(1), number);
+        }
+        assert_eq!(confirms.promises.len(), 3);
+        assert_eq!(told(&mut confirms, 20), [(1, 1, 2, true)]);
+        assert_eq!(told(&mut confirms, 60), [(1, 3, 4, true), (1, 6, 7, true)]);
+        assert!(confirms.is_quiet());
+    }
+
+    #[test]
     fn promise_of_nothing_is_kept_at_once() {
         let mut confirms = Confirms::new();
-        confirms.promise(Position(0), Position(0), channel(1), 1);
+        confirms.promise(Position(0), APART, Position(0), channel(1), 1);
         assert_eq!(told(&mut confirms, 0), [(1, 1, 1, true)]);
     }
 
@@ -179,8 +213,8 @@ mod tests {
     fn confirms_of_interleaved_channels_merge_into_one_range_each() {
         let mut confirms = Confirms::new();
         for number in 1..=50 {
-            confirms.promise(Position(0), Position(number), channel(1), number);
-            confirms.promise(Position(0), Position(number), channel(2), number);
+            confirms.promise(Position(0), APART, Position(number), channel(1), number);
+            confirms.promise(Position(0), APART, Position(number), channel(2), number);
         }
         let mut all = told(&mut confirms, 50);
         all.sort_unstable();
@@ -191,7 +225,7 @@ mod tests {
     fn refusal_splits_a_range_and_touches_no_other_number() {
         let mut confirms = Confirms::new();
         for number in [1, 2, 4] {
-            confirms.promise(Position(9), Position(9), channel(1), number);
+            confirms.promise(Position(9), APART, Position(9), channel(1), number);
         }
         confirms.refuse(channel(1), 3);
         let mut all = told(&mut confirms, 9);
@@ -203,7 +237,7 @@ mod tests {
     #[should_panic(expected = "a confirm promises")]
     fn confirm_ahead_of_the_device_is_caught() {
         let mut confirms = Confirms::new();
-        confirms.promise(Position(9), Position(9), channel(1), 1);
+        confirms.promise(Position(9), APART, Position(9), channel(1), 1);
         confirms.drain(Position(8), |_| ());
     }
 }

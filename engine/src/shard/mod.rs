@@ -4,8 +4,8 @@
 //! [`Shard::command`], [`Shard::peer`], [`Shard::complete`], [`Shard::tick`]); carry out
 //! [`Shard::poll_effect`] until it is empty; [`Shard::dispatch`]; carry out effects again.
 //!
-//! The shard's work is split by concern: `publish` (messages in), `bodies` (long ones), `dispatch` (messages out),
-//! `readings` (long ones),
+//! The shard's work is split by concern: `publish` (messages in; `plain`: the short way), `bodies` (long ones),
+//! `dispatch` (messages out), `readings` (long ones),
 //! `command` (everything else about queues), `confirm` (the one place where publishers are told
 //! that a message is safe), `dead_letters` and `moving` (from queue to queue), `copying` (disk
 //! space back), `transactions` (all or nothing), `replica` and `topology_writer` (definitions),
@@ -28,6 +28,7 @@ mod given_up;
 mod links;
 mod moving;
 mod parts;
+mod plain;
 mod policy_walk;
 mod publish;
 mod queues;

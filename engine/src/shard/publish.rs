@@ -56,7 +56,7 @@ pub(super) struct Takers {
 /// Part of the memory for messages that long queues leave to short ones.
 const RESERVE: usize = 8;
 /// A queue is short while its ready messages take no more than this part of the memory.
-const SHORT_QUEUE: usize = 64;
+pub(super) const SHORT_QUEUE: usize = 64;
 
 const NOWHERE: Place = Place::Arena { address: 0 };
 
@@ -65,7 +65,10 @@ impl<M: Memory> Shard<M> {
     /// the message came too late for it.
     pub fn publish(&mut self, now: Now, publish: &Publish<'_>) {
         self.clock = now;
-        let intake = self.take_message(now, &publish.message, publish.queues, None, None);
+        let intake = match self.take_plainly(now, &publish.message, publish.queues) {
+            Some(intake) => intake,
+            None => self.take_message(now, &publish.message, publish.queues, None, None),
+        };
         self.promise(publish, intake);
     }
 
@@ -79,7 +82,8 @@ impl<M: Memory> Shard<M> {
                 // One refusing queue is enough, though others have the message (behaviour B29).
                 self.confirms.refuse(channel, number);
             } else {
-                self.confirms.promise(self.store.log.durable(), end, channel, number);
+                let log = &self.store.log;
+                self.confirms.promise(log.durable(), log.batch_start(), end, channel, number);
             }
         }
     }
@@ -87,7 +91,6 @@ impl<M: Memory> Shard<M> {
     /// Stores a message once and gives it to those of `queues` that are there and take it.
     /// `from`: what it was in the queue it died in, which ends by the same stroke. `mark`: a further
     /// reference that its record makes, if it gets one in the log for good.
-    #[inline]
     pub(super) fn take_message(
         &mut self,
         now: Now,
@@ -205,7 +208,7 @@ impl<M: Memory> Shard<M> {
     /// True if the message may be kept in memory. Messages of short queues, whose consumers keep up,
     /// need not go by the device for the sake of long ones.
     #[inline]
-    fn has_memory(&self, message: &MessageRef<'_>, is_short: bool) -> bool {
+    pub(super) fn has_memory(&self, message: &MessageRef<'_>, is_short: bool) -> bool {
         let arena_max_bytes = || {
             let max_bytes = self.config.memory_max_bytes;
             let reserve_bytes = if is_short { 0 } else { max_bytes / RESERVE };

@@ -132,6 +132,16 @@ impl World {
         self.command(from, Command::Settle { queue, seq, consumer, outcome });
     }
 
+    /// Acks so many deliveries, this one and those of the messages behind it, as one.
+    pub(crate) fn ack_run(&mut self, received: &Received, count: u32) {
+        let consumer = match received.to {
+            DeliveryTo::Consumer { consumer, .. } => Some(consumer),
+            DeliveryTo::Get { .. } => None,
+        };
+        let Received { queue, seq: first, from, .. } = *received;
+        self.command(from, Command::Acks { queue, first, count, consumer });
+    }
+
     pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         let mut notices = Vec::new();
         self.events.retain(|event| match event {

@@ -57,6 +57,32 @@ fn messages_come_in_order_and_leave_when_acked() {
 }
 
 #[test]
+fn acks_as_one_settle_what_is_unacked_and_give_back_as_much_credit() {
+    let mut world = World::new(1, 1);
+    let queue = filled(&mut world, 20);
+    world.consume(queue, consumer(channel(0, 1), 1), Credit::Prefetch(6));
+    let received = world.deliveries();
+    assert_eq!(received.len(), 6);
+    world.settle(&received[1], Outcome::Ack);
+    world.settle(&received[2], Outcome::Requeue);
+    let two = world.deliveries();
+    assert_eq!(bodies(&two), ["2", "6"]);
+    world.settle(&two[0], Outcome::Requeue);
+    assert_eq!(bodies(&world.deliveries()), ["2"]);
+    // 0, 2 and 3 are unacked, 1 is gone.
+    world.ack_run(&received[0], 4);
+    assert_eq!(world.counts(queue), (13, 3));
+    assert_eq!(world.stats(queue).acks, 4);
+    assert_eq!(bodies(&world.deliveries()), ["7", "8", "9"]);
+    // Of messages that are not there or not unacked nothing is believed.
+    world.ack_run(&received[0], 4);
+    assert_eq!(world.deliveries(), []);
+    assert_eq!(world.counts(queue), (10, 6));
+    world.ack_run(&received[4], 1000);
+    assert_eq!(world.counts(queue), (10, 0));
+}
+
+#[test]
 fn requeued_messages_return_to_their_original_positions() {
     let mut world = World::new(1, 1);
     let queue = filled(&mut world, 5);

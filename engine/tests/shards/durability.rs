@@ -121,6 +121,23 @@ fn acked_messages_do_not_come_back_after_a_clean_stop() {
 }
 
 #[test]
+fn messages_acked_as_one_do_not_come_back() {
+    let mut world = World::new(2, 1);
+    let queue = world.declare_on(1, declare("q", true, Arc::default()));
+    for number in 0..100 {
+        world.send(&[queue], &number.to_string(), true);
+    }
+    world.consume(queue, consumer(channel(0, 1), 1), Credit::Unlimited);
+    let received = world.deliveries();
+    world.ack_run(&received[10], 70);
+    world.restart_cleanly();
+    assert_eq!(world.counts(queue), (30, 0));
+    world.consume(queue, consumer(channel(0, 1), 1), Credit::Unlimited);
+    let left: Vec<String> = (0..10).chain(80..100).map(|n| n.to_string()).collect();
+    assert_eq!(bodies(&world.deliveries()), left);
+}
+
+#[test]
 fn ack_followed_by_a_confirm_is_never_undone() {
     let mut world = World::new(1, 1);
     let queue = world.durable_queue("q");

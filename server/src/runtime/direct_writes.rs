@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use glommio::io::DmaBuffer;
 use haremq_engine::log::LogEffect;
 
-/// Larger writes belong to busy publishers, who gain more from working on meanwhile.
-const LENGTH_MAX: usize = 16 << 10;
+/// Larger writes, in octets, belong to busy publishers, who gain more from working on meanwhile.
+pub const DIRECT_WRITE_BYTES_MAX: usize = 32 << 10;
 /// A device that takes longer is not waited for.
 const QUICK: Duration = Duration::from_micros(500);
 /// Writes in a row that must have taken longer: one alone says that something else had the core.
@@ -43,7 +43,8 @@ pub(super) struct DirectWrites {
 impl DirectWrites {
     /// Whether the effect may be held back, given that nothing else is under way.
     pub(super) fn suits(&self, effect: &LogEffect<DmaBuffer>, now: Instant) -> bool {
-        let is_small = matches!(effect, LogEffect::Write { length, .. } if *length <= LENGTH_MAX);
+        let is_small =
+            matches!(effect, LogEffect::Write { length, .. } if *length <= DIRECT_WRITE_BYTES_MAX);
         let is_crowded = self.crowded_until.get().is_some_and(|until| now < until);
         let is_slow = self.slow_writes.get() >= SLOW_WRITES;
         is_small && !is_crowded && !is_slow && self.held.borrow().is_none()
@@ -116,7 +117,7 @@ mod tests {
     fn only_one_small_write_at_a_time_is_held_back() {
         let (writes, now) = (DirectWrites::default(), Instant::now());
         assert!(writes.suits(&write(4096), now));
-        assert!(!writes.suits(&write(LENGTH_MAX + 4096), now));
+        assert!(!writes.suits(&write(DIRECT_WRITE_BYTES_MAX + 4096), now));
         let delete = LogEffect::Delete { ticket: 1, file: FileId(0) };
         assert!(!writes.suits(&delete, now));
         writes.hold(write(4096));

@@ -96,12 +96,14 @@ impl Host {
     /// After the input: see the module.
     pub(super) fn turn(&mut self) {
         let started = Instant::now();
+        self.view().send_acks();
         self.unfinished = loop {
             self.world.stirred = false;
             self.effects();
             let more = self.dispatch();
             self.effects();
             self.end_turns();
+            self.view().send_acks();
             if !more && !self.world.stirred && !self.world.has_touched() {
                 break false;
             }
@@ -111,6 +113,7 @@ impl Host {
                 break true;
             }
         };
+        self.view().send_acks();
         let queued = self.shard.memory_bytes() + self.shard.index_bytes();
         let memory_bytes = queued + self.world.gathered;
         self.world.alarms.memory(self.world.shard(), memory_bytes as u64);

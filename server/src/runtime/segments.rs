@@ -136,7 +136,7 @@ impl Segments {
     }
 
     /// Carries out a write and waits for it: the thread does nothing else meanwhile.
-    pub(super) fn write_now(
+    pub fn write_now(
         &self,
         ticket: u64,
         file: FileId,

@@ -16,6 +16,7 @@ use haremq_engine::topology::{MissingExchanges, Topology, TopologyRequest};
 use rustc_hash::FxHashMap;
 
 use super::abort;
+use super::acks::Acks;
 use super::alarms::Alarms;
 use super::cell::ConnectionCell;
 use super::loads::Loads;
@@ -47,6 +48,8 @@ pub(super) struct World {
     touched: Vec<Rc<ConnectionCell>>,
     /// Deliveries of this shard that found nobody, as commands that put them back.
     orphans: Vec<Command>,
+    /// Acks held back for those that may follow.
+    acks: Option<Acks>,
     /// Publishes that connections of this shard have made to its own queues. Only ever grows.
     pub(super) published: u64,
     /// Octets of bodies that have come in part.
@@ -72,6 +75,7 @@ impl World {
             last: None,
             touched: Vec::new(),
             orphans: Vec::new(),
+            acks: None,
             published: 0,
             gathered: 0,
             missing: MissingExchanges::default(),
@@ -241,6 +245,27 @@ pub(super) struct View<'a> {
     pub(super) world: &'a mut World,
 }
 
+impl View<'_> {
+    /// The acks held back, if there are any, go to their queue. To be called before anything else is said to a shard,
+    /// and at the end of a turn.
+    #[inline]
+    pub(super) fn send_acks(&mut self) {
+        if let Some(acks) = self.world.acks.take() {
+            let (shard, command) = acks.into_command();
+            self.send(shard, command);
+        }
+    }
+
+    fn send(&mut self, shard: ShardId, command: Command) {
+        if shard == self.world.shard() {
+            self.world.stirred = true;
+            abort::on_panic(|| self.shard.command(self.world.now, command));
+        } else {
+            self.world.port.batch(shard).command(command);
+        }
+    }
+}
+
 impl Broker for View<'_> {
     fn now(&self) -> Now {
         self.world.now
@@ -255,6 +280,7 @@ impl Broker for View<'_> {
     }
 
     fn publish(&mut self, shard: ShardId, publish: &Publish<'_>) {
+        self.send_acks();
         if shard == self.world.shard() {
             self.world.stirred = true;
             self.world.published += 1;
@@ -266,6 +292,7 @@ impl Broker for View<'_> {
     }
 
     fn add_body(&mut self, shard: ShardId, part: &BodyPart<'_>) {
+        self.send_acks();
         if shard == self.world.shard() {
             self.world.stirred = true;
             abort::on_panic(|| self.shard.add_body(self.world.now, part));
@@ -275,6 +302,7 @@ impl Broker for View<'_> {
     }
 
     fn publish_body(&mut self, shard: ShardId, channel: ChannelKey, publish: &Publish<'_>) {
+        self.send_acks();
         if shard == self.world.shard() {
             self.world.stirred = true;
             self.world.published += 1;
@@ -286,11 +314,16 @@ impl Broker for View<'_> {
     }
 
     fn command(&mut self, shard: ShardId, command: Command) {
-        if shard == self.world.shard() {
-            self.world.stirred = true;
-            abort::on_panic(|| self.shard.command(self.world.now, command));
-        } else {
-            self.world.port.batch(shard).command(command);
+        let acks = Acks::of(shard, &command);
+        if let (Some(held), Some(acks)) = (&mut self.world.acks, &acks) {
+            if held.extend(acks) {
+                return;
+            }
+        }
+        self.send_acks();
+        self.world.acks = acks;
+        if acks.is_none() {
+            self.send(shard, command);
         }
     }
 
@@ -311,6 +344,7 @@ impl Broker for View<'_> {
     }
 
     fn announce(&mut self, event: &Event) {
+        self.send_acks();
         self.world.stirred = true;
         abort::on_panic(|| self.shard.announce(self.world.now, event));
     }
@@ -336,6 +370,7 @@ impl Broker for View<'_> {
     }
 
     fn request(&mut self, from: Requester, request: TopologyRequest) {
+        self.send_acks();
         let mail = PeerMail::Request { from, request };
         if self.world.shard() == ShardId::TOPOLOGY_WRITER {
             self.world.stirred = true;

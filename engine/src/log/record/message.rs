@@ -110,6 +110,12 @@ impl<'a> MessageView<'a> {
         }
     }
 
+    /// Whether the Message record that `octets` begin with says that it has parts, if they do begin with one.
+    #[inline]
+    pub(in crate::log) fn names_parts(octets: &[u8]) -> bool {
+        MessageHead::ref_from_prefix(octets).is_ok_and(|(head, _)| head.parts != U16::ZERO)
+    }
+
     /// Octets of the content. `None`: they do not fit a number.
     pub(in crate::log) fn content_bytes(&self) -> Option<u64> {
         let small = u64::from(self.head.references.get()) * REFERENCE_BYTES as u64
@@ -117,11 +123,6 @@ impl<'a> MessageView<'a> {
             + u64::from(self.head.routing_key.get())
             + u64::from(self.head.properties.get());
         small.checked_add(self.head.body.get())
-    }
-    /// The content is not in the record.
-    #[inline]
-    pub(in crate::log) fn is_in_parts(&self) -> bool {
-        self.head.parts.get() != 0
     }
     pub(in crate::log) fn references(&self) -> u32 {
         self.head.references.get()

@@ -381,6 +381,7 @@ impl Broker for StandIn {
             Command::Settle { queue, seq, consumer, outcome } => {
                 self.settle(queue, seq, consumer, outcome);
             }
+            Command::Acks { .. } => unreachable!("the runtime makes it of settles"),
             Command::Grant { queue, consumer, credit } => {
                 let consumers =
                     self.queues.get_mut(&queue).into_iter().flat_map(|q| &mut q.consumers);
