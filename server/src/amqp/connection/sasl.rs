@@ -164,16 +164,16 @@ fn plain(response: &[u8]) -> Option<(String, Vec<u8>)> {
     Some((String::from_utf8(user.to_vec()).ok()?, password.to_vec()))
 }
 
-/// Fields LOGIN and PASSWORD of a table that has no length prefix. A password that is no string is
-/// taken as the empty one, which is refused like any that is wrong; a name must be a string.
+/// Fields LOGIN and PASSWORD of a table that has no length prefix, both of octets. Any other
+/// password is taken as the empty one, which is refused like any that is wrong.
 fn amqplain(response: &[u8]) -> Option<(String, Vec<u8>)> {
-    let table = Table::decode(response).ok()?;
-    let (login, password) = (table.get("LOGIN")?, table.get("PASSWORD")?);
-    let password = match password {
-        Value::Bytes(password) => password.to_vec(),
-        _ => Vec::new(),
+    let octets = |value: &Value| match value {
+        Value::Bytes(octets) | Value::ByteArray(octets) => Some(octets.to_vec()),
+        _ => None,
     };
-    Some((login.as_str()?.to_owned(), password))
+    let table = Table::decode(response).ok()?;
+    let login = String::from_utf8(octets(table.get("LOGIN")?)?).ok()?;
+    Some((login, octets(table.get("PASSWORD")?).unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -205,5 +205,12 @@ mod tests {
         Table(vec![("LOGIN".into(), Value::I32(1)), ("PASSWORD".into(), Value::text("pw"))])
             .encode(&mut nameless);
         assert_eq!(amqplain(&nameless[4..]), None);
+        let mut octets = Vec::new();
+        Table(vec![
+            ("LOGIN".into(), Value::ByteArray(Box::from(*b"guest"))),
+            ("PASSWORD".into(), Value::ByteArray(Box::from(*b"pw"))),
+        ])
+        .encode(&mut octets);
+        assert_eq!(amqplain(&octets[4..]), Some(("guest".into(), b"pw".to_vec())));
     }
 }
