@@ -77,10 +77,10 @@ impl Mix {
             assert_eq!(self.take(at), Some(Seq(number)), "queue {at}");
             self.settle(at, Seq(number), Outcome::Ack);
         });
-        self.is_over();
+        self.finish();
     }
 
-    fn is_over(mut self) {
+    fn finish(mut self) {
         let most = self.budget_bytes + STEP_BYTES;
         assert!(self.peak <= most, "{} octets: {:?}", self.peak, self.pool.paged());
         assert!(self.pool.paged().puts > 0, "{} octets in memory", self.peak);
@@ -165,7 +165,7 @@ fn memory_of_messages_of_all_priorities_is_what_it_may_be() {
         }
         assert_eq!(mix.queues[at].counts(), Counts::default());
     }
-    mix.is_over();
+    mix.finish();
 }
 
 /// Consumers hold all of it, settle most of it out of order, and give the rest back.
@@ -178,9 +178,9 @@ fn memory_of_what_consumers_hold_and_leave_in_holes_is_what_it_may_be() {
         while mix.take(at).is_some() {}
     }
     let is_left = |number: u64| number.is_multiple_of(97) || number % 1009 < 3;
-    for at in 0..2 {
+    for (at, messages) in each.into_iter().enumerate() {
         // From both ends: some are settled in order, and others are not.
-        for number in (0..each[at] / 2).chain((each[at] / 2..each[at]).rev()) {
+        for number in (0..messages / 2).chain((messages / 2..messages).rev()) {
             if !is_left(number) {
                 mix.settle(at, Seq(number), Outcome::Ack);
             }
@@ -202,7 +202,7 @@ fn memory_of_what_consumers_hold_and_leave_in_holes_is_what_it_may_be() {
             mix.settle(at, Seq(*number), Outcome::Ack);
         }
     }
-    mix.is_over();
+    mix.finish();
 }
 
 /// Two in three are settled, and the others come back one by one: each is a range of its own.
@@ -221,7 +221,7 @@ fn memory_of_messages_that_came_back_apart_is_what_it_may_be() {
         mix.settle(0, seq, Outcome::Ack);
     }
     assert_eq!(expected.next(), None);
-    mix.is_over();
+    mix.finish();
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn memory_of_messages_that_are_held_back_is_what_it_may_be() {
         mix.step_is_over();
     }
     assert!(gone.iter().eq(order.iter().map(|(_, number)| number)));
-    mix.is_over();
+    mix.finish();
 }
 
 /// While recovery reads the log back, and after.
