@@ -224,6 +224,7 @@ impl Broker for Answering {
                 return;
             }
             Command::Settle { .. }
+            | Command::Acks { .. }
             | Command::SetPrefetch { .. }
             | Command::Ration { .. }
             | Command::GiveBack { .. }
