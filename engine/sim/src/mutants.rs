@@ -337,7 +337,7 @@ const MUTANTS: &[Mutant] = &[
         "only the ends of a long queue are packed when memory is short",
         "queue/index/condense.rs",
         "rare.unswept = count;",
-        "rare.unswept = 1;",
+        "rare.unswept = 0;",
     ),
     mutant(
         "purge takes what consumers hold in a bale",
