@@ -107,6 +107,17 @@ pub enum DeliveryTo {
     Get { channel: ChannelKey, no_ack: bool, remaining: u64 },
 }
 
+impl DeliveryTo {
+    /// The connection that takes it.
+    #[inline]
+    pub fn connection(self) -> ConnectionId {
+        match self {
+            DeliveryTo::Consumer { consumer, .. } => consumer.connection,
+            DeliveryTo::Get { channel, .. } => channel.connection,
+        }
+    }
+}
+
 /// What becomes of a delivered message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

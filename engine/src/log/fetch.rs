@@ -259,10 +259,7 @@ impl<M: Memory> Log<M> {
                 }
                 break;
             }
-            match no_message(part, self.record_at(part)) {
-                Record::Part(part) => assembly.add(part.content),
-                other => panic!("{part:?} is not that of a part but of {other:?}"),
-            }
+            assembly.add(self.part_at(part));
         }
         for (part, length) in assembly.later().take(PARTS_AHEAD) {
             self.ask_ahead(part, length);

@@ -90,8 +90,16 @@ impl<M: Memory> Log<M> {
         if !is_there {
             return ReadPart::Pending;
         }
+        ReadPart::Octets(self.part_at(address))
+    }
+
+    /// The content of a part that is located.
+    ///
+    /// # Panics
+    /// If what lies there is no part: somebody who holds it named the address.
+    pub(super) fn part_at(&self, address: Address) -> &[u8] {
         match no_message(address, self.record_at(address)) {
-            Record::Part(part) => ReadPart::Octets(part.content),
+            Record::Part(part) => part.content,
             other => panic!("{address:?} is not that of a part but of {other:?}"),
         }
     }

@@ -32,15 +32,6 @@ struct Reading {
     left_bytes: u64,
 }
 
-impl Reading {
-    fn connection(&self) -> ConnectionId {
-        match self.to {
-            DeliveryTo::Consumer { consumer, .. } => consumer.connection,
-            DeliveryTo::Get { channel, .. } => channel.connection,
-        }
-    }
-}
-
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Readings {
@@ -147,7 +138,7 @@ impl<M: Memory> Shard<M> {
             left -= 1;
             let Some(number) = self.readings.wanted.pop_front() else { return };
             let Some(reading) = self.readings.under_way.get_mut(&number) else { continue };
-            let connection = reading.connection();
+            let connection = reading.to.connection();
             match self.store.log.read_part(&reading.body, reading.part) {
                 ReadPart::Octets(piece) => {
                     octets += piece.len();
@@ -190,7 +181,7 @@ impl<M: Memory> Shard<M> {
     /// The connection has gone.
     pub(super) fn end_readings_of(&mut self, connection: ConnectionId) {
         let under_way = self.readings.under_way.iter();
-        let of_connection = under_way.filter(|(_, reading)| reading.connection() == connection);
+        let of_connection = under_way.filter(|(_, reading)| reading.to.connection() == connection);
         let mut doomed: Vec<u64> = of_connection.map(|(number, _)| *number).collect();
         doomed.sort_unstable();
         for reading in doomed {

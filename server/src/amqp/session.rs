@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use haremq_engine::access::{Access, Right};
 use haremq_engine::ids::{ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
-use haremq_engine::mail::{Command, Outcome};
+use haremq_engine::mail::{Command, Delivery, DeliveryTo, Outcome};
 use haremq_engine::topology::{ExchangeKind, Queue, TopologyError};
 
 use super::broker::Broker;
@@ -29,6 +29,18 @@ pub(crate) struct Orphan {
     pub(crate) octets: u64,
     /// Its body would be read by the shard under that number.
     pub(crate) reading: Option<u64>,
+}
+
+impl Orphan {
+    /// Of a delivery whose body came with it.
+    pub(crate) fn of(shard: ShardId, delivery: &Delivery<'_>) -> Orphan {
+        let (consumer, no_ack) = match delivery.to {
+            DeliveryTo::Consumer { consumer, no_ack } => (Some(consumer), no_ack),
+            DeliveryTo::Get { no_ack, .. } => (None, no_ack),
+        };
+        let (queue, seq, octets) = (delivery.queue, delivery.seq, delivery.window_bytes());
+        Orphan { shard, queue, seq, consumer, no_ack, octets, reading: None }
+    }
 }
 
 #[derive(Debug)]

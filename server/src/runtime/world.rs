@@ -145,7 +145,7 @@ impl World {
     /// Hands a delivery to a connection of this shard. If it has gone, the command that puts the
     /// message back into its queue, which is on shard `from`.
     pub(super) fn deliver(&mut self, from: ShardId, delivery: &Delivery<'_>) -> Option<Command> {
-        let connection = receiver(delivery);
+        let connection = delivery.to.connection();
         let now = self.now;
         let Some(cell) = self.find(connection) else { return orphan(delivery) };
         if cell.with(|connection| connection.deliver(from, delivery, now)).is_none() {
@@ -164,7 +164,7 @@ impl World {
     /// shard is also told that nobody reads the body.
     pub(super) fn deliver_long(&mut self, from: ShardId, long: &LongDelivery<'_>) -> Vec<Command> {
         let now = self.now;
-        let connection = receiver(&long.delivery);
+        let connection = long.delivery.to.connection();
         if self.with(connection, |connection| connection.deliver_long(from, long, now)) {
             return Vec::new();
         }
@@ -189,13 +189,6 @@ impl World {
     }
 }
 
-fn receiver(delivery: &Delivery<'_>) -> ConnectionId {
-    match delivery.to {
-        DeliveryTo::Consumer { consumer, .. } => consumer.connection,
-        DeliveryTo::Get { channel, .. } => channel.connection,
-    }
-}
-
 fn orphan(delivery: &Delivery<'_>) -> Option<Command> {
     let requeue = |queue: QueueId, seq: Seq, consumer| {
         Some(Command::Settle { queue, seq, consumer, outcome: Outcome::Requeue })
@@ -212,7 +205,7 @@ fn orphan(delivery: &Delivery<'_>) -> Option<Command> {
 /// Deliveries made here go to connections here or, by ring, elsewhere.
 impl Outlet for World {
     fn deliver(&mut self, delivery: Delivery<'_>) {
-        let shard = receiver(&delivery).shard();
+        let shard = delivery.to.connection().shard();
         if shard != self.shard() {
             self.port.batch(shard).deliver(&delivery);
         } else if let Some(command) = World::deliver(self, shard, &delivery) {
@@ -221,7 +214,7 @@ impl Outlet for World {
     }
 
     fn begin(&mut self, long: LongDelivery<'_>) {
-        let shard = receiver(&long.delivery).shard();
+        let shard = long.delivery.to.connection().shard();
         if shard != self.shard() {
             return self.port.batch(shard).deliver_long(&long);
         }

@@ -13,7 +13,7 @@ use super::Channel;
 use crate::amqp::codec::frame::{FRAME_END, METHOD};
 use crate::amqp::codec::writer;
 use crate::amqp::method::{basic, BASIC};
-use crate::amqp::session::Session;
+use crate::amqp::session::{Orphan, Session};
 
 impl Channel {
     /// A delivery for this channel; what finds nobody goes back to its queue.
@@ -94,7 +94,7 @@ impl Channel {
                     None => false,
                 };
                 if !asked {
-                    session.orphans.push(Self::orphan(from, delivery, None, no_ack));
+                    session.orphans.push(Orphan::of(from, delivery));
                     return;
                 }
                 self.awaiting = None;
@@ -113,7 +113,7 @@ impl Channel {
         session: &mut Session,
     ) {
         let Some(consumer) = self.consumers.get_mut(key.serial) else {
-            session.orphans.push(Self::orphan(from, delivery, Some(key), no_ack));
+            session.orphans.push(Orphan::of(from, delivery));
             return;
         };
         let tag = self.next_tag;

@@ -31,7 +31,7 @@ mod unacked;
 
 use std::sync::Arc;
 
-use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, ShardId};
+use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey};
 use haremq_engine::mail::{Command, Outcome};
 
 pub(crate) use assembly::{Assembled, Assembly};
@@ -51,7 +51,7 @@ use super::method::basic::BasicMethod;
 use super::method::exchange::ExchangeMethod;
 use super::method::queue::QueueMethod;
 use super::method::{self, basic, Method, MethodId};
-use super::session::{Orphan, Session};
+use super::session::Session;
 
 /// What a channel works with: the connection's session and the broker.
 #[derive(Debug)]
@@ -281,23 +281,6 @@ impl Channel {
             ("", Some(last)) => Ok(last),
             ("", None) => Err(ProtocolError::NoPreviousQueue),
             _ => Ok(name),
-        }
-    }
-
-    fn orphan(
-        from: ShardId,
-        delivery: &haremq_engine::mail::Delivery<'_>,
-        consumer: Option<ConsumerKey>,
-        no_ack: bool,
-    ) -> Orphan {
-        Orphan {
-            shard: from,
-            queue: delivery.queue,
-            seq: delivery.seq,
-            consumer,
-            no_ack,
-            octets: delivery.window_bytes(),
-            reading: None,
         }
     }
 }

@@ -15,52 +15,32 @@ impl Connection {
     /// shards is said by `end_of_turn`.
     #[inline]
     pub fn deliver(&mut self, from: ShardId, delivery: &Delivery<'_>, now: Now) {
-        let (number, consumer, no_ack) = match delivery.to {
-            DeliveryTo::Consumer { consumer, no_ack } => (consumer.channel, Some(consumer), no_ack),
-            DeliveryTo::Get { channel, no_ack, .. } => (channel.channel, None, no_ack),
-        };
+        let (number, is_answer) = addressee(delivery.to);
         match self.channels.get_mut(&number) {
             Some(channel) if !channel.is_closing() => {
                 channel.deliver(from, delivery, &mut self.session, now);
-                if consumer.is_none() {
+                if is_answer {
                     self.look_whether_waiting(number);
                 }
             }
-            _ => self.session.orphans.push(Orphan {
-                shard: from,
-                queue: delivery.queue,
-                seq: delivery.seq,
-                consumer,
-                no_ack,
-                octets: delivery.window_bytes(),
-                reading: None,
-            }),
+            _ => self.session.orphans.push(Orphan::of(from, delivery)),
         }
     }
 
     /// As `deliver`, of a message whose body comes later, in pieces that the connection asks for.
     pub fn deliver_long(&mut self, from: ShardId, long: &LongDelivery<'_>, now: Now) {
-        let delivery = &long.delivery;
-        let (number, consumer, no_ack) = match delivery.to {
-            DeliveryTo::Consumer { consumer, no_ack } => (consumer.channel, Some(consumer), no_ack),
-            DeliveryTo::Get { channel, no_ack, .. } => (channel.channel, None, no_ack),
-        };
+        let (number, is_answer) = addressee(long.delivery.to);
         match self.channels.get_mut(&number) {
             Some(channel) if !channel.is_closing() => {
                 channel.deliver_long(from, long, &mut self.session, now);
-                if consumer.is_none() {
+                if is_answer {
                     self.look_whether_waiting(number);
                 }
             }
-            _ => self.session.orphans.push(Orphan {
-                shard: from,
-                queue: delivery.queue,
-                seq: delivery.seq,
-                consumer,
-                no_ack,
-                octets: delivery.window_bytes(),
-                reading: Some(long.reading),
-            }),
+            _ => {
+                let orphan = Orphan::of(from, &long.delivery);
+                self.session.orphans.push(Orphan { reading: Some(long.reading), ..orphan });
+            }
         }
     }
 
@@ -77,5 +57,14 @@ impl Connection {
             asks = true;
         }
         asks
+    }
+}
+
+/// The channel's number, and whether it is the answer to a basic.get.
+#[inline]
+fn addressee(to: DeliveryTo) -> (u16, bool) {
+    match to {
+        DeliveryTo::Consumer { consumer, .. } => (consumer.channel, false),
+        DeliveryTo::Get { channel, .. } => (channel.channel, true),
     }
 }
