@@ -32,6 +32,13 @@ if ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; then
     fi
 fi
 
+# A full disk shows as failing tests of all kinds.
+free_mb=$(df --output=avail -m . | tail -1)
+built_mb=$(du -sm target 2>/dev/null | cut -f1 || true)
+if [ "$((free_mb + ${built_mb:-0}))" -lt 6000 ]; then
+    echo "test.sh: only $free_mb MB are free here; what the tests build (target/) and write takes up to 6 GB" >&2
+fi
+
 output=$(mktemp)
 # A test that finds that it cannot run here adds a line.
 HAREMQ_TESTS_SKIPPED=$(mktemp)

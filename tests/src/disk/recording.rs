@@ -5,6 +5,19 @@
 
 use super::blocks::{Blocks, SECTOR_BYTES};
 use crate::random::Random;
+use std::ops::Range;
+
+/// Where ext4 and xfs, and btrfs, keep what they are mounted by. They write it in place, in several sectors under one
+/// checksum, and cannot be mounted with a half of it: that loss is the file system's own, so these are kept whole or not.
+const SUPERBLOCKS: [Range<u64>; 2] = [0..4096, 65_536..69_632];
+
+/// Octets of a write at `offset` that a torn one keeps whole or not at all.
+fn atom_octets(offset: u64) -> usize {
+    match SUPERBLOCKS.iter().find(|block| block.contains(&offset)) {
+        Some(block) => (block.end - offset) as usize,
+        None => SECTOR_BYTES,
+    }
+}
 
 /// One request to the disk.
 #[derive(Debug, Clone)]
@@ -30,7 +43,7 @@ pub enum Tear {
     Everything,
     /// Whole writes, each or not.
     Writes,
-    /// Single sectors, each or not.
+    /// Single sectors, each or not; the superblock of a file system counts as one.
     Sectors,
 }
 
@@ -101,10 +114,13 @@ impl Recording {
                 }
                 Tear::Writes => {}
                 Tear::Sectors => {
-                    for (number, sector) in octets.chunks(SECTOR_BYTES).enumerate() {
+                    let (mut offset, mut rest) = (offset, &octets[..]);
+                    while !rest.is_empty() {
+                        let (atom, behind) = rest.split_at(atom_octets(offset).min(rest.len()));
                         if random.half() {
-                            disk.write(offset + (number * SECTOR_BYTES) as u64, sector);
+                            disk.write(offset, atom);
                         }
+                        (offset, rest) = (offset + atom.len() as u64, behind);
                     }
                 }
             }
@@ -123,12 +139,15 @@ impl Recording {
 mod tests {
     use super::*;
 
+    /// Behind the superblock.
+    const BASE: u64 = 8192;
+
     fn recording() -> Recording {
         let mut recording = Recording::new(Blocks::new(65_536));
-        recording.write(0, &[1; 1024]);
+        recording.write(BASE, &[1; 1024]);
         recording.flush();
-        recording.write(0, &[2; 1024]);
-        recording.write(1024, &[0; 512]);
+        recording.write(BASE, &[2; 1024]);
+        recording.write(BASE + 1024, &[0; 512]);
         recording
     }
 
@@ -137,7 +156,7 @@ mod tests {
         let recording = recording();
         for tear in Tear::ALL {
             let image = recording.image(2, tear, &mut Random::new(1));
-            assert_eq!(image.read(0, 1024), [1; 1024], "{tear:?}");
+            assert_eq!(image.read(BASE, 1024), [1; 1024], "{tear:?}");
         }
         assert_eq!((recording.flushed(4), recording.flushes(), recording.length()), (1, 1, 4));
     }
@@ -145,7 +164,7 @@ mod tests {
     #[test]
     fn what_was_not_flushed_is_kept_whole_or_in_part_or_not() {
         let recording = recording();
-        let image = |tear, seed| recording.image(4, tear, &mut Random::new(seed)).read(0, 1024);
+        let image = |tear, seed| recording.image(4, tear, &mut Random::new(seed)).read(BASE, 1024);
         assert_eq!(image(Tear::Nothing, 1), [2; 1024]);
         assert_eq!(image(Tear::Everything, 1), [1; 1024]);
         let outcomes = |tear| {
@@ -159,5 +178,19 @@ mod tests {
         };
         assert_eq!(outcomes(Tear::Writes), [(1, 1), (2, 2)]);
         assert_eq!(outcomes(Tear::Sectors), [(1, 1), (1, 2), (2, 1), (2, 2)]);
+    }
+
+    #[test]
+    fn a_superblock_is_kept_whole_or_not_at_all() {
+        let mut recording = Recording::new(Blocks::new(131_072));
+        recording.write(1024, &[1; 4096]);
+        recording.write(65_536, &[1; 4096]);
+        for seed in 1..100 {
+            let image = recording.image(2, Tear::Sectors, &mut Random::new(seed));
+            for (offset, length) in [(1024, 3072), (65_536, 4096)] {
+                let octets = image.read(offset, length);
+                assert!(octets.iter().all(|octet| *octet == octets[0]), "{seed}: torn at {offset}");
+            }
+        }
     }
 }
