@@ -21,7 +21,7 @@ use serde_json::{json, Value};
 use super::auth::Identity;
 use super::errors::ApiError;
 use super::exchanges::{for_rights, from_path};
-use super::extract::{check_name, Body, Names, Query};
+use super::extract::{check_name, Body, InVhost, Query};
 use super::json::TableStyle;
 use super::listing::ListQuery;
 use super::{json as body_json, Shared};
@@ -107,47 +107,39 @@ async fn list(
 }
 
 async fn of_vhost(
-    identity: Identity,
+    InVhost(_, vhost): InVhost<String>,
     State(app): State<Shared>,
-    Names(vhost): Names<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     let part = Wanted::Bindings { vhost: Some(vhost.into()) };
     matching(&app, &query, part, |_| true).await
 }
 
 async fn of_queue(
-    identity: Identity,
+    InVhost(_, (vhost, queue)): InVhost<(String, String)>,
     State(app): State<Shared>,
-    Names((vhost, queue)): Names<(String, String)>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     let target = BindingTarget::Queue(queue.into());
     let part = Wanted::BindingsTo { vhost: vhost.into(), target };
     matching(&app, &query, part, |_| true).await
 }
 
 async fn from_exchange(
-    identity: Identity,
+    InVhost(_, (vhost, exchange)): InVhost<(String, String)>,
     State(app): State<Shared>,
-    Names((vhost, exchange)): Names<(String, String)>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     let exchange = from_path(&exchange);
     let part = Wanted::BindingsFrom { vhost: vhost.into(), exchange: exchange.into() };
     matching(&app, &query, part, |_| true).await
 }
 
 async fn to_exchange(
-    identity: Identity,
+    InVhost(_, (vhost, exchange)): InVhost<(String, String)>,
     State(app): State<Shared>,
-    Names((vhost, exchange)): Names<(String, String)>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     let exchange = from_path(&exchange);
     let target = BindingTarget::Exchange(exchange.into());
     let part = Wanted::BindingsTo { vhost: vhost.into(), target };
@@ -205,37 +197,35 @@ impl Ends {
 }
 
 async fn between(
-    identity: Identity,
+    InVhost(_, (vhost, source, kind, destination)): InVhost<EndsPath>,
     State(app): State<Shared>,
-    Names((vhost, source, kind, destination)): Names<(String, String, String, String)>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     let ends = Ends::new(&vhost, &source, &kind, &destination)?;
     matching(&app, &query, ends.wanted(), |binding| ends.are_of(binding)).await
 }
 
+/// Vhost, source, kind and name of the destination.
+type EndsPath = (String, String, String, String);
+
+/// The same and the binding's properties key.
 type BindingPath = (String, String, String, String, String);
 
 async fn one(
-    identity: Identity,
+    InVhost(_, (vhost, source, kind, destination, props)): InVhost<BindingPath>,
     State(app): State<Shared>,
-    Names((vhost, source, kind, destination, props)): Names<BindingPath>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     let ends = Ends::new(&vhost, &source, &kind, &destination)?;
     let binding = ends.find(&app, &props).await?;
     Ok(query.answer_one(describe(&binding, query.table_style())))
 }
 
 async fn bind(
-    identity: Identity,
+    InVhost(identity, (vhost, source, kind, destination)): InVhost<EndsPath>,
     State(app): State<Shared>,
-    Names((vhost, source, kind, destination)): Names<(String, String, String, String)>,
     Body(body): Body,
 ) -> Result<(StatusCode, [(HeaderName, String); 1]), ApiError> {
-    identity.require_vhost(&vhost)?;
     let ends = Ends::new(&vhost, &source, &kind, &destination)?;
     let body = body_json::body(&body)?;
     let key = body_json::text(&body, "routing_key")?.unwrap_or_default();
@@ -261,11 +251,9 @@ async fn bind(
 }
 
 async fn unbind(
-    identity: Identity,
+    InVhost(identity, (vhost, source, kind, destination, props)): InVhost<BindingPath>,
     State(app): State<Shared>,
-    Names((vhost, source, kind, destination, props)): Names<BindingPath>,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_vhost(&vhost)?;
     let ends = Ends::new(&vhost, &source, &kind, &destination)?;
     let binding = ends.find(&app, &props).await?;
     ends.require_rights(&identity)?;

@@ -8,7 +8,7 @@ use serde_json::{json, Value};
 
 use super::auth::Identity;
 use super::errors::ApiError;
-use super::extract::{Body, Names, Query};
+use super::extract::{Body, InVhost, Names, Query};
 use super::listing::ListQuery;
 use super::pid::Pids;
 use super::{connections, json as body_json, Shared};
@@ -71,12 +71,10 @@ async fn list(
 }
 
 async fn of_vhost(
-    identity: Identity,
+    InVhost(identity, vhost): InVhost<String>,
     State(app): State<Shared>,
-    Names(vhost): Names<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     let wanted = |one: &ChannelReport| *one.vhost == *vhost && identity.sees_user(&one.user);
     matching(&app, &query, wanted).await
 }

@@ -12,7 +12,7 @@ use serde_json::{json, Value};
 
 use super::auth::Identity;
 use super::errors::ApiError;
-use super::extract::{Names, Query};
+use super::extract::{InVhost, Names, Query};
 use super::json::TableStyle;
 use super::listing::ListQuery;
 use super::pid::Pids;
@@ -95,12 +95,10 @@ async fn list(
 }
 
 async fn of_vhost(
-    identity: Identity,
+    InVhost(identity, vhost): InVhost<String>,
     State(app): State<Shared>,
-    Names(vhost): Names<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     let wanted = |one: &ConnectionReport| *one.vhost == *vhost && identity.sees_user(&one.user);
     matching(&app, &query, wanted).await
 }

@@ -9,7 +9,7 @@ use serde_json::{json, Value};
 
 use super::auth::Identity;
 use super::errors::ApiError;
-use super::extract::{Names, Query};
+use super::extract::{InVhost, Query};
 use super::listing::ListQuery;
 use super::pid::Pids;
 use super::{channels, Shared};
@@ -28,12 +28,10 @@ async fn list(
 }
 
 async fn of_vhost(
-    identity: Identity,
+    InVhost(_, vhost): InVhost<String>,
     State(app): State<Shared>,
-    Names(vhost): Names<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     matching(&app, &query, |other| *other == *vhost).await
 }
 

@@ -15,7 +15,7 @@ use serde_json::{json, Value};
 
 use super::auth::Identity;
 use super::errors::ApiError;
-use super::extract::{check_name, Body, Names, Query};
+use super::extract::{check_name, Body, InVhost, Names, Query};
 use super::json::TableStyle;
 use super::listing::ListQuery;
 use super::{json as body_json, Shared};
@@ -106,12 +106,10 @@ async fn list(
 }
 
 async fn of_vhost(
-    identity: Identity,
+    InVhost(identity, vhost): InVhost<String>,
     State(app): State<Shared>,
-    Names(vhost): Names<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     matching(&app, &query, &identity, Some(&vhost)).await
 }
 
@@ -121,12 +119,10 @@ async fn find(app: &Shared, vhost: &str, name: &str) -> Result<Exchange, ApiErro
 }
 
 async fn one(
-    identity: Identity,
+    InVhost(identity, (vhost, name)): InVhost<(String, String)>,
     State(app): State<Shared>,
-    Names((vhost, name)): Names<(String, String)>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     let exchange = find(&app, &vhost, from_path(&name)).await?;
     let kept = kept(&app, std::slice::from_ref(&exchange)).await?;
     let accounts = identity.accounts();
@@ -174,12 +170,10 @@ struct DeleteQuery {
 }
 
 async fn delete(
-    identity: Identity,
+    InVhost(identity, (vhost, name)): InVhost<(String, String)>,
     State(app): State<Shared>,
-    Names((vhost, name)): Names<(String, String)>,
     Query(query): Query<DeleteQuery>,
 ) -> Result<StatusCode, ApiError> {
-    identity.require_vhost(&vhost)?;
     let name = from_path(&name);
     find(&app, &vhost, name).await?;
     identity.require_right(&vhost, Right::Configure, for_rights(name))?;

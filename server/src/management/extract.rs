@@ -1,6 +1,6 @@
 //! Parts of a request: names in its path, its body, its query. Their failures are [`ApiError`]s.
 //!
-//! Handlers list [`super::auth::Identity`] or [`super::auth::Administrator`] first, so that nothing
+//! Handlers list [`InVhost`], [`Identity`] or [`super::auth::Administrator`] first, so that nothing
 //! here happens for a stranger.
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::de::DeserializeOwned;
 
+use super::auth::Identity;
 use super::errors::ApiError;
 use super::Shared;
 
@@ -24,6 +25,51 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for Names<T> {
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, ApiError> {
         let path = Path::<T>::from_request_parts(parts, app).await;
         path.map(|Path(names)| Names(names)).map_err(|_| ApiError::NotFound)
+    }
+}
+
+/// Who asks and the names from a path that begins with a vhost, which exists and is the asker's to
+/// see: a handler that takes this cannot forget to look.
+pub(super) struct InVhost<T>(pub(super) Identity, pub(super) T);
+
+/// The names of such a path.
+pub(super) trait BeginsWithVhost {
+    /// The first of them.
+    fn vhost(&self) -> &str;
+}
+
+impl BeginsWithVhost for String {
+    fn vhost(&self) -> &str {
+        self
+    }
+}
+
+impl BeginsWithVhost for (String, String) {
+    fn vhost(&self) -> &str {
+        &self.0
+    }
+}
+
+impl BeginsWithVhost for (String, String, String, String) {
+    fn vhost(&self) -> &str {
+        &self.0
+    }
+}
+
+impl BeginsWithVhost for (String, String, String, String, String) {
+    fn vhost(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: BeginsWithVhost + DeserializeOwned + Send> FromRequestParts<Shared> for InVhost<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, ApiError> {
+        let identity = Identity::from_request_parts(parts, app).await?;
+        let Names(names) = Names::<T>::from_request_parts(parts, app).await?;
+        identity.require_vhost(names.vhost())?;
+        Ok(InVhost(identity, names))
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{json, Map, Value};
 
 use super::auth::{Administrator, Identity};
 use super::errors::ApiError;
-use super::extract::{Body, Names, Query};
+use super::extract::{Body, InVhost, Names, Query};
 use super::listing::ListQuery;
 use super::{accounts, json as body_json, Shared};
 
@@ -62,11 +62,9 @@ fn with_limits<'a>(
 }
 
 async fn one_vhost(
-    identity: Identity,
-    Names(vhost): Names<String>,
+    InVhost(identity, vhost): InVhost<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     let vhost = identity.accounts().vhost(&vhost).ok_or(ApiError::NotFound)?;
     let one = std::iter::once(("vhost", &vhost.name, of_vhost(&vhost.limits)));
     query.answer(with_limits(one))

@@ -11,7 +11,7 @@ use serde_json::{json, Map, Value};
 
 use super::auth::Identity;
 use super::errors::ApiError;
-use super::extract::{check_name, Body, Names, Query};
+use super::extract::{check_name, Body, InVhost, Names, Query};
 use super::listing::ListQuery;
 use super::{accounts, json as body_json, Shared};
 
@@ -64,11 +64,9 @@ async fn list<const OPERATOR: bool>(
 }
 
 async fn of_vhost<const OPERATOR: bool>(
-    identity: Identity,
-    Names(vhost): Names<String>,
+    InVhost(identity, vhost): InVhost<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     query.answer(matching(&identity, OPERATOR, Some(&vhost)))
 }
 

@@ -16,7 +16,7 @@ use serde_json::{json, Value};
 use super::auth::Identity;
 use super::errors::{queue_refusal, ApiError};
 use super::exchanges::for_rights;
-use super::extract::{check_name, Body, Names, Query};
+use super::extract::{check_name, Body, InVhost, Names, Query};
 use super::json::TableStyle;
 use super::listing::ListQuery;
 use super::pid::Pids;
@@ -142,12 +142,10 @@ async fn list(
 }
 
 async fn of_vhost(
-    identity: Identity,
+    InVhost(identity, vhost): InVhost<String>,
     State(app): State<Shared>,
-    Names(vhost): Names<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     matching(&app, &query, &identity, Some(&vhost)).await
 }
 
@@ -156,12 +154,10 @@ async fn find(app: &Shared, vhost: &str, name: &str) -> Result<Arc<Queue>, ApiEr
 }
 
 async fn one(
-    identity: Identity,
+    InVhost(identity, (vhost, name)): InVhost<(String, String)>,
     State(app): State<Shared>,
-    Names((vhost, name)): Names<(String, String)>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Value>, ApiError> {
-    identity.require_vhost(&vhost)?;
     let queue = find(&app, &vhost, &name).await?;
     let report = app.shards.queue_report(&queue).await?;
     let (facts, accounts) = (app.shards.facts(), identity.accounts());
