@@ -173,3 +173,25 @@ fn connections_are_seen_to_move_and_latencies_to_be_counted() {
         assert!((1..=published).contains(&count(passage)), "{passage}: {}", count(passage));
     }
 }
+
+/// Who accepts a connection says who is to have the next one: no shard may be passed over, and no connection left waiting
+/// for one that has been called and has nothing to do.
+#[test]
+fn connections_that_stay_are_spread_over_the_shards_and_all_that_come_at_once_are_served() {
+    let broker = Broker::start();
+    let address = broker.amqp();
+    let connect = || Publisher::connect(address);
+    let staying: Vec<_> = (0..20).map(|_| connect()).collect();
+    let counts = reported(&broker, "connections");
+    let (least, most) = (counts.iter().min(), counts.iter().max());
+    assert_eq!(counts.iter().sum::<u64>(), 20, "{counts:?}");
+    assert!(least.zip(most).is_some_and(|(least, most)| most - least <= 2), "{counts:?}");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..25).for_each(|_| drop(connect())));
+        }
+    });
+    // And whoever may have the turn now gives it on.
+    drop(staying);
+    (0..20).for_each(|_| drop(connect()));
+}

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::value::{parse_count, parse_rate, parse_seconds, parse_size, Seconds, ValueError};
+use super::value::{
+    parse_count, parse_plot, parse_rate, parse_seconds, parse_size, Seconds, ValueError,
+};
 use super::{OutputArgs, TargetArgs};
 use crate::error::Result;
 use crate::load::plan::{ExchangeKind, LoadPlan};
@@ -138,7 +140,7 @@ pub(crate) struct LoadArgs {
     pub(crate) prefix: Option<String>,
 
     /// Write latency by percentile and throughput over time as SVG.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE.svg", value_parser = parse_plot)]
     pub(crate) plot: Option<PathBuf>,
 
     #[command(flatten)]

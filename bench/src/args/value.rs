@@ -1,5 +1,6 @@
 //! Values with units: `1KiB`, `500ms`, `1M`. Pure, but for the look-up of a listener.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ pub(crate) enum ValueError {
     /// Not an argument.
     #[error("'{0}' is not NAME=VALUE")]
     Argument(String),
+    /// Not the name of a plot.
+    #[error("'{0}' is no name for a plot: plots are SVG, so write NAME.svg")]
+    Plot(String),
 }
 
 /// Splits digits from unit.
@@ -59,6 +63,12 @@ pub(crate) fn parse_size(text: &str) -> Result<usize, ValueError> {
         return Err(wrong());
     }
     Ok(octets as usize)
+}
+
+/// A file for a plot. A name that promises another format would be believed by what opens it.
+pub(crate) fn parse_plot(text: &str) -> Result<PathBuf, ValueError> {
+    let is_svg = Path::new(text).extension().is_some_and(|end| end.eq_ignore_ascii_case("svg"));
+    is_svg.then(|| PathBuf::from(text)).ok_or_else(|| ValueError::Plot(text.to_owned()))
 }
 
 /// A length of time.
@@ -157,6 +167,7 @@ mod tests {
         assert_eq!(parse_some("1"), Ok(1));
         assert_eq!(parse_rate("0.5"), Ok(0.5));
         assert_eq!(parse_rate("20k"), Ok(20_000.0));
+        assert_eq!(parse_plot("out/a.b.svg"), Ok(PathBuf::from("out/a.b.svg")));
         assert_eq!("auto".parse(), Ok(PidChoice::Auto));
         assert_eq!("42".parse(), Ok(PidChoice::Pid(42)));
     }
@@ -168,6 +179,9 @@ mod tests {
         }
         for text in ["", "0", "-1", "nan", "inf", "fast", "5/s"] {
             assert_eq!(parse_rate(text), Err(ValueError::Rate(text.into())), "{text}");
+        }
+        for text in ["", "latency", "latency.png", "svg", ".svg"] {
+            assert_eq!(parse_plot(text), Err(ValueError::Plot(text.into())), "{text}");
         }
         assert_eq!(parse_some("0"), Err(ValueError::None));
         assert_eq!(parse_seconds("1y"), Err(ValueError::Time("1y".into())));

@@ -65,7 +65,8 @@ fn method(report: &SuiteReport) -> String {
         "\nEach figure is the median of {} runs of {} s after {} s of warm-up; brokers take turns. The load \
          generator runs on the same processors. CPU is user and system time of the broker's process from the \
          first message to the last ack, divided by messages. Rows without confirms hold at most 50 000 \
-         messages published and not consumed. Backlog: {} messages. Publish only: at most {} messages. \
+         messages published and not consumed. A goal that refers to write and sync takes the median of those measured \
+         before each run of its row, which is its floor. Backlog: {} messages. Publish only: at most {} messages. \
          Connections: {}. Queues: {}. Acks in persistent rows: every {}. Memory per connection and per queue is \
          that of a broker just started if a start command was given; otherwise memory freed by earlier rows \
          hides part of it.\n\n",
@@ -98,12 +99,12 @@ fn table(report: &SuiteReport) -> String {
     for line in &report.lines {
         let title = if line.row == last_row { "" } else { line.title };
         last_row = line.row;
-        let _ = writeln!(text, "| {title} {}", cells(report, line));
+        let _ = writeln!(text, "| {title} {}", cells(line));
     }
     text
 }
 
-fn cells(report: &SuiteReport, line: &Line) -> String {
+fn cells(line: &Line) -> String {
     let unit = line.metric.unit;
     let mut text = format!("| {} |", line.metric.title);
     let own = line.medians.first().copied().flatten();
@@ -114,8 +115,12 @@ fn cells(report: &SuiteReport, line: &Line) -> String {
             let _ = write!(text, " {} |", ratio(*median, own));
         }
     }
-    let floor = line.floor_us.map_or("-".to_owned(), |us| Unit::CpuMicroseconds.show(us));
-    let goal = match line.bound(report.write_and_sync_us()) {
+    let floor = match (line.floor_us, line.write_and_sync_us) {
+        (Some(us), _) => Unit::CpuMicroseconds.show(us),
+        (None, Some(us)) => unit.show(us),
+        (None, None) => "-".to_owned(),
+    };
+    let goal = match line.bound() {
         Some(bound) => goal(unit, bound, own),
         None => "-".to_owned(),
     };

@@ -73,6 +73,11 @@ impl Bound {
 }
 
 impl Goal {
+    /// What the disk takes is part of it.
+    pub(crate) fn refers_to_disk(self) -> bool {
+        matches!(self, Goal::TimesWriteAndSync(_))
+    }
+
     /// The goal as a number. `rivals` are the figures of the other brokers.
     pub(crate) fn bound(self, write_and_sync_us: Option<f64>, rivals: &[f64]) -> Option<Bound> {
         match self {

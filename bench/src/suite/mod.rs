@@ -92,15 +92,17 @@ pub(crate) struct Line {
     pub(crate) medians: Vec<Option<f64>>,
     /// CPU microseconds of the byte relay per message.
     pub(crate) floor_us: Option<f64>,
+    /// Microseconds of one write and sync: median of those measured before each run, for a goal that refers to it.
+    pub(crate) write_and_sync_us: Option<f64>,
     /// CPU microseconds of this program per message, median by broker.
     pub(crate) own_cpu_us: Vec<Option<f64>>,
 }
 
 impl Line {
     /// The goal as a number.
-    pub(crate) fn bound(&self, write_and_sync_us: Option<f64>) -> Option<Bound> {
+    pub(crate) fn bound(&self) -> Option<Bound> {
         let rivals: Vec<f64> = self.medians.iter().skip(1).filter_map(|value| *value).collect();
-        self.metric.goal.bound(write_and_sync_us, &rivals)
+        self.metric.goal.bound(self.write_and_sync_us, &rivals)
     }
 }
 
@@ -113,13 +115,6 @@ pub(crate) struct Failure {
     pub(crate) broker: String,
     /// What happened.
     pub(crate) what: String,
-}
-
-impl SuiteReport {
-    /// Median of one 4 KiB write and sync.
-    pub(crate) fn write_and_sync_us(&self) -> Option<f64> {
-        self.sync.first().map(|figures| figures.latency.p50_us)
-    }
 }
 
 /// The subcommand.
@@ -208,12 +203,21 @@ fn run_row(
     failures: &mut Vec<Failure>,
 ) -> Vec<Line> {
     let mut runs: Vec<Vec<Figures>> = vec![Vec::new(); brokers.len()];
+    let is_held_against_disk = row.metrics.iter().any(|metric| metric.goal.refers_to_disk());
+    let mut syncs_us = Vec::new();
     for turn in 1..=args.repeat {
         for (broker, runs) in brokers.iter_mut().zip(&mut runs) {
             if interrupt::requested() {
                 break;
             }
             thread::sleep(PAUSE);
+            if is_held_against_disk {
+                // What the disk takes changes from minute to minute: the one at the head of the report may be another's.
+                match disk::glance(&args.disk) {
+                    Ok(sync_us) => syncs_us.extend(sync_us),
+                    Err(error) => eprintln!("write and sync: {error}"),
+                }
+            }
             let result = measure::measure(row, broker, args);
             let mut fail = |what: String| {
                 failures.push(Failure { row: row.name, broker: broker.name.clone(), what });
@@ -236,10 +240,15 @@ fn run_row(
         .floor_size
         .and_then(|size| floor.iter().find(|figures| figures.size == size))
         .map(|figures| figures.relay_us);
-    lines(row, &runs, floor_us)
+    lines(row, &runs, floor_us, median(&syncs_us))
 }
 
-fn lines(row: &'static Row, runs: &[Vec<Figures>], floor_us: Option<f64>) -> Vec<Line> {
+fn lines(
+    row: &'static Row,
+    runs: &[Vec<Figures>],
+    floor_us: Option<f64>,
+    write_and_sync_us: Option<f64>,
+) -> Vec<Line> {
     let own: Vec<Option<f64>> = runs
         .iter()
         .map(|runs| median(&runs.iter().filter_map(|run| run.own_cpu_us).collect::<Vec<_>>()))
@@ -256,6 +265,7 @@ fn lines(row: &'static Row, runs: &[Vec<Figures>], floor_us: Option<f64>) -> Vec
             medians: runs.iter().map(|runs| median(runs)).collect(),
             runs,
             floor_us: floor_us.filter(|_| is_cpu),
+            write_and_sync_us: write_and_sync_us.filter(|_| metric.goal.refers_to_disk()),
             own_cpu_us: if is_cpu { own.clone() } else { Vec::new() },
         }
     };

@@ -13,12 +13,12 @@ use haremq_engine::ids::{ConnectionId, ShardId};
 use haremq_engine::mail::Command;
 use haremq_engine::topology::TopologyRequest;
 
-use super::acceptor::Accepted;
 use super::cell::ConnectionCell;
 use super::mail::SHUTDOWN_REASON;
 use super::shard::ShardRuntime;
 use super::transfer::Transfer;
 use super::transport::Transport;
+use super::turnstile::Accepted;
 use crate::amqp::Connection;
 
 /// Input kept for a connection that does not take it now, beyond which its socket is not read.
@@ -51,13 +51,9 @@ struct Client {
 
 /// Serves an accepted socket until its end. The shard's load counts it already.
 pub(super) fn serve(runtime: &Rc<ShardRuntime>, accepted: Accepted) {
-    let Accepted { stream, peer, door } = accepted;
-    let prepared = || -> io::Result<_> {
-        let local = stream.local_addr()?;
-        Ok((local, Transport::new(stream, peer, &door, &runtime.lookout)?))
-    };
-    let (local, transport) = match prepared() {
-        Ok(prepared) if !runtime.is_stopping() => prepared,
+    let Accepted { stream, peer, local, door } = accepted;
+    let transport = match Transport::new(stream, peer, &door, &runtime.lookout) {
+        Ok(transport) if !runtime.is_stopping() => transport,
         _ => return runtime.connection_ended(),
     };
     let id = runtime.next_connection(runtime.shard);

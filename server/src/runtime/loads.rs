@@ -42,8 +42,8 @@ impl Loads {
         self.of(shard).fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The shard for a new connection: the one with the fewest, or `home`, which has accepted it,
-    /// if that has hardly more: one that comes and goes need not wake another shard.
+    /// The shard for the next connection: the one with the fewest, or `home`, which has accepted the
+    /// last one, if that has hardly more.
     pub(super) fn for_new(&self, home: ShardId) -> ShardId {
         let load = |shard: &usize| self.of_shards[*shard].load(Ordering::Relaxed);
         let least = (0..self.of_shards.len()).min_by_key(load).unwrap_or(0);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use glommio::Task;
 
 use super::acceptor::accept;
-use super::connection::{go_on, serve};
+use super::connection::go_on;
 use super::mailbox::Letter;
 use super::requests;
 use super::shard::ShardRuntime;
@@ -54,14 +54,13 @@ pub(super) async fn run(runtime: Rc<ShardRuntime>) {
 fn open(runtime: &Rc<ShardRuntime>, letter: Letter, acceptors: &mut Vec<Task<()>>) {
     match letter {
         Letter::Control(request) => requests::answer(runtime, request),
-        Letter::Accepted(accepted) => serve(runtime, accepted),
-        Letter::Listen(listening) => {
-            let accepting = |(one, door)| glommio::spawn_local(accept(runtime.clone(), one, door));
-            acceptors.extend(listening.into_iter().map(accepting));
+        Letter::Listen(turnstiles) => {
+            let accepting = |one| glommio::spawn_local(accept(runtime.clone(), one));
+            acceptors.extend(turnstiles.into_iter().map(accepting));
         }
         Letter::CloseConnections => {
             runtime.begin_stopping();
-            // Dropping the tasks closes the listening sockets.
+            // When the last shard has dropped its tasks, the listening sockets are closed.
             acceptors.clear();
             glommio::spawn_local(close_connections(runtime.clone())).detach();
         }

@@ -1,4 +1,4 @@
-//! A shard's mailbox for what does not come from another shard: sockets to serve, requests of the
+//! A shard's mailbox for what does not come from another shard: listeners, requests of the
 //! management thread, the stages of a stop. Rare mail, so a lock is good enough; the shard looks
 //! at one counter per turn.
 
@@ -6,19 +6,15 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::acceptor::Accepted;
-use super::preflight::Listening;
-use super::transport::Door;
+use super::turnstile::Turnstile;
 use crate::control::{ControlPort, ControlRequest, Stopping};
 use crate::ring::Doorbell;
 
 #[derive(Debug)]
 pub(super) enum Letter {
     Control(ControlRequest),
-    /// A fresh connection, counted in the shard's load already.
-    Accepted(Accepted),
-    /// To shard 0, when all are ready: take connections from these.
-    Listen(Vec<(Listening, Arc<Door>)>),
+    /// When all are ready: take connections from these.
+    Listen(Vec<Arc<Turnstile>>),
     /// First stage of a clean stop: take no more connections, close those there are.
     CloseConnections,
     /// Second stage: make everything durable.

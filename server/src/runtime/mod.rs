@@ -50,6 +50,7 @@ mod start;
 mod ticker;
 mod transfer;
 mod transport;
+mod turnstile;
 mod world;
 
 pub use damage::check;

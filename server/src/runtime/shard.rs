@@ -2,7 +2,7 @@
 //!
 //! Everything here lives on the shard's thread, behind an `Rc`. The tasks are: the lookout, which
 //! sleeps for all, and its sentry, the mail task (rings and mailbox), the ticker, one per
-//! connection, one per log effect in flight, and on shard 0 one per listener.
+//! connection, one per log effect in flight, and one per listener.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

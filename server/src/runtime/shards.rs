@@ -19,6 +19,7 @@ use super::mailbox::{Letter, Mailbox};
 use super::preflight::DataDir;
 use super::shard::Common;
 use super::stage::Event;
+use super::turnstile::Turnstile;
 use super::StartError;
 use crate::amqp::ConnectionSettings;
 use crate::config::{NodeLimits, Settings, Watermarks};
@@ -157,7 +158,14 @@ impl Shards {
         self.inbox.recv().map_or(Event::Signal, |(_, event)| event)
     }
 
-    pub(super) fn post(&self, shard: usize, letter: Letter) {
+    /// Has all shards take connections from these, which are closed when the last shard has let go of them.
+    pub(super) fn listen(&self, turnstiles: Vec<Arc<Turnstile>>) {
+        for shard in 0..self.common.mailboxes.len() {
+            self.post(shard, Letter::Listen(turnstiles.clone()));
+        }
+    }
+
+    fn post(&self, shard: usize, letter: Letter) {
         if let Err(letter) = self.common.mailboxes[shard].post(letter) {
             tracing::error!(shard, ?letter, "the shard takes no letters any more");
         }

@@ -10,7 +10,6 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::damage::{definitions_made, lacks_definitions, quarantine, unfinished};
-use super::mailbox::Letter;
 use super::management::{load_definitions, Management};
 use super::preflight::{
     check_uring, forbid_huge_pages, raise_limits, usable_cores, Bound, DataDir, AMQP, AMQPS,
@@ -19,6 +18,7 @@ use super::preflight::{
 use super::shards::{Recovered, Shards};
 use super::stage::Event;
 use super::transport::{Door, TlsDoor};
+use super::turnstile::Turnstile;
 use super::StartError;
 use crate::config::{Pin, Settings};
 
@@ -82,7 +82,8 @@ pub fn run(settings: &Settings) -> Result<(), StartError> {
     let secure = Arc::new(Door { proxy: settings.proxy_protocol, tls });
     let listeners = listeners.into_iter().map(|one| (one, plain.clone()));
     let ssl = ssl.into_iter().map(|one| (one, secure.clone()));
-    shards.post(0, Letter::Listen(listeners.chain(ssl).collect()));
+    let turnstile = |(one, door)| Arc::new(Turnstile::new(one, door, data_dir.shards()));
+    shards.listen(listeners.chain(ssl).map(turnstile).collect());
     announce(&addresses, management.address, &data_dir, &recovered);
 
     shards.serve();

@@ -40,7 +40,7 @@ use self::appointment::Appointment;
 use self::watch::Watch;
 
 pub(super) use self::run::{keep_a_timer, run, stand_sentry};
-pub(super) use self::watch::Watched;
+pub(super) use self::watch::{Seat, Watched};
 
 /// What is watched of every descriptor, as changes.
 const ARRIVALS: epoll::EventFlags =
@@ -113,9 +113,23 @@ impl Lookout {
     }
 
     fn add(&self, descriptor: BorrowedFd<'_>, watch: Rc<Watch>) -> io::Result<u64> {
+        self.add_with(descriptor, watch, ARRIVALS)
+    }
+
+    /// Watched, but nothing is told of it until it is called for.
+    fn add_uncalled(&self, descriptor: BorrowedFd<'_>, watch: Rc<Watch>) -> io::Result<u64> {
+        self.add_with(descriptor, watch, epoll::EventFlags::ONESHOT)
+    }
+
+    fn add_with(
+        &self,
+        descriptor: BorrowedFd<'_>,
+        watch: Rc<Watch>,
+        flags: epoll::EventFlags,
+    ) -> io::Result<u64> {
         let token = self.last_token.get() + 1;
         let data = epoll::EventData::new_u64(token);
-        epoll::add(self.epoll.get_ref(), descriptor, data, ARRIVALS)?;
+        epoll::add(self.epoll.get_ref(), descriptor, data, flags)?;
         self.last_token.set(token);
         self.watches.borrow_mut().insert(token, watch);
         Ok(token)

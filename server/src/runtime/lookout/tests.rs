@@ -2,7 +2,9 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use std::task::{Context, Waker};
@@ -172,6 +174,31 @@ fn a_socket_that_is_given_away_is_watched_no_more() {
         pair.look_until(Pair::may_read);
         lookout.look(Duration::ZERO);
         assert!(lookout.events.borrow().is_empty());
+    });
+}
+
+/// A listener that all shards watch: who is not called has no part in what comes, and each call is for one connection.
+#[test]
+fn what_is_watched_by_turns_is_told_to_who_was_called_and_once() {
+    in_executor(|| {
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
+        let [here, there] = [Lookout::new().unwrap(), Lookout::new().unwrap()];
+        let (ours, our_seat) = Watched::by_turns(listener.clone(), &here).unwrap();
+        let (theirs, their_seat) = Watched::by_turns(listener.clone(), &there).unwrap();
+        let cx = Context::from_waker(Waker::noop());
+        let connect = || TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let _first = connect();
+        assert_eq!([here.look(Duration::ZERO), there.look(Duration::ZERO)], [0, 0]);
+        // What came before the call counts.
+        their_seat.call(listener.as_fd()).unwrap();
+        assert_eq!([here.look(Duration::ZERO), there.look(PATIENCE)], [0, 1]);
+        assert!(theirs.may_read(&cx) && !ours.may_read(&cx));
+        theirs.is_dry();
+        let _second = connect();
+        assert_eq!([here.look(Duration::ZERO), there.look(Duration::ZERO)], [0, 0]);
+        our_seat.call(listener.as_fd()).unwrap();
+        assert_eq!([here.look(PATIENCE), there.look(Duration::ZERO)], [1, 0]);
+        assert!(ours.may_read(&cx) && !theirs.may_read(&cx));
     });
 }
 

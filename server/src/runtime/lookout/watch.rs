@@ -6,11 +6,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use rustix::event::epoll::EventFlags;
+use rustix::event::epoll::{self, EventFlags};
+use rustix::io::Errno;
 
 use super::Lookout;
 
@@ -74,6 +75,26 @@ pub(in crate::runtime) struct Watched<T: AsFd> {
     registration: Registration,
 }
 
+/// How any thread has a lookout told of one descriptor. For one that is watched [`Watched::by_turns`].
+#[derive(Debug)]
+pub(in crate::runtime) struct Seat {
+    /// The lookout's.
+    instance: OwnedFd,
+    token: u64,
+}
+
+impl Seat {
+    /// The lookout is told when there is something to read, which may be now; once.
+    ///
+    /// # Errors
+    /// When the lookout is no more, or watches the descriptor no more.
+    pub(in crate::runtime) fn call(&self, descriptor: BorrowedFd<'_>) -> Result<(), Errno> {
+        let data = epoll::EventData::new_u64(self.token);
+        let flags = EventFlags::IN | EventFlags::ONESHOT;
+        epoll::modify(&self.instance, descriptor, data, flags)
+    }
+}
+
 /// Its place among the watched, which it gives up when dropped.
 struct Registration {
     lookout: Rc<Lookout>,
@@ -98,6 +119,20 @@ impl<T: AsFd> Watched<T> {
 
     pub(in crate::runtime) fn get_ref(&self) -> &T {
         &self.inner
+    }
+
+    /// Begins to watch something that others watch too: there is nothing to be told of it but, once, after each
+    /// [`Seat::call`].
+    pub(in crate::runtime) fn by_turns(
+        inner: T,
+        lookout: &Rc<Lookout>,
+    ) -> io::Result<(Watched<T>, Seat)> {
+        let watch = Rc::new(Watch::new());
+        watch.readable.set(false);
+        let instance = lookout.epoll.get_ref().try_clone()?;
+        let token = lookout.add_uncalled(inner.as_fd(), watch.clone())?;
+        let registration = Registration { lookout: lookout.clone(), token, watch };
+        Ok((Watched { inner, registration }, Seat { instance, token }))
     }
 
     /// Stops watching and gives the descriptor back.
