@@ -6,9 +6,9 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 /// One write or read of many; what a batch of the log has at most.
-const PIECE: usize = 1 << 20;
+pub(crate) const PIECE: usize = 1 << 20;
 /// Memory that a log goes through before it comes back to the same: what its cache holds.
 pub(crate) const MEMORY: usize = 16 << 20;
 
@@ -98,8 +98,17 @@ impl Drop for Floor {
     }
 }
 
-/// Reads all files of the directory from their first octet to their last; gives the octets and the time.
+/// Reads all segment files of the directory from their first octet to their last; gives the octets and the time.
 pub(crate) fn read_all(directory: &Path) -> (u64, Duration) {
+    read(directory, u64::MAX)
+}
+
+/// Reads so many octets of them.
+pub(crate) fn read_some(directory: &Path, octets: u64) -> Duration {
+    read(directory, octets).1
+}
+
+fn read(directory: &Path, octets_max: u64) -> (u64, Duration) {
     let mut memory = Aligned::new(PIECE);
     let (mut octets, began) = (0, Instant::now());
     for entry in fs::read_dir(directory).expect("the directory is there").flatten() {
@@ -108,14 +117,15 @@ pub(crate) fn read_all(directory: &Path) -> (u64, Duration) {
         }
         let file = open(&entry.path());
         let mut at = 0;
-        loop {
-            let read = file.read_at(memory.get(PIECE), at).expect("a read");
+        while octets < octets_max {
+            let left = (octets_max - octets).min(PIECE as u64) as usize;
+            let read = file.read_at(memory.get(left.next_multiple_of(PAGE)), at).expect("a read");
             if read == 0 {
                 break;
             }
             at += read as u64;
+            octets += read as u64;
         }
-        octets += at;
     }
     (octets, began.elapsed())
 }

@@ -16,13 +16,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{future::LocalBoxFuture, StreamExt};
 use glommio::io::{DmaBuffer, PollableFd};
-use haremq::runtime::{DmaMemory, ReadAhead, Segments, DIRECT_WRITE_BYTES_MAX};
+use haremq::runtime::{DmaMemory, PageFile, ReadAhead, Segments, DIRECT_WRITE_BYTES_MAX};
 use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
 use haremq_engine::log::{LogCompletion, LogConfig, LogEffect};
 use haremq_engine::mail::{BodyPiece, Command, Consume, Credit, Delivery, LongDelivery, Notice};
 use haremq_engine::mail::{PeerMail, Publish, Requester};
 use haremq_engine::message::MessageRef;
 use haremq_engine::now::Now;
+use haremq_engine::queue::Packing;
 use haremq_engine::shard::{Effect, Outlet, Shard, ShardBoot, ShardConfig};
 use haremq_engine::table::Table;
 use haremq_engine::topology::TopologyRequest;
@@ -34,6 +35,8 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// Work between two looks of the executor at its I/O, in microseconds: as in the broker.
 const WORK_MAX_US: u64 = 500;
+/// Memory for what queues know of their messages: as the broker has it by default.
+pub(crate) const INDEX_BYTES: usize = 32 << 20;
 /// Messages that come with one read from a socket.
 const TURN: u64 = 64;
 
@@ -47,6 +50,8 @@ fn work_max() -> Duration {
 #[derive(Default)]
 struct Taker {
     held: Vec<(QueueId, Seq)>,
+    /// Those that are to stay for now.
+    kept: Vec<(QueueId, Seq)>,
     taken: u64,
     no_ack: bool,
 }
@@ -83,7 +88,7 @@ pub(crate) struct Rig {
     work_max: Duration,
     /// One message at a time: its write is made by this thread.
     pub(crate) is_waited_for: bool,
-    published: u64,
+    pub(crate) published: u64,
     pub(crate) confirmed: u64,
     /// Octets of the log's writes.
     pub(crate) written: Rc<Cell<u64>>,
@@ -94,6 +99,11 @@ pub(crate) struct Rig {
 impl Rig {
     /// Opens what is in the directory; `queues` are declared if they are not there.
     pub(crate) async fn open(directory: &Path, queues: usize) -> Rig {
+        Rig::open_within(directory, queues, INDEX_BYTES).await
+    }
+
+    /// As `open`, with so much memory for what queues know of their messages; the rest is paged out.
+    pub(crate) async fn open_within(directory: &Path, queues: usize, index_bytes: usize) -> Rig {
         let began = Instant::now();
         let log = LogConfig {
             shard: ShardId(0),
@@ -117,6 +127,8 @@ impl Rig {
             Segments::open(directory.to_owned(), BUFFER_BYTES).await.expect("a directory");
         let segments = Rc::new(segments);
         let mut boot = ShardBoot::new(config, DmaMemory, files);
+        let pages = PageFile::open(0, directory).expect("a directory");
+        boot.keep_indexes(Packing::within(index_bytes), Box::new(pages));
         let mut reads = ReadAhead::new(segments.clone());
         let mut octets_read = 0;
         while let Some(read) = boot.next_read() {
@@ -277,6 +289,16 @@ impl Rig {
         }
     }
 
+    /// Publishes so many messages that stay, to the queues in turn.
+    pub(crate) async fn fill(&mut self, count: u64, bytes: usize) {
+        let body = vec![b'x'; bytes];
+        for number in 0..count {
+            let queue = self.queues[number as usize % self.queues.len()];
+            self.publish(queue, &body).await;
+        }
+        self.await_confirms().await;
+    }
+
     /// Until everything published is confirmed.
     pub(crate) async fn await_confirms(&mut self) {
         while self.confirmed < self.published {
@@ -338,10 +360,10 @@ impl Rig {
         self.turn(!more).await;
     }
 
-    /// As `deliver`, without waiting for anything.
+    /// As `deliver`, without waiting for anything; what is not confirmed is not settled.
     pub(crate) fn deliver_now(&mut self, keep: u64) {
         self.shard.dispatch(self.now(), &mut self.taker);
-        self.ack(keep);
+        self.ack_confirmed(keep);
         self.effects();
     }
 
@@ -349,7 +371,30 @@ impl Rig {
     /// together.
     fn ack(&mut self, keep: u64) {
         let mut held = std::mem::take(&mut self.taker.held);
-        held.retain(|(_, seq)| keep == 0 || seq.0 % keep != 0);
+        self.settle_but(keep, &held);
+        held.clear();
+        self.taker.held = held;
+    }
+
+    /// The same for those that have been confirmed, of a log with one queue: what is gone before it has been written is
+    /// no work for who reclaims.
+    fn ack_confirmed(&mut self, keep: u64) {
+        let mut held = std::mem::take(&mut self.taker.held);
+        let confirmed = held.partition_point(|(_, seq)| seq.0 < self.confirmed);
+        self.settle_but(keep, &held[..confirmed]);
+        held.drain(..confirmed);
+        self.taker.held = held;
+    }
+
+    fn settle_but(&mut self, keep: u64, held: &[(QueueId, Seq)]) {
+        let stays = |seq: Seq| keep != 0 && seq.0.is_multiple_of(keep);
+        let kept = held.iter().copied().filter(|(_, seq)| stays(*seq));
+        self.taker.kept.extend(kept);
+        let leaving: Vec<_> = held.iter().copied().filter(|(_, seq)| !stays(*seq)).collect();
+        self.settle(&leaving);
+    }
+
+    fn settle(&mut self, held: &[(QueueId, Seq)]) {
         let follows = |one: &(QueueId, Seq), next: &(QueueId, Seq)| {
             one.0 == next.0 && one.1 .0 + 1 == next.1 .0
         };
@@ -358,12 +403,24 @@ impl Rig {
             let consumer = Some(self.consumer(0));
             self.shard.command(self.clock, Command::Acks { queue, first, count, consumer });
         }
-        held.clear();
-        self.taker.held = held;
+    }
+
+    /// Acks everything that has been delivered and has stayed.
+    pub(crate) async fn settle_all(&mut self) {
+        self.rest().await;
+        self.ack(0);
+        let kept = std::mem::take(&mut self.taker.kept);
+        self.settle(&kept);
+        self.rest().await;
     }
 
     pub(crate) fn delivered(&self) -> u64 {
         self.taker.taken
+    }
+
+    /// What queues know of their messages, in pages.
+    pub(crate) fn paged_octets(&self) -> u64 {
+        self.shard.index_paged().octets
     }
 
     pub(crate) fn copied_octets(&self) -> u64 {

@@ -6,7 +6,7 @@
 //! ([`start`]) and otherwise sleeps. Each shard's thread runs one executor ([`boot`]) whose tasks
 //! share one [`shard::ShardRuntime`] and take turns with the one [`host::Host`] in it.
 //!
-//! [`Segments`], [`ReadAhead`], [`DmaMemory`] and [`DIRECT_WRITE_BYTES_MAX`] are public for benches: a shard of the engine on its
+//! [`Segments`], [`PageFile`], [`ReadAhead`], [`DmaMemory`] and [`DIRECT_WRITE_BYTES_MAX`] are public for benches: a shard of the engine on its
 //! real files, without the rest.
 //!
 //! Invariants: nothing of a shard is touched by another thread except its mailbox and its rings;
@@ -57,6 +57,7 @@ pub use damage::check;
 pub use direct_writes::DIRECT_WRITE_BYTES_MAX;
 pub use error::StartError;
 pub use memory::DmaMemory;
+pub use pages::PageFile;
 pub use read_ahead::ReadAhead;
 pub use segments::Segments;
 pub use start::run;

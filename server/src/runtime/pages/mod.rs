@@ -29,7 +29,7 @@ const BLOCK_UNITS: u32 = 8;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct PageFile {
+pub struct PageFile {
     shard: u16,
     path: PathBuf,
     /// `None` before the first page.
@@ -47,7 +47,7 @@ impl PageFile {
     ///
     /// # Errors
     /// It cannot be.
-    pub(super) fn open(shard: u16, dir: &Path) -> Result<PageFile, StartError> {
+    pub fn open(shard: u16, dir: &Path) -> Result<PageFile, StartError> {
         let path = dir.join(PageFile::NAME);
         match fs::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
