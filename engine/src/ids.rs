@@ -32,6 +32,10 @@ impl QueueId {
         QueueId(u64::MAX - 1 - coordinator.0 as u64)
     }
 
+    /// The internal queue of every shard's log whose live messages have the long bodies of
+    /// transactions that this shard has decided.
+    pub const TRANSACTION_BODIES: QueueId = QueueId(u64::MAX - 2 - u16::MAX as u64);
+
     /// The internal queue of values that the exchange of `store` has seen (behaviour C13): `store`
     /// with its highest bit set.
     pub const fn values_of(store: QueueId) -> QueueId {
@@ -50,7 +54,7 @@ impl QueueId {
 
     /// True for internal queues of transactions: no queue of the topology gets such an id.
     pub const fn is_of_transactions(self) -> bool {
-        self.0 >= u64::MAX - 1 - u16::MAX as u64
+        self.0 >= QueueId::TRANSACTION_BODIES.0
     }
 }
 

@@ -339,6 +339,11 @@ pub enum PeerMail {
         journaled: bool,
         again: bool,
     },
+    /// The next octets of a long body of a transaction of `from`, that [`PeerMail::CarryOut`] is
+    /// going to need. `index`: of the publish. Answered by [`PeerMail::BodyTaken`].
+    Body { from: ShardId, number: u64, index: usize, octets: Arc<[u8]> },
+    /// `by` has room for as many more parts of bodies as these.
+    BodyTaken { by: ShardId, parts: usize },
     /// Answer to a [`PeerMail::CarryOut`].
     CarriedOut { number: u64, refused: bool },
     /// The marks of that transaction are needed no more.

@@ -1,5 +1,7 @@
 //! Bodies that say who they are, so that every octet of a delivery can be judged.
 
+use haremq_engine::message::MessageRef;
+
 use crate::violation::{broken, Kind, Verdict};
 
 /// Number of the message, then its size; the rest follows from the number.
@@ -31,6 +33,14 @@ pub fn number_of(octets: &[u8]) -> Verdict<u64> {
     match octets == body(number, octets.len()) {
         true => Ok(number),
         false => broken(Kind::Corrupt, format!("{number} is not what was published")),
+    }
+}
+
+/// The message that a transaction publishes: it may be without its body.
+pub fn number_put(message: &MessageRef<'_>) -> Option<u64> {
+    match message.body {
+        [] => number_in(message.properties),
+        body => number_of(body).ok(),
     }
 }
 

@@ -7,7 +7,7 @@ use haremq_engine::mail::{Command, DeliveryTo, Notice, Outcome, PeerMail};
 use haremq_engine::shard::Shard;
 use haremq_engine::topology::TopologyOutcome;
 
-use crate::body::number_of;
+use crate::body::{number_of, number_put};
 use crate::clients::{Asked, Clients};
 use crate::disk::{Failure, Lie, Vectors};
 use crate::invariants;
@@ -56,6 +56,8 @@ pub struct Tally {
     pub given_up: u64,
     /// Bodies that were taken piece by piece, to the end.
     pub read: u64,
+    /// Parts of bodies that went from shard to shard.
+    pub shipped: u64,
 }
 
 pub struct Simulation {
@@ -145,6 +147,7 @@ impl Simulation {
                     let shard = ShardId(to as u16);
                     self.shadow.part_asked(shard, transaction, *again, now.unix_ms)?;
                 }
+                self.tally.shipped += u64::from(matches!(mail, PeerMail::Body { .. }));
                 self.world.shards[to].peer(now, mail);
             }
             Mail::Notice(notice) => self.read_notice(to, notice)?,
@@ -448,9 +451,12 @@ impl Simulation {
 fn short(mail: &PeerMail) -> String {
     if let PeerMail::CarryOut { from, number, transaction, again, .. } = mail {
         let publishes = transaction.publishes();
-        let all: Vec<_> = publishes.map(|(one, to)| (number_of(one.body), to)).collect();
+        let all: Vec<_> = publishes.map(|(one, to)| (number_put(&one), to)).collect();
         let again = if *again { " again" } else { "" };
         return format!("CarryOut{again} {number} of {from:?}: {all:?}");
+    }
+    if let PeerMail::Body { from, number, index, octets } = mail {
+        return format!("{} of body {index} of {number} of {from:?}", octets.len());
     }
     format!("{mail:?}").chars().take(160).collect()
 }
@@ -475,6 +481,7 @@ impl Tally {
         self.uploaded += other.uploaded;
         self.given_up += other.given_up;
         self.read += other.read;
+        self.shipped += other.shipped;
     }
 }
 
@@ -483,13 +490,13 @@ impl fmt::Display for Tally {
         let Tally { crashes, clean_stops, interrupted_boots, damages, damages_found, .. } = self;
         let Tally { failures, confirmed, refused, delivered, settled, operations, .. } = self;
         let Tally { committed, interrupted_commits, packed, paged, uploaded, given_up, .. } = self;
-        let Tally { read, .. } = self;
+        let Tally { read, shipped, .. } = self;
         write!(
             f,
             "{crashes} crashes, {interrupted_boots} interrupted starts, {clean_stops} clean stops, \
              {failures} failures, {damages} damages ({damages_found} found); \
              {confirmed} confirmed, {refused} refused, {delivered} delivered, {settled} settled; \
-             {uploaded} bodies in parts, {given_up} given up, {read} read in pieces; \
+             {uploaded} bodies in parts, {given_up} given up, {read} read in pieces, {shipped} parts sent to other shards; \
              {committed} transactions, {interrupted_commits} interrupted; {packed} steps with packed queues, \
              {paged} with paged ones; \
              {operations} disk operations"

@@ -200,6 +200,12 @@ impl<M: Memory> Log<M> {
         body
     }
 
+    /// A body of the same parts.
+    pub fn share_body(&mut self, body: &OpenBody) -> OpenBody {
+        let entries = self.open_bodies.get(body).entries.clone();
+        self.open_shared(entries)
+    }
+
     /// The part of a body that has that place among them.
     pub(super) fn part_of(&self, body: &OpenBody, place: usize) -> Option<PartEntry> {
         self.open_bodies.get(body).entries.get(place).copied()

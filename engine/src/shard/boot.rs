@@ -22,6 +22,7 @@ use super::readings::Readings;
 use super::recall::Recall;
 use super::replays::Replays;
 use super::sampling::Sampling;
+use super::shipping::Shipping;
 use super::store::Store;
 use super::timers::Timers;
 use super::topology_writer::TopologyWriter;
@@ -210,6 +211,7 @@ impl<M: Memory> ShardBoot<M> {
             policy_walk: PolicyWalk::default(),
             values,
             transactions: Transactions::recovered(transactions),
+            shipping: Shipping::default(),
             timers: Timers::default(),
             topology,
             applied: 0,

@@ -118,9 +118,6 @@ pub(super) struct DeadLetters {
     taken: u64,
     /// The first one's octets are being read.
     is_reading: bool,
-    /// It is known to cross, so that all of it is read: to look at its beginning again might push out
-    /// what has been read.
-    pub(super) reads_whole: bool,
     /// Letters on their way to other shards.
     crossings: usize,
     crossing_octets: usize,

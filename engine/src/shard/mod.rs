@@ -8,7 +8,7 @@
 //! `dispatch` (messages out), `readings` (long ones),
 //! `command` (everything else about queues), `confirm` (the one place where publishers are told
 //! that a message is safe), `dead_letters` and `moving` (from queue to queue), `copying` (disk
-//! space back), `transactions` (all or nothing), `replica` and `topology_writer` (definitions),
+//! space back), `transactions` (all or nothing; `shipping`: its long bodies), `replica` and `topology_writer` (definitions),
 //! `values` (what deduplicating exchanges have seen), `boot` (recovery).
 
 mod admission;
@@ -37,6 +37,7 @@ mod recall;
 mod replays;
 mod replica;
 mod sampling;
+mod shipping;
 mod store;
 mod stricken;
 mod timers;
@@ -70,6 +71,7 @@ use readings::Readings;
 use recall::Recall;
 use replays::Replays;
 use sampling::Sampling;
+use shipping::Shipping;
 use store::Store;
 use timers::Timers;
 use topology_writer::TopologyWriter;
@@ -120,6 +122,7 @@ pub struct Shard<M: Memory> {
     policy_walk: PolicyWalk,
     values: Values,
     transactions: Transactions,
+    shipping: Shipping,
     timers: Timers,
     /// What this shard's connections see: everything that every shard has been told to apply.
     topology: Topology,
@@ -164,6 +167,7 @@ impl<M: Memory> Shard<M> {
             self.values.read_done();
         } else {
             self.confirms.advance(self.store.log.durable());
+            self.answer_for_bodies();
             self.drive_topology(now);
         }
         self.drive_transactions(now);

@@ -9,9 +9,9 @@ use super::dead_letters::DeadMessage;
 use super::{Effect, Shard};
 use crate::dead_letter::Letter;
 use crate::ids::{QueueId, Target};
-use crate::log::{Address, Fetch, FetchBeginning, Memory};
+use crate::log::{Fetch, Memory};
+use crate::message::MessageRef;
 use crate::now::Now;
-use crate::queue::Place;
 use crate::routing::Subject;
 use crate::topology::{MissingExchange, NamedBy};
 
@@ -46,7 +46,7 @@ impl<M: Memory> Shard<M> {
     }
 
     /// Makes a letter of a dead message, and finds where it goes. Beside it the letter's body, if it
-    /// does not have it. `None`: something must be read first.
+    /// does not have it: of a long message, which goes with the parts of the one that is there. `None`: something must be read first.
     fn read_dead(
         &mut self,
         now: Now,
@@ -54,23 +54,13 @@ impl<M: Memory> Shard<M> {
         letter: &mut Letter,
     ) -> Option<(Option<Body>, Vec<Target>)> {
         let mut body = None;
-        if self.store.is_in_parts(dead.slot()) && !self.dead_letters.reads_whole {
-            body = self.read_long_letter(now, dead, letter)?;
+        if self.store.is_in_parts(dead.slot()) {
+            let write = |message: &MessageRef<'_>, _| dead.write(now, message, letter);
+            ((), body) = self.store.begin_long(dead.slot(), write)?;
         } else if !self.read_letter(now, dead, letter) {
             return None;
         }
-        let heirs = self.heirs(dead, letter);
-        let crosses = heirs.iter().any(|heir| heir.shard != self.config.shard);
-        if let Some(body) = body.take_if(|_| crosses) {
-            // What crosses is whole.
-            body.forget(&mut self.store);
-            if !self.read_letter(now, dead, letter) {
-                self.dead_letters.reads_whole = true;
-                return None;
-            }
-        }
-        self.dead_letters.reads_whole = false;
-        Some((body, heirs))
+        Some((body, self.heirs(dead, letter)))
     }
 
     /// Makes a letter of a dead message. False: it must be read first.
@@ -78,35 +68,6 @@ impl<M: Memory> Shard<M> {
         let Fetch::Ready(stored) = self.store.fetch(dead.slot()) else { return false };
         dead.write(now, &stored.message, letter);
         true
-    }
-
-    /// As `read_letter`, of a long message: the letter has no body, and goes with the parts of the one
-    /// that is there. `None`: it must be read first.
-    #[cold]
-    fn read_long_letter(
-        &mut self,
-        now: Now,
-        dead: &DeadMessage,
-        letter: &mut Letter,
-    ) -> Option<Option<Body>> {
-        let (Place::Log { address, length, .. } | Place::Spilled { address, length, .. }) =
-            dead.slot().place()
-        else {
-            return None;
-        };
-        let address = Address(address);
-        let FetchBeginning::Ready { stored, left_bytes } =
-            self.store.log.fetch_beginning(address, length)
-        else {
-            return None;
-        };
-        dead.write(now, &stored.message, letter);
-        if left_bytes == 0 {
-            return Some(None);
-        }
-        let body = self.store.log.open_long(address);
-        let body = body.expect("the beginning of a long message has just been read");
-        Some(Some(Body::InLog { body, bytes: left_bytes }))
     }
 
     /// True if a move can be begun, and the device is not far behind.
@@ -135,7 +96,7 @@ impl<M: Memory> Shard<M> {
             let queues: Vec<QueueId> = heirs.iter().map(|heir| heir.queue).collect();
             self.take(now, &letter.message(), body, &queues, Some(&dead), None);
         } else {
-            self.move_across(now, &dead, &letter, &heirs);
+            self.move_across(now, &dead, &letter, body, &heirs);
         }
         letter.sent();
         self.dead_letters.letter = letter;

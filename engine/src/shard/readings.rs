@@ -9,14 +9,15 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
+use super::bodies::Body;
 use super::store::Store;
 use super::{Outlet, Shard};
 use crate::dead_letter::with_delivery_count;
 use crate::ids::{ConnectionId, ConsumerKey, QueueId, Seq};
-use crate::log::{Address, FetchBeginning, Memory, OpenBody, ReadPart};
+use crate::log::{Memory, OpenBody, ReadPart};
 use crate::mail::{BodyPiece, Delivery, DeliveryTo, LongDelivery};
 use crate::message::MessageRef;
-use crate::queue::{Place, Slot};
+use crate::queue::Slot;
 
 /// Octets of bodies handed out in one turn, reached by the last piece at most.
 const OCTETS_PER_TURN: usize = 1 << 20;
@@ -71,36 +72,28 @@ impl Readings {
         count: Option<u32>,
         outlet: &mut impl Outlet,
     ) -> Option<(u64, bool)> {
-        let (Place::Log { address, length, .. } | Place::Spilled { address, length, .. }) =
-            slot.place()
-        else {
-            return None;
+        let (begun, redelivered) = (self.begun + 1, slot.redelivered());
+        let hand_out = |message: &MessageRef<'_>, left_bytes: u64| {
+            let mut counted = Vec::new();
+            let mut message = *message;
+            if let Some(count) = count {
+                with_delivery_count(message.properties, count, &mut counted);
+                message = MessageRef { properties: &counted, ..message };
+            }
+            let delivery = Delivery { to, queue, seq, redelivered, message };
+            let window_bytes = delivery.window_bytes();
+            match left_bytes {
+                0 => outlet.deliver(delivery),
+                body_bytes => outlet.begin(LongDelivery { delivery, body_bytes, reading: begun }),
+            }
+            window_bytes
         };
-        let address = Address(address);
-        let FetchBeginning::Ready { stored, left_bytes } =
-            store.log.fetch_beginning(address, length)
-        else {
-            return None;
-        };
-        let mut counted = Vec::new();
-        let mut message = stored.message;
-        if let Some(count) = count {
-            with_delivery_count(message.properties, count, &mut counted);
-            message = MessageRef { properties: &counted, ..message };
-        }
-        let redelivered = slot.redelivered();
-        let delivery = Delivery { to, queue, seq, redelivered, message };
-        let window_bytes = delivery.window_bytes();
-        if left_bytes == 0 {
-            outlet.deliver(delivery);
+        let (window_bytes, body) = store.begin_long(slot, hand_out)?;
+        let Some(Body::InLog { body, bytes: left_bytes }) = body else {
             return Some((window_bytes, false));
-        }
-        self.begun += 1;
-        let reading = self.begun;
-        outlet.begin(LongDelivery { delivery, body_bytes: left_bytes, reading });
-        let body = store.log.open_long(address);
-        let body = body.expect("the beginning of a long message has just been read");
-        self.under_way.insert(reading, Reading { to, body, part: 0, left_bytes });
+        };
+        self.begun = begun;
+        self.under_way.insert(begun, Reading { to, body, part: 0, left_bytes });
         Some((window_bytes, true))
     }
 

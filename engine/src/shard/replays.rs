@@ -3,17 +3,20 @@
 //!
 //! The shard that holds the history copies it out; nothing leaves it. Copies for this shard are
 //! taken like publishes, those for others go as mail that nobody answers: nobody was promised
-//! them.
+//! them. Long ones share their parts with what is remembered, and go to others part by part (`shipping`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::bodies::Body;
 use super::{Effect, Shard};
 use crate::dead_letter::Letter;
-use crate::ids::{QueueId, Seq};
+use crate::ids::{QueueId, Seq, Target};
 use crate::log::{Fetch, Memory};
 use crate::mail::PeerMail;
+use crate::message::MessageRef;
 use crate::now::Now;
+use crate::queue::Slot;
 use crate::routing::Subject;
 use crate::topology::{Binding, BindingTarget, ExchangeKind, Routes};
 
@@ -34,6 +37,8 @@ pub(super) struct Replays {
     waiting: VecDeque<Replay>,
     /// The next message's octets are being read.
     is_reading: bool,
+    /// A long one is on its way to another shard: those behind it keep their place.
+    is_crossing: bool,
     letter: Letter,
     routes: Routes,
 }
@@ -41,11 +46,15 @@ pub(super) struct Replays {
 impl Replays {
     /// True if a copy can be made.
     pub(super) fn can_go_on(&self) -> bool {
-        !self.waiting.is_empty() && !self.is_reading
+        !self.waiting.is_empty() && !self.is_reading && !self.is_crossing
     }
 
     pub(super) fn is_quiet(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    pub(super) fn copy_arrived(&mut self) {
+        self.is_crossing = false;
     }
 
     pub(super) fn read_done(&mut self) {
@@ -79,13 +88,13 @@ impl<M: Memory> Shard<M> {
             };
             let hosted = self.queues.open(first.history);
             if let Some(slot) = hosted.and_then(|(_, hosted, pool)| hosted.queue.ready(pool, seq)) {
-                let Fetch::Ready(stored) = self.store.fetch(&slot) else {
+                let mut letter = std::mem::take(&mut self.replays.letter);
+                let Some(body) = self.read_copy(&slot, &mut letter) else {
+                    self.replays.letter = letter;
                     self.replays.is_reading = true;
                     return;
                 };
-                let mut letter = std::mem::take(&mut self.replays.letter);
-                letter.write_copy(&stored.message);
-                self.send_copy(now, letter);
+                self.send_copy(now, letter, body);
             }
             if let Some(first) = self.replays.waiting.front_mut() {
                 first.left.pop_front();
@@ -93,7 +102,19 @@ impl<M: Memory> Shard<M> {
         }
     }
 
-    fn send_copy(&mut self, now: Now, letter: Letter) {
+    /// Makes a copy of a message, of a long one without its body, which is beside it. `None`: something must be read
+    /// first.
+    fn read_copy(&mut self, slot: &Slot, letter: &mut Letter) -> Option<Option<Body>> {
+        if self.store.is_in_parts(slot) {
+            let write = |message: &MessageRef<'_>, _| letter.write_copy(message);
+            return self.store.begin_long(slot, write).map(|((), body)| body);
+        }
+        let Fetch::Ready(stored) = self.store.fetch(slot) else { return None };
+        letter.write_copy(&stored.message);
+        Some(None)
+    }
+
+    fn send_copy(&mut self, now: Now, letter: Letter, body: Option<Body>) {
         let (topology, replays) = (&self.topology, &mut self.replays);
         let Some(Replay { binding, .. }) = replays.waiting.front() else { return };
         let routes = &mut replays.routes;
@@ -110,6 +131,12 @@ impl<M: Memory> Shard<M> {
                 // An exchange that has gone meanwhile leads nowhere.
                 let _ = topology.route_dead_letter(&binding.vhost, name, &subject, routes);
             }
+        }
+        if let Some(body) = body {
+            let heirs = routes.targets.clone();
+            self.send_long_copy(now, &letter, body, &heirs);
+            self.replays.letter = letter;
+            return;
         }
         let mut here = Vec::new();
         let mut elsewhere = Vec::new();
@@ -133,5 +160,16 @@ impl<M: Memory> Shard<M> {
             let mail = PeerMail::Copy { queues, letter: Arc::clone(&letter) };
             self.effects.push_back(Effect::Peer { to, mail });
         }
+    }
+
+    /// A long copy goes part by part, and shares the parts with what is here.
+    fn send_long_copy(&mut self, now: Now, letter: &Letter, body: Body, heirs: &[Target]) {
+        let message = letter.message();
+        if heirs.iter().any(|heir| heir.shard != self.config.shard) {
+            self.replays.is_crossing = true;
+            return self.copy_across(now, &message, body, heirs);
+        }
+        let queues: Vec<QueueId> = heirs.iter().map(|heir| heir.queue).collect();
+        self.take(now, &message, Some(body), &queues, None, None);
     }
 }

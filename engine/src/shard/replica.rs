@@ -31,6 +31,10 @@ impl<M: Memory> Shard<M> {
                 self.carry_out(now, from, number, &transaction, journaled, again);
                 self.drive_transactions(now);
             }
+            PeerMail::Body { from, number, index, octets } => {
+                self.take_body(now, (from, number, index), &octets);
+            }
+            PeerMail::BodyTaken { by, parts } => self.body_taken(by, parts),
             PeerMail::CarriedOut { number, refused } => self.carried_out(now, number, refused),
             PeerMail::Forget { from, number } => self.forget_transaction(now, from, number),
             PeerMail::Outlived { from, journals } => self.drop_outlived(now, from, &journals),

@@ -1,8 +1,10 @@
 //! The two places where a shard keeps messages, behind one door.
 
+use super::bodies::Body;
 use crate::arena::{Arena, ArenaAddress};
 use crate::ids::{QueueId, Seq};
-use crate::log::{Address, Fetch, Log, Memory, Settling};
+use crate::log::{Address, Fetch, FetchBeginning, Log, Memory, Settling};
+use crate::message::MessageRef;
 use crate::now::Now;
 use crate::queue::{ChunkPool, Place, Remains, Slot};
 
@@ -34,6 +36,33 @@ impl<M: Memory> Store<M> {
             }
             Place::Arena { .. } => false,
         }
+    }
+
+    /// Reads a message in parts up to its body: `take` gets that, and the octets of a body that it does not
+    /// have. The body itself comes behind, of the same parts. `None`: something must be read first.
+    pub(super) fn begin_long<T>(
+        &mut self,
+        slot: &Slot,
+        take: impl FnOnce(&MessageRef<'_>, u64) -> T,
+    ) -> Option<(T, Option<Body>)> {
+        let (Place::Log { address, length, .. } | Place::Spilled { address, length, .. }) =
+            slot.place()
+        else {
+            return None;
+        };
+        let address = Address(address);
+        let FetchBeginning::Ready { stored, left_bytes } =
+            self.log.fetch_beginning(address, length)
+        else {
+            return None;
+        };
+        let taken = take(&stored.message, left_bytes);
+        if left_bytes == 0 {
+            return Some((taken, None));
+        }
+        let body = self.log.open_long(address);
+        let body = body.expect("the beginning of a long message has just been read");
+        Some((taken, Some(Body::InLog { body, bytes: left_bytes })))
     }
 
     /// The message is going to be fetched soon, unlike those beside it.

@@ -6,6 +6,9 @@
 //! without it), on other shards when the record is durable. When all of them have said that their
 //! parts are durable, the client is answered and the journal record is settled.
 //!
+//! A long body is not in the journal record, but in a record of its own before it, which shares the
+//! parts with whatever else has them, and goes to the other shards part by part (`shipping`).
+//!
 //! A dead letter that goes to queues of other shards is a transaction, too: one publish, and the
 //! settle of what it was in the queue that it died in.
 //!
@@ -25,6 +28,7 @@ mod journal;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::bodies::Body;
 use super::dead_letters::DeadMessage;
 use super::parts::{Part, Parts};
 use super::{Effect, Shard};
@@ -32,6 +36,7 @@ use crate::dead_letter::Letter;
 use crate::ids::{ChannelKey, QueueId, Seq, ShardId, Target};
 use crate::log::{Address, Memory, Position, Settling};
 use crate::mail::{Notice, Outcome, PeerMail};
+use crate::message::MessageRef;
 use crate::now::Now;
 use crate::transaction::{Transaction, TransactionSettle, TRANSACTION_PUBLISHES_MAX};
 
@@ -53,6 +58,8 @@ enum Origin {
     Commit(ChannelKey),
     /// A dead letter of that many octets.
     Move(usize),
+    /// A long message that an exchange remembers (`replays`).
+    Copy,
     /// It was decided before a crash; nobody waits.
     Journal,
 }
@@ -184,6 +191,11 @@ fn mark_of(coordinator: ShardId, number: u64, index: usize) -> (QueueId, Seq) {
     (QueueId::carried_out_for(coordinator), seq)
 }
 
+/// The reference that keeps the body of that publish, as long as the journal record that needs it.
+fn body_name(number: u64, index: usize) -> (QueueId, Seq) {
+    (QueueId::TRANSACTION_BODIES, Seq((number << INDEX_BITS) | index as u64))
+}
+
 impl<M: Memory> Shard<M> {
     /// True once everything that was decided before this run has been carried out, by all shards, and
     /// what the start had to define is durable. No client should be served before every shard says so.
@@ -212,13 +224,13 @@ impl<M: Memory> Shard<M> {
         now: Now,
         dead: &DeadMessage,
         letter: &Letter,
+        body: Option<Body>,
         heirs: &[Target],
     ) {
         let number = self.transactions.next;
         self.transactions.next += 1;
         let (me, message) = (self.config.shard, letter.message());
-        let mut transaction = Transaction::new();
-        transaction.publish(&message, heirs.iter().copied());
+        let mut transaction = self.of_one(now, number, &message, body, heirs);
         let survives = |heir: &Target| heir.shard != me && self.lasts(heir.queue);
         let settling = dead.settling().filter(|_| message.persistent && heirs.iter().any(survives));
         if let Some(Settling { queue, seq, .. }) = settling {
@@ -229,6 +241,41 @@ impl<M: Memory> Shard<M> {
         let origin = Origin::Move(letter.octets());
         self.dead_letters.leave(letter.octets());
         self.begin(now, number, origin, transaction.into(), decided, Some(dead));
+    }
+
+    /// Brings a copy of a long message to queues of which some are on other shards. Nobody was
+    /// promised it.
+    pub(super) fn copy_across(
+        &mut self,
+        now: Now,
+        message: &MessageRef<'_>,
+        body: Body,
+        heirs: &[Target],
+    ) {
+        let number = self.transactions.next;
+        self.transactions.next += 1;
+        let transaction = self.of_one(now, number, message, Some(body), heirs);
+        self.begin(now, number, Origin::Copy, transaction.into(), None, None);
+        self.drive_transactions(now);
+    }
+
+    /// A transaction of one message, whose body is `body` if that is there.
+    fn of_one(
+        &mut self,
+        now: Now,
+        number: u64,
+        message: &MessageRef<'_>,
+        body: Option<Body>,
+        heirs: &[Target],
+    ) -> Transaction {
+        let bytes = body.as_ref().map_or(0, Body::bytes);
+        if let Some(body) = body {
+            let body = body.into_log(&mut self.store, now);
+            self.shipping.hold(number, 0, body);
+        }
+        let mut transaction = Transaction::new();
+        transaction.publish_long(message, bytes, heirs.iter().copied());
+        transaction
     }
 
     /// Whether persistent messages of that queue survive a restart.
@@ -308,14 +355,16 @@ impl<M: Memory> Shard<M> {
             if is_journaled {
                 let mark = Some(mark_of(me, number, 0)).filter(|_| !queues.is_empty());
                 if let Some(mark) = mark {
-                    let taken = self.take_message(now, &message, &queues, None, Some(mark));
+                    let body = self.body_of(me, number, transaction, 0);
+                    let taken = self.take(now, &message, body, &queues, None, Some(mark));
                     if taken.is_left_out {
                         self.mark_left_out(now, mark);
                     }
                 }
                 dead.free(&mut self.store, now);
             } else {
-                self.take_message(now, &message, &queues, Some(dead), None);
+                let body = self.body_of(me, number, transaction, 0);
+                self.take(now, &message, body, &queues, Some(dead), None);
             }
         }
         self.transactions.parts.add(Part { coordinator: me, number, refused: false }, None);
@@ -346,7 +395,8 @@ impl<M: Memory> Shard<M> {
                 continue;
             }
             let mark = is_journaled.then_some(mark);
-            let taken = self.take_message(now, &message, &queues, None, mark);
+            let body = self.body_of(coordinator, number, transaction, index);
+            let taken = self.take(now, &message, body, &queues, None, mark);
             refused |= taken.refused;
             if let Some(mark) = mark.filter(|_| taken.is_left_out) {
                 self.mark_left_out(now, mark);
@@ -355,6 +405,7 @@ impl<M: Memory> Shard<M> {
                 self.note_seen();
             }
         }
+        self.forget_arrived(coordinator, number);
         for settle in transaction.settles().iter().filter(|settle| settle.shard == me) {
             if again {
                 self.settle_again(now, settle.queue, settle.seq, settle.outcome);
@@ -381,6 +432,7 @@ impl<M: Memory> Shard<M> {
         }
         self.read_journal(now);
         self.spread_decided();
+        self.ship();
         self.report_parts();
         self.end_transactions(now);
         self.forget_ended(now);
@@ -422,11 +474,11 @@ impl<M: Memory> Shard<M> {
             if pending.owed == 0 {
                 self.transactions.finished.push(number);
             }
-            let (journaled, again) = (pending.is_journaled, pending.origin == Origin::Journal);
-            for &to in pending.participants.iter().filter(|shard| **shard != from) {
-                let transaction = Arc::clone(&pending.transaction);
-                let mail = PeerMail::CarryOut { from, number, transaction, journaled, again };
-                self.effects.push_back(Effect::Peer { to, mail });
+            let again = pending.origin == Origin::Journal;
+            let (transaction, journaled) = (Arc::clone(&pending.transaction), pending.is_journaled);
+            for to in pending.participants.clone().into_iter().filter(|shard| *shard != from) {
+                let transaction = Arc::clone(&transaction);
+                self.ask_to_carry_out(to, number, transaction, (journaled, again));
             }
         }
     }
@@ -456,9 +508,14 @@ impl<M: Memory> Shard<M> {
     fn end_transactions(&mut self, now: Now) {
         for number in std::mem::take(&mut self.transactions.finished) {
             let Some(pending) = self.transactions.pending.remove(&number) else { continue };
-            let Pending { origin, participants, is_journaled, refused, .. } = pending;
+            let Pending { origin, transaction, participants, is_journaled, refused, .. } = pending;
+            self.forget_own(number);
             if is_journaled {
                 let settled = self.let_go(now, (QueueId::TRANSACTIONS, Seq(number)));
+                // Behind it: a journal record that lives has its bodies.
+                for index in transaction.long_publishes() {
+                    self.let_go(now, body_name(number, index));
+                }
                 if !self.transactions.is_resolved {
                     // The whole broker waits to serve.
                     self.store.log.flush();
@@ -468,6 +525,7 @@ impl<M: Memory> Shard<M> {
             match origin {
                 Origin::Commit(channel) => self.notice(Notice::Committed { channel, refused }),
                 Origin::Move(octets) => self.dead_letters.arrive(octets),
+                Origin::Copy => self.replays.copy_arrived(),
                 Origin::Journal => {}
             }
         }

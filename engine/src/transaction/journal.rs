@@ -7,13 +7,17 @@ use crate::mail::Outcome;
 use crate::message::MessageRef;
 
 const VERSION: u8 = 1;
+/// Bodies may be elsewhere.
+const VERSION_LONG: u8 = 2;
 const PERSISTENT: u8 = 0b01;
 const EXPIRES: u8 = 0b10;
+/// Of the body there is but the length.
+const LONG: u8 = 0b100;
 
 /// The checksum was right and yet it cannot be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
-    #[error("a transaction is of format {0}, this broker knows 1")]
+    #[error("a transaction is of format {0}, this broker knows 2")]
     NewerVersion(u8),
     #[error("a transaction ends too early")]
     Cut,
@@ -24,12 +28,15 @@ pub enum JournalError {
 impl Transaction {
     /// Appends the octets to `out`. Consumers are left out: none lives through a restart.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        out.push(VERSION);
+        let has_long = self.long_publishes().next().is_some();
+        out.push(if has_long { VERSION_LONG } else { VERSION });
         put_count(out, self.publishes.len());
         put_count(out, self.settles.len());
-        for (message, targets) in self.publishes() {
+        for (index, (message, targets)) in self.publishes().enumerate() {
+            let long_body_bytes = self.long_body_bytes(index);
+            let long = if long_body_bytes > 0 { LONG } else { 0 };
             let expires = if message.expiration_ms.is_some() { EXPIRES } else { 0 };
-            out.push(if message.persistent { PERSISTENT } else { 0 } | expires);
+            out.push(if message.persistent { PERSISTENT } else { 0 } | expires | long);
             out.push(message.priority);
             out.extend(message.expiration_ms.unwrap_or(0).to_le_bytes());
             put_count(out, targets.len());
@@ -38,9 +45,16 @@ impl Transaction {
                 out.extend(target.shard.0.to_le_bytes());
             }
             let MessageRef { exchange, routing_key, properties, body, .. } = message;
-            for octets in [exchange, routing_key, properties, body] {
+            for octets in [exchange, routing_key, properties] {
                 put_count(out, octets.len());
                 out.extend_from_slice(octets);
+            }
+            match long_body_bytes {
+                0 => {
+                    put_count(out, body.len());
+                    out.extend_from_slice(body);
+                }
+                bytes => out.extend(bytes.to_le_bytes()),
             }
         }
         for settle in &self.settles {
@@ -58,7 +72,7 @@ impl Transaction {
     pub(crate) fn decode(octets: &[u8]) -> Result<Self, JournalError> {
         let mut rest = Rest(octets);
         let version = rest.octet()?;
-        if version != VERSION {
+        if version != VERSION && version != VERSION_LONG {
             return Err(JournalError::NewerVersion(version));
         }
         let (publishes, settles) = (rest.count()?, rest.count()?);
@@ -68,6 +82,7 @@ impl Transaction {
         let mut transaction = Transaction::new();
         for _ in 0..publishes {
             let flags = rest.octet()?;
+            let is_long = version == VERSION_LONG && flags & LONG != 0;
             let priority = rest.octet()?;
             let expiration_ms = rest.long()?;
             let first = transaction.targets.len();
@@ -75,12 +90,20 @@ impl Transaction {
                 let queue = QueueId(rest.long()?);
                 transaction.targets.push(Target { queue, shard: ShardId(rest.short()?) });
             }
+            let exchange = transaction.append(rest.string()?);
+            let routing_key = transaction.append(rest.string()?);
+            let properties = transaction.append(rest.string()?);
+            let (body, long_body_bytes): (&[u8], u64) = match is_long {
+                true => (&[], rest.long()?),
+                false => (rest.string()?, 0),
+            };
             let held = Held {
                 targets: first..transaction.targets.len(),
-                exchange: transaction.append(rest.string()?),
-                routing_key: transaction.append(rest.string()?),
-                properties: transaction.append(rest.string()?),
-                body: transaction.append(rest.string()?),
+                exchange,
+                routing_key,
+                properties,
+                body: transaction.append(body),
+                long_body_bytes,
                 persistent: flags & PERSISTENT != 0,
                 priority,
                 expiration_ms: (flags & EXPIRES != 0).then_some(expiration_ms),
@@ -164,7 +187,13 @@ mod tests {
                 queue: QueueId(queue + 1),
                 shard: ShardId(queue as u16 % 2),
             });
-            transaction.publish(&message, targets);
+            match number % 4 {
+                3 => {
+                    let bodiless = MessageRef { body: &[], ..message };
+                    transaction.publish_long(&bodiless, 1 + number as u64, targets);
+                }
+                _ => transaction.publish(&message, targets),
+            }
         }
         for number in 0..settles {
             let outcome = [Outcome::Ack, Outcome::Reject, Outcome::Requeue][number as usize % 3];
@@ -195,14 +224,16 @@ mod tests {
             octets in prop::collection::vec(any::<u8>(), 0..300),
         ) {
             let _ = Transaction::decode(&octets);
-            let mut versioned = vec![VERSION];
-            versioned.extend(&octets);
-            let _ = Transaction::decode(&versioned);
+            for version in [VERSION, VERSION_LONG] {
+                let mut versioned = vec![version];
+                versioned.extend(&octets);
+                let _ = Transaction::decode(&versioned);
+            }
         }
     }
 
     #[test]
     fn a_newer_format_is_named() {
-        assert_eq!(Transaction::decode(&[2]), Err(JournalError::NewerVersion(2)));
+        assert_eq!(Transaction::decode(&[3]), Err(JournalError::NewerVersion(3)));
     }
 }

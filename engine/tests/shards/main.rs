@@ -12,6 +12,7 @@ mod held_schedules;
 mod limits;
 mod long_bodies;
 mod long_deliveries;
+mod long_transfers;
 mod model;
 mod policies;
 mod random;

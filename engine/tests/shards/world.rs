@@ -104,6 +104,10 @@ pub(crate) struct World {
     coming: Vec<Coming>,
     /// The longest piece of a body that has come.
     pub(crate) piece_bytes: usize,
+    /// Octets of messages in the largest piece of mail between shards.
+    pub(crate) largest_mail: usize,
+    /// Parts of bodies that have gone from shard to shard.
+    pub(crate) parts_carried: usize,
     /// Nobody asks for bodies.
     pub(crate) is_slow: bool,
     pub(crate) now: Now,
@@ -150,6 +154,8 @@ impl World {
             events: VecDeque::new(),
             coming: Vec::new(),
             piece_bytes: 0,
+            largest_mail: 0,
+            parts_carried: 0,
             is_slow: false,
             now: Now { unix_ms: 1_700_000_000_000, monotonic_us: 1_000_000 },
             random: Random::new(seed),
@@ -229,6 +235,7 @@ impl World {
                 Effect::Log(effect) => self.under_way[shard].push_back(effect),
                 Effect::Notice(notice) => self.events.push_back(Event::Notice { from, notice }),
                 Effect::Peer { to, mail } => {
+                    self.largest_mail = octets_of(&mail).max(self.largest_mail);
                     let ring = shard * self.count() + usize::from(to.0);
                     self.rings[ring].push_back(mail);
                 }
@@ -273,6 +280,7 @@ impl World {
     pub(crate) fn carry(&mut self, from: usize, to: usize) -> bool {
         let ring = from * self.count() + to;
         let Some(mail) = self.rings[ring].pop_front() else { return false };
+        self.parts_carried += usize::from(matches!(mail, PeerMail::Body { .. }));
         self.shards[to].peer(self.now, mail);
         true
     }
@@ -375,6 +383,17 @@ impl World {
 
     pub(crate) fn publish(&mut self, shard: ShardId, publish: &Publish<'_>) {
         self.shards[usize::from(shard.0)].publish(self.now, publish);
+    }
+}
+
+fn octets_of(mail: &PeerMail) -> usize {
+    match mail {
+        PeerMail::Body { octets, .. } => octets.len(),
+        PeerMail::Copy { letter, .. } => letter.octets(),
+        PeerMail::CarryOut { transaction, .. } => {
+            transaction.publishes().map(|(message, _)| message.body.len()).sum()
+        }
+        _ => 0,
     }
 }
 

@@ -26,7 +26,7 @@ pub use definitions::{Definitions, Entity, SOURCE, VHOST};
 pub use estate::{Estate, Settling};
 pub use queue::{Arrival, Counts, Queue, QueueSpec};
 
-use crate::body::{number_of, properties};
+use crate::body::{number_of, number_put, properties};
 use crate::mail::{Letter, Received, ROUTING_KEY};
 use crate::violation::{broken, require, Kind, Verdict};
 
@@ -272,7 +272,7 @@ impl Shadow {
     ) -> Verdict {
         let message = of.publishes().next();
         let found = match (message, of.settles().first()) {
-            (Some((message, targets)), _) => number_of(message.body).ok().and_then(|number| {
+            (Some((message, targets)), _) => number_put(&message).and_then(|number| {
                 targets.iter().find_map(|to| self.commits.of_message(number, to.queue))
             }),
             (None, Some(settle)) => self.commits.of_settle(settle.queue, settle.seq),

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::{Ended, Held, Origin, INDEX_BITS};
+use super::{body_name, Ended, Held, Origin, INDEX_BITS};
 use crate::dead_letter::Cause;
 use crate::ids::{QueueId, Seq, ShardId};
-use crate::log::{Address, Fetch, Memory, Position, Settling};
+use crate::log::{Address, Fetch, Group, Memory, Placed, Position, Settling};
 use crate::mail::{Outcome, PeerMail};
 use crate::message::MessageRef;
 use crate::now::Now;
@@ -15,25 +15,31 @@ use crate::shard::dead_letters::Testament;
 use crate::shard::{Effect, Shard};
 use crate::transaction::{Transaction, TRANSACTION_PUBLISHES_MAX};
 
+/// A record that is there for its references, or its body.
+const NOTHING: MessageRef<'static> = MessageRef {
+    exchange: &[],
+    routing_key: &[],
+    properties: &[],
+    body: &[],
+    persistent: true,
+    priority: 0,
+    expiration_ms: None,
+};
+
 impl<M: Memory> Shard<M> {
-    /// Gives the position at which the transaction is decided.
+    /// Gives the position at which the transaction is decided. Its bodies are there before it.
     pub(super) fn write_journal(
         &mut self,
         now: Now,
         number: u64,
         transaction: &Transaction,
     ) -> Position {
+        for index in transaction.long_publishes() {
+            self.write_body(now, number, index);
+        }
         let mut body = Vec::new();
         transaction.encode(&mut body);
-        let message = MessageRef {
-            exchange: &[],
-            routing_key: &[],
-            properties: &[],
-            body: &body,
-            persistent: true,
-            priority: 0,
-            expiration_ms: None,
-        };
+        let message = MessageRef { body: &body, ..NOTHING };
         let name = (QueueId::TRANSACTIONS, Seq(number));
         let placed = self.store.log.append_message(now, &message, None, &[name]);
         let (address, length, reference) = (placed.address, placed.length, placed.reference);
@@ -41,9 +47,63 @@ impl<M: Memory> Shard<M> {
         placed.end
     }
 
+    /// A record that has the body of that publish: the same parts once more.
+    fn write_body(&mut self, now: Now, number: u64, index: usize) {
+        let Some(body) = self.share_own(number, index) else {
+            panic!("transaction {number} is decided without body {index}");
+        };
+        let name = body_name(number, index);
+        let group = Group { expires_unix_ms: None, references: 1 };
+        let log = &mut self.store.log;
+        let placed = log.append_with_body(now, &NOTHING, body, &[name], &[group], None);
+        for Placed { address, length, reference, .. } in placed {
+            self.transactions.mark(name, Held { address, length, reference });
+        }
+    }
+
+    /// After a start: has the bodies of a transaction, in parts as they are in the log. One that is lost to damage
+    /// goes nowhere. False: something must be read first.
+    fn open_bodies(&mut self, number: u64, transaction: &mut Transaction) -> bool {
+        for index in transaction.long_publishes().collect::<Vec<_>>() {
+            if self.shipping.holds(number, index) {
+                continue;
+            }
+            let Some(held) = self.transactions.held.get(&body_name(number, index)) else {
+                transaction.lose(index);
+                continue;
+            };
+            let Held { address, length, reference } = *held;
+            let place = Place::Log { address: address.0, length, reference };
+            let slot = Slot::ready(place, 0, false);
+            let Some(((), body)) = self.store.begin_long(&slot, |_, _| ()) else { return false };
+            let Some(body) = body else {
+                panic!("body {index} of transaction {number} is not in parts");
+            };
+            self.shipping.hold(number, index, body.into_log(&mut self.store, self.clock));
+        }
+        true
+    }
+
+    /// Of an earlier run: bodies without a journal record.
+    fn drop_bodies_without_journal(&mut self, now: Now) {
+        let queue = QueueId::TRANSACTION_BODIES;
+        let bodies = self.transactions.held.range((queue, Seq(0))..=(queue, Seq(u64::MAX)));
+        let is_left = |name: &(QueueId, Seq)| {
+            self.transactions.unread.binary_search(&(name.1 .0 >> INDEX_BITS)).is_err()
+        };
+        let left: Vec<_> = bodies.map(|(name, _)| *name).filter(is_left).collect();
+        for name in left {
+            let gone = self.let_go(now, name);
+            self.transactions.outlived_gone = gone.max(self.transactions.outlived_gone);
+            // The whole broker waits to serve.
+            self.store.log.flush();
+        }
+    }
+
     /// The first thing after recovery: no shard needs marks but those for these journal records.
     pub(in crate::shard) fn take_up_transactions(&mut self, now: Now) {
         self.transactions.repeated_from = Address::first_from(self.store.log.end());
+        self.drop_bodies_without_journal(now);
         let (from, journals) = (self.config.shard, self.transactions.unread.iter().copied());
         let journals: Arc<[u64]> = journals.collect();
         for to in (0..self.config.shards).map(ShardId) {
@@ -109,10 +169,15 @@ impl<M: Memory> Shard<M> {
                     return;
                 }
             };
-            let transaction = match transaction {
-                Ok(transaction) => Arc::new(transaction),
+            let mut transaction = match transaction {
+                Ok(transaction) => transaction,
                 Err(error) => panic!("transaction {number} cannot be carried out: {error}"),
             };
+            if !self.open_bodies(number, &mut transaction) {
+                self.transactions.is_reading = true;
+                return;
+            }
+            let transaction = Arc::new(transaction);
             self.transactions.unread.pop_front();
             let decided = Some(Position::default());
             self.begin(now, number, Origin::Journal, transaction, decided, None);
@@ -146,16 +211,7 @@ impl<M: Memory> Shard<M> {
 
     /// A mark that no message has. Where it lies.
     fn write_mark(&mut self, now: Now, name: (QueueId, Seq)) -> Address {
-        let message = MessageRef {
-            exchange: &[],
-            routing_key: &[],
-            properties: &[],
-            body: &[],
-            persistent: true,
-            priority: 0,
-            expiration_ms: None,
-        };
-        let placed = self.store.log.append_message(now, &message, None, &[name]);
+        let placed = self.store.log.append_message(now, &NOTHING, None, &[name]);
         let (address, length, reference) = (placed.address, placed.length, placed.reference);
         self.transactions.mark(name, Held { address, length, reference });
         address

@@ -1,0 +1,185 @@
+//! Long messages on their way to other shards: they go part by part, hold up nobody whose order they are not
+//! part of, and are in one place whenever the power goes.
+
+use std::sync::Arc;
+
+use haremq_engine::ids::QueueId;
+use haremq_engine::mail::{Command, Outcome};
+use haremq_engine::table::{Table, Value};
+
+use crate::client::{channel, declare};
+use crate::dead_letters::mortal_on;
+use crate::long_bodies::body;
+use crate::random::Random;
+use crate::world::{message, Received, World};
+
+/// What a record holds at most.
+const RECORD_MAX: usize = 16_384;
+const LONG: usize = 200_000;
+
+/// Two shards: dead messages of the first queue go to the second one, on the other shard.
+fn on_two_shards(seed: u64) -> (World, QueueId, QueueId) {
+    let mut world = World::new(2, seed);
+    let heir = world.durable_queue("heir");
+    let queue = mortal_on(&mut world, 1, "q", "heir", &[]);
+    assert_ne!(world.owner(queue), world.owner(heir));
+    (world, queue, heir)
+}
+
+fn send(world: &mut World, queue: QueueId, octets: &[u8], persistent: bool) {
+    world.send_message(&[queue], message(octets, persistent), None);
+}
+
+fn take(world: &mut World, queue: QueueId, count: usize) -> Vec<Received> {
+    let owner = world.owner(queue);
+    for _ in 0..count {
+        world.command(owner, Command::Get { queue, channel: channel(0, 5), no_ack: false });
+    }
+    world.deliveries()
+}
+
+fn live_octets(world: &World) -> u64 {
+    world.shards.iter().map(|shard| shard.log_space().live_octets).sum()
+}
+
+#[test]
+fn a_large_dead_letter_goes_to_another_shard_part_by_part_and_leaves_nothing() {
+    for (seed, persistent) in [(0, true), (0, false), (1, true), (1, false)] {
+        let (mut world, queue, heir) = on_two_shards(seed);
+        let before = live_octets(&world);
+        let octets = body(seed, LONG);
+        send(&mut world, queue, &octets, persistent);
+        let held = take(&mut world, queue, 1);
+        world.settle(&held[0], Outcome::Reject);
+        world.settle_down();
+        let in_log = persistent || seed == 0;
+        assert_eq!(world.parts_carried > 0, in_log);
+        assert!(!in_log || world.largest_mail <= RECORD_MAX, "{} at once", world.largest_mail);
+        assert_eq!((world.counts(queue), world.counts(heir)), ((0, 0), (1, 0)));
+        if persistent {
+            world.restart_cleanly();
+            world.settle_down();
+        }
+        let received = take(&mut world, heir, 1);
+        assert!(received[0].body == octets, "it is not as it was");
+        world.settle(&received[0], Outcome::Ack);
+        world.restart_cleanly();
+        world.settle_down();
+        assert_eq!((world.counts(queue), world.counts(heir)), ((0, 0), (0, 0)));
+        let left = live_octets(&world).saturating_sub(before);
+        assert!(left < 1_000, "{left} octets are kept for nobody");
+    }
+}
+
+/// Before the decision, between the parts, before and behind the last one, while the next start repeats it: each time the
+/// message is in one of both queues, as it was, and nothing else of it anywhere.
+#[test]
+fn wherever_the_power_goes_a_large_dead_letter_is_in_one_of_both_queues() {
+    let mut found = [0, 0];
+    for seed in 0..400 {
+        let (mut world, queue, heir) = on_two_shards(seed);
+        let before = live_octets(&world);
+        world.random = Random::new(seed);
+        let octets = body(seed, 60_000 + 500 * seed as usize);
+        send(&mut world, queue, &octets, true);
+        let held = take(&mut world, queue, 1);
+        world.settle(&held[0], Outcome::Reject);
+        for _ in 0..seed {
+            world.step();
+        }
+        for _ in 0..1 + seed % 3 {
+            world.crash();
+            for _ in 0..seed % 90 {
+                world.step();
+            }
+        }
+        world.settle_down();
+        assert!(world.is_resolved());
+        let (first, second) = (world.counts(queue).0, world.counts(heir).0);
+        assert_eq!(first + second, 1, "seed {seed}: {first} and {second}");
+        found[second as usize] += 1;
+        world.restart_cleanly();
+        world.settle_down();
+        assert_eq!((world.counts(queue).0, world.counts(heir).0), (first, second), "for good");
+        let kept = live_octets(&world) - before;
+        assert!(kept < octets.len() as u64 + 3_000, "seed {seed}: {kept} octets are kept");
+        let owner = if first > 0 { queue } else { heir };
+        let received = take(&mut world, owner, 1);
+        assert!(received[0].body == octets, "seed {seed}: it is not as it was");
+    }
+    assert!(found[0] > 10 && found[1] > 50, "{found:?}");
+}
+
+/// One shard's log is slow to take the parts: what goes to other queues of it does not wait for them.
+#[test]
+fn a_large_letter_keeps_its_place_in_its_queue_and_holds_up_no_other() {
+    let (mut world, queue, heir) = on_two_shards(1);
+    let aside = world.durable_queue("aside");
+    let other = mortal_on(&mut world, 1, "other", "aside", &[]);
+    let (here, there) = (usize::from(world.owner(queue).0), usize::from(world.owner(heir).0));
+    assert_eq!(usize::from(world.owner(aside).0), there);
+    send(&mut world, queue, &body(1, LONG), true);
+    for (of, octets) in [(queue, "behind it"), (other, "elsewhere")] {
+        send(&mut world, of, octets.as_bytes(), true);
+    }
+    for held in [take(&mut world, queue, 2), take(&mut world, other, 1)].concat() {
+        world.settle(&held, Outcome::Reject);
+    }
+    for _ in 0..20 {
+        world.dispatch(here);
+        world.poll(here);
+        while world.complete(here, 0) {}
+        // Nothing comes back from there.
+        while world.carry(here, there) {}
+    }
+    assert_eq!((world.counts(heir).0, world.counts(aside).0), (0, 1));
+    assert!((1..=4).contains(&world.parts_carried), "{} parts are under way", world.parts_carried);
+    world.settle_down();
+    let received = take(&mut world, heir, 2);
+    let lengths: Vec<usize> = received.iter().map(|one| one.body.len()).collect();
+    assert_eq!(lengths, [LONG, "behind it".len()]);
+}
+
+/// Its parts are there and nobody wants them.
+#[test]
+fn a_large_letter_whose_queue_has_gone_or_refuses_it_leaves_nothing() {
+    for goes in [true, false] {
+        let mut world = World::new(2, 1);
+        let fields = Table(vec![
+            ("x-max-length".into(), Value::I64(1)),
+            ("x-overflow".into(), Value::text("reject-publish")),
+        ]);
+        let heir = world.declare_on(0, declare("heir", true, Arc::new(fields)));
+        let queue = mortal_on(&mut world, 1, "q", "heir", &[]);
+        if !goes {
+            world.send(&[heir], "full", true);
+        }
+        world.settle_down();
+        let before = live_octets(&world);
+        send(&mut world, queue, &body(1, LONG), true);
+        let held = take(&mut world, queue, 1);
+        world.settle(&held[0], Outcome::Reject);
+        let (here, there) = (usize::from(world.owner(queue).0), usize::from(world.owner(heir).0));
+        world.dispatch(here);
+        for _ in 0..3 {
+            world.poll(here);
+            while world.complete(here, 0) {}
+            while world.carry(here, there) {}
+        }
+        assert!(world.parts_carried > 0, "it is on its way");
+        if goes {
+            let (if_unused, if_empty) = (false, false);
+            let delete =
+                Command::Delete { queue: heir, channel: channel(0, 3), if_unused, if_empty };
+            world.command(world.owner(heir), delete);
+        }
+        world.settle_down();
+        assert_eq!(world.counts(queue), (0, 0));
+        assert!(goes || world.counts(heir) == (1, 0));
+        world.restart_cleanly();
+        world.settle_down();
+        assert!(goes || world.counts(heir) == (1, 0), "what was refused stays refused");
+        let left = live_octets(&world).saturating_sub(before);
+        assert!(left < 1_000, "{left} octets are kept for nobody");
+    }
+}
