@@ -224,3 +224,84 @@ fn a_large_message_that_many_take_at_once_takes_no_memory_for_its_length_nor_doe
     println!("{} MiB more at most for {TAKERS} deliveries of {} MiB", more >> 20, length >> 20);
     assert!(more < BESIDE, "{TAKERS} deliveries took {} MiB", more >> 20);
 }
+
+/// Does `work`, and gives how many octets more the broker took meanwhile.
+fn more_octets_while(broker: &Broker, work: impl FnOnce()) -> u64 {
+    let before = private_octets(broker);
+    let (is_over, peak) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                peak.fetch_max(private_octets(broker), Relaxed);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        work();
+        is_over.store(true, Relaxed);
+    });
+    peak.load(Relaxed).saturating_sub(before)
+}
+
+/// What the log of each shard holds that is wanted.
+fn live_octets_by_shard(broker: &Broker) -> Vec<u64> {
+    let storage = broker.ask("/api/haremq/storage");
+    let shards = storage["shards"].as_array().expect("a list");
+    shards.iter().map(|shard| shard["live"].as_u64().expect("a number")).collect()
+}
+
+/// Takes a message of that queue as soon as there is one.
+fn get_soon(client: &mut Client, queue: &str, no_ack: u8) -> Vec<u8> {
+    let get = Arguments::new().short(0).shortstr(queue).octet(no_ack);
+    let until = Instant::now() + LONG;
+    loop {
+        client.method(1, method::BASIC_GET, &get);
+        let Received::Frame(frame) = client.receive(LONG) else { panic!("no answer") };
+        if frame.method_id() == Some(method::BASIC_GET_OK) {
+            return client.content(&frame).expect("the connection stays").body;
+        }
+        assert!(Instant::now() < until, "nothing comes to {queue}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_large_dead_letter_for_another_shard_takes_no_memory_for_its_length_and_survives_kill9() {
+    let mut broker = Broker::start();
+    let mut client = Client::login_with_channel(broker.amqp());
+    // Two queues more than the other shard has is one too many: the third one goes there.
+    client.declare_expiring_queue(1, "first", 3_600_000, "heir");
+    client.declare_queue(1, "second", 2);
+    client.declare_queue(1, "heir", 2);
+    client.confirm_select(1);
+    client.send(&beginning(1, "first", MAX as u64));
+    send_body(&mut client, 1, 0, MAX);
+    let Received::Frame(frame) = client.receive(LONG) else { panic!("no confirm") };
+    assert_eq!(frame.method_id(), Some(method::BASIC_ACK));
+    let before = live_octets_by_shard(&broker);
+    let mut taker = Client::login_with_channel(broker.amqp());
+    assert!(get_soon(&mut taker, "first", 0) == octets(0, MAX), "it is not as it was");
+    let more = more_octets_while(&broker, || {
+        taker.method(1, method::BASIC_REJECT, &Arguments::new().longlong(1).octet(0));
+        let until = Instant::now() + LONG;
+        while broker.ask("/api/queues/%2F/heir")["messages_ready"].as_u64() != Some(1) {
+            assert!(Instant::now() < until, "the letter does not arrive");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    println!("{} MiB more at most", more >> 20);
+    assert!(more < BESIDE, "it took {} MiB for a letter of 128", more >> 20);
+    let until = Instant::now() + LONG;
+    loop {
+        let after = live_octets_by_shard(&broker);
+        let has_moved = |(before, after): (&u64, &u64)| before.abs_diff(*after) > MAX as u64 / 2;
+        if before.iter().zip(&after).all(has_moved) {
+            break;
+        }
+        assert!(Instant::now() < until, "{after:?} octets are wanted, and {before:?} were before");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    broker.kill9_and_start_again();
+    let mut client = Client::login_with_channel(broker.amqp());
+    assert!(get_soon(&mut client, "heir", 1) == octets(0, MAX), "it is not as it was");
+    assert!(client.get(1, "first").is_none() && client.get(1, "heir").is_none());
+}

@@ -89,12 +89,43 @@ pub(super) const LONG_BODIES: &[Mutant] = &[
     mutant(
         "the body of a dead letter is forgotten",
         "shard/moving.rs",
-        "Some(Some(Body::InLog { body, bytes: left_bytes }))",
-        "{
-            let _ = left_bytes;
-            self.store.log.drop_body(body);
-            Some(None)
-        }",
+        "((), body) = self.store.begin_long(dead.slot(), write)?;",
+        "((), body) = self.store.begin_long(dead.slot(), write)?;
+            if let Some(body) = body.take() {
+                body.forget(&mut self.store);
+            }",
+    ),
+    mutant(
+        "a decided transaction does not keep its long bodies",
+        "shard/transactions/journal.rs",
+        "self.write_body(now, number, index);",
+        "let _ = index;",
+    ),
+    mutant(
+        "a shard is asked to carry out what it has no body for",
+        "shard/shipping.rs",
+        "let is_ready = bodies.is_empty() && !waits;",
+        "let is_ready = !waits;",
+    ),
+    mutant(
+        "a part of a body is sent twice",
+        "shard/shipping.rs",
+        "                    first.part += 1;
+",
+        "                    first.part += usize::from(lane.under_way != 1 || first.part != 2);
+",
+    ),
+    mutant(
+        "the bodies of a transaction go before its journal record",
+        "shard/transactions.rs",
+        "                let settled = self.let_go(now, (QueueId::TRANSACTIONS, Seq(number)));
+",
+        "                for index in transaction.long_publishes() {
+                    self.let_go(now, body_name(number, index));
+                }
+                self.store.log.flush();
+                let settled = self.let_go(now, (QueueId::TRANSACTIONS, Seq(number)));
+",
     ),
     mutant(
         "bodies that nobody reads any more are held for ever",
