@@ -6,6 +6,7 @@ use haremq_engine::mail::{
 };
 use haremq_engine::message::MessageRef;
 
+use crate::body::number_put;
 use crate::readings::Piece;
 
 /// A publish on its way to a queue's owner.
@@ -152,4 +153,18 @@ pub enum Mail {
     Notice(Notice),
     Delivery(Received),
     Piece(Piece),
+}
+
+/// The beginning of what a debugger would print of it.
+pub fn short(mail: &PeerMail) -> String {
+    if let PeerMail::CarryOut { from, number, transaction, again, .. } = mail {
+        let publishes = transaction.publishes();
+        let all: Vec<_> = publishes.map(|(one, to)| (number_put(&one), to)).collect();
+        let again = if *again { " again" } else { "" };
+        return format!("CarryOut{again} {number} of {from:?}: {all:?}");
+    }
+    if let PeerMail::Body { from, number, index, octets } = mail {
+        return format!("{} of body {index} of {number} of {from:?}", octets.len());
+    }
+    format!("{mail:?}").chars().take(160).collect()
 }

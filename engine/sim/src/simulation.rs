@@ -7,12 +7,12 @@ use haremq_engine::mail::{Command, DeliveryTo, Notice, Outcome, PeerMail};
 use haremq_engine::shard::Shard;
 use haremq_engine::topology::TopologyOutcome;
 
-use crate::body::{number_of, number_put};
+use crate::body::number_of;
 use crate::clients::{Asked, Clients};
 use crate::disk::{Failure, Lie, Vectors};
 use crate::invariants;
 use crate::limits::Limits;
-use crate::mail::{settled_by, Letter, Mail, Received};
+use crate::mail::{settled_by, short, Letter, Mail, Received};
 use crate::random::Random;
 use crate::readings::Readings;
 use crate::shadow::{CommitId, Shadow};
@@ -445,20 +445,6 @@ impl Simulation {
             ..self.tally
         }
     }
-}
-
-/// The beginning of what a debugger would print.
-fn short(mail: &PeerMail) -> String {
-    if let PeerMail::CarryOut { from, number, transaction, again, .. } = mail {
-        let publishes = transaction.publishes();
-        let all: Vec<_> = publishes.map(|(one, to)| (number_put(&one), to)).collect();
-        let again = if *again { " again" } else { "" };
-        return format!("CarryOut{again} {number} of {from:?}: {all:?}");
-    }
-    if let PeerMail::Body { from, number, index, octets } = mail {
-        return format!("{} of body {index} of {number} of {from:?}", octets.len());
-    }
-    format!("{mail:?}").chars().take(160).collect()
 }
 
 impl Tally {
