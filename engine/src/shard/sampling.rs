@@ -29,73 +29,93 @@ pub struct Sample {
     pub took_us: u64,
 }
 
+/// A place, and the message that is followed in it, if there is one.
 #[derive(Clone, Copy, Debug)]
-struct Followed {
-    at: QueueSlot,
+struct Place {
+    /// The message, or the last one that was.
     seq: Seq,
+    at: QueueSlot,
     passage: Passage,
     since_us: u64,
+    /// When it is given up. 0: nobody is followed, so that one comparison tells whether the place is free.
+    until_us: u64,
+}
+
+impl Place {
+    const FREE: Place =
+        Place { seq: Seq(0), at: 0, passage: Passage::EnqueueToDeliver, since_us: 0, until_us: 0 };
+
+    fn follow(&mut self, now_us: u64, at: QueueSlot, seq: Seq, passage: Passage) {
+        let until_us = now_us.saturating_add(GIVE_UP_US);
+        *self = Place { seq, at, passage, since_us: now_us, until_us };
+    }
+
+    /// Whether that is the message. The number is asked first: for most messages it is another one.
+    #[inline]
+    fn follows(&self, at: QueueSlot, seq: Seq) -> bool {
+        self.seq == seq && self.at == at && self.until_us != 0
+    }
+
+    fn sample(&self, now_us: u64) -> Sample {
+        Sample { passage: self.passage, took_us: now_us.saturating_sub(self.since_us) }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Sampling {
-    places: [Option<Followed>; PLACES],
+    places: [Place; PLACES],
     done: Vec<Sample>,
 }
 
 impl Sampling {
     pub(super) fn new() -> Self {
-        Sampling { places: [None; PLACES], done: Vec::new() }
+        Sampling { places: [Place::FREE; PLACES], done: Vec::new() }
     }
 
     /// A message is in its queue.
     #[inline]
     pub(super) fn enqueued(&mut self, now_us: u64, at: QueueSlot, seq: Seq) {
         let place = &mut self.places[place_of(at)];
-        if let Some(followed) = place {
-            if now_us.saturating_sub(followed.since_us) < GIVE_UP_US {
-                return;
-            }
-            self.done.push(followed.sample(now_us));
+        if now_us < place.until_us {
+            return;
         }
-        *place = Some(Followed { at, seq, passage: Passage::EnqueueToDeliver, since_us: now_us });
+        if place.until_us != 0 {
+            self.done.push(place.sample(now_us));
+        }
+        place.follow(now_us, at, seq, Passage::EnqueueToDeliver);
     }
 
     /// A message has been handed to a consumer.
     #[inline]
     pub(super) fn delivered(&mut self, now_us: u64, at: QueueSlot, seq: Seq, settled: bool) {
         let place = &mut self.places[place_of(at)];
-        let Some(followed) = place.filter(|followed| followed.is(at, seq)) else { return };
-        if followed.passage == Passage::EnqueueToDeliver {
-            self.done.push(followed.sample(now_us));
+        if !place.follows(at, seq) {
+            return;
         }
-        let next = Followed { passage: Passage::DeliverToAck, since_us: now_us, ..followed };
-        *place = (!settled).then_some(next);
+        if place.passage == Passage::EnqueueToDeliver {
+            self.done.push(place.sample(now_us));
+        }
+        match settled {
+            true => *place = Place::FREE,
+            false => place.follow(now_us, at, seq, Passage::DeliverToAck),
+        }
     }
 
     /// A delivery was settled.
     #[inline]
     pub(super) fn settled(&mut self, now_us: u64, at: QueueSlot, seq: Seq) {
         let place = &mut self.places[place_of(at)];
-        let Some(followed) = place.filter(|followed| followed.is(at, seq)) else { return };
-        if followed.passage == Passage::DeliverToAck {
-            self.done.push(followed.sample(now_us));
+        if !place.follows(at, seq) {
+            return;
         }
-        *place = None;
+        if place.passage == Passage::DeliverToAck {
+            self.done.push(place.sample(now_us));
+        }
+        *place = Place::FREE;
     }
 
     pub(super) fn take(&mut self) -> impl Iterator<Item = Sample> + '_ {
         self.done.drain(..)
-    }
-}
-
-impl Followed {
-    fn is(&self, at: QueueSlot, seq: Seq) -> bool {
-        self.at == at && self.seq == seq
-    }
-
-    fn sample(&self, now_us: u64) -> Sample {
-        Sample { passage: self.passage, took_us: now_us.saturating_sub(self.since_us) }
     }
 }
 
