@@ -245,7 +245,10 @@ impl ChunkPool {
     /// Every slot must be dead.
     pub(super) fn give_back(&mut self, slots: Slots) {
         self.open -= 1;
-        if self.spare.len() < SPARE_CHUNKS_MAX && !self.is_crowded {
+        // Also where nobody has asked since there is too little, as when a start has discarded what it
+        // has found of queues that are gone.
+        let is_kept = self.spare.len() < SPARE_CHUNKS_MAX && !self.is_crowded && !self.is_short();
+        if is_kept {
             self.spare.push(slots);
         } else {
             self.bytes -= CHUNK_BYTES;

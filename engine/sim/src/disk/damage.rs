@@ -62,11 +62,15 @@ impl Disk {
         if files.is_empty() {
             return None;
         }
-        let file = random.pick(&files);
+        // After a clean stop often the newest one: its header alone says where the log goes on.
+        let latest = files.iter().find(|file| number(&self.files[file].octets) == newest);
+        let latest = latest.copied().filter(|_| scope == Scope::All && random.one_in(2));
+        let file = latest.unwrap_or_else(|| random.pick(&files));
+        let header_every = if latest.is_some() { 2 } else { 6 };
         let octets = &mut self.files.get_mut(&file)?.octets;
         let pages = octets.len() / PAGE_BYTES;
         // Often the header, without which nothing in the file is found.
-        let page = if random.one_in(6) { 0 } else { random.below(pages) * PAGE_BYTES };
+        let page = if random.one_in(header_every) { 0 } else { random.below(pages) * PAGE_BYTES };
         let flips_within = if page == 0 && random.one_in(2) { HEADER_BYTES } else { PAGE_BYTES };
         let (what, offset, length) = match random.below(5) {
             4 => (CLEARED_PAGE, page, PAGE_BYTES),

@@ -293,3 +293,21 @@ fn queue_that_is_paged_out_leaves_less_than_two_hundred_octets() {
     assert_eq!(pool.paged().pages, 1);
     assert!(pool.bytes() <= 200, "{} octets", pool.bytes());
 }
+
+/// A start packs what it has read of queues that are there, finds that nothing is left to be packed,
+/// and then discards what it has read of queues that are gone. The chunks of those were kept for the
+/// next burst, up to 256 of them, until some queue took something again.
+#[test]
+fn what_a_start_discards_of_queues_that_are_gone_leaves_no_memory_beyond_the_budget() {
+    let packing = Packing { bytes_max: 0, ..Packing::within(0) };
+    let mut pool = ChunkPool::new(packing, Box::<Shelf>::default());
+    let mut gone: Vec<Backlog> = (0..10).map(Backlog::new).collect();
+    for (at, backlog) in gone.iter_mut().enumerate() {
+        backlog.found(&mut pool, Seq(0), scattered(at as u64), 10, None);
+    }
+    pool.forget_loose();
+    while pool.next_to_condense().is_some() {}
+    assert!(!pool.is_crowded() && pool.bytes() > 0, "nothing is unpacked");
+    gone.into_iter().for_each(|backlog| backlog.discard(&mut pool));
+    assert_eq!(pool.bytes(), 0);
+}
