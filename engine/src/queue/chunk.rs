@@ -8,6 +8,7 @@ use super::bales::{BaleId, Placed};
 use super::pack::{pack, pack_sparse, Unpack};
 use super::pool::{ChunkPool, Slots, CHUNK};
 use super::slot::{Slot, State, FAR_EXPIRY};
+use super::window::{Place, Window};
 
 /// `soonest_unix_ms` of a chunk in which nothing expires.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -15,6 +16,8 @@ pub(super) const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 enum Content {
     Open(Slots),
+    /// As open as that, with room for a part of them.
+    Few(Window),
     /// See `pack`. `held`: some slots may be with consumers.
     Packed {
         octets: Box<[u8]>,
@@ -25,6 +28,28 @@ enum Content {
         bale: BaleId,
         held: bool,
     },
+}
+
+impl Content {
+    /// Gives its memory back. `holds_any`: some slots may not be dead.
+    fn give_back(self, pool: &mut ChunkPool, holds_any: bool) {
+        match self {
+            Content::Open(mut slots) => {
+                if holds_any {
+                    slots.fill(Slot::DEAD);
+                }
+                pool.give_back(slots);
+            }
+            Content::Few(mut window) => {
+                if holds_any {
+                    window.clear();
+                }
+                pool.give_back_window(window);
+            }
+            Content::Packed { octets, .. } => pool.note_unpacked(octets.len()),
+            Content::Baled { bale, .. } => pool.bales().remove(bale),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -43,8 +68,12 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    pub(super) fn new(key: u64, pool: &mut ChunkPool) -> Self {
-        let content = Content::Open(pool.take());
+    /// With room for the slot at that offset.
+    pub(super) fn new(key: u64, offset: usize, pool: &mut ChunkPool) -> Self {
+        let content = match pool.take_spare() {
+            Some(slots) => Content::Open(slots),
+            None => Content::Few(pool.take_window(Place::first(offset))),
+        };
         Chunk { key, span: 1, base_unix_ms: 0, soonest_unix_ms: NEVER, live: 0, content }
     }
 
@@ -76,26 +105,77 @@ impl Chunk {
         }
     }
 
-    /// The slots, if they are not packed.
+    /// The slot at that offset, if the chunk is not packed and has room for it.
     #[inline]
-    pub(super) fn slots(&self) -> Option<&Slots> {
+    pub(super) fn slot(&self, offset: usize) -> Option<&Slot> {
         match &self.content {
-            Content::Open(slots) => Some(slots),
+            Content::Open(slots) => slots.get(offset),
+            Content::Few(window) => window.get(offset),
             _ => None,
         }
     }
 
     #[inline]
-    pub(super) fn slots_mut(&mut self) -> Option<&mut Slots> {
+    pub(super) fn slot_mut(&mut self, offset: usize) -> Option<&mut Slot> {
         match &mut self.content {
-            Content::Open(slots) => Some(slots),
+            Content::Open(slots) => slots.get_mut(offset),
+            Content::Few(window) => window.get_mut(offset),
             _ => None,
         }
+    }
+
+    /// Makes room for the slot at that offset, unless the chunk is packed.
+    pub(super) fn make_room(&mut self, pool: &mut ChunkPool, offset: usize) {
+        let Content::Few(window) = &self.content else { return };
+        if window.get(offset).is_some() {
+            return;
+        }
+        match window.wider(offset) {
+            Some(place) => {
+                let mut wider = pool.take_window(place);
+                wider.take_over(window);
+                let narrow = std::mem::replace(&mut self.content, Content::Few(wider));
+                narrow.give_back(pool, true);
+            }
+            None => self.open_all(pool),
+        }
+    }
+
+    /// Makes room for all slots, unless the chunk is packed.
+    fn open_all(&mut self, pool: &mut ChunkPool) {
+        let Content::Few(window) = &self.content else { return };
+        let mut all = pool.take();
+        let (start, slots) = window.slots();
+        all[start..start + slots.len()].copy_from_slice(slots);
+        let few = std::mem::replace(&mut self.content, Content::Open(all));
+        few.give_back(pool, true);
+    }
+
+    /// Slots that are not packed and where the first of them is.
+    fn unpacked(&self) -> (usize, &[Slot]) {
+        match &self.content {
+            Content::Open(slots) => (0, &slots[..]),
+            Content::Few(window) => window.slots(),
+            _ => (0, &[]),
+        }
+    }
+
+    /// The first offset from `start` on whose slot is so, of a chunk that is not packed.
+    pub(super) fn find(
+        &self,
+        start: usize,
+        is_so: impl Fn(&Slot) -> bool,
+    ) -> Option<(usize, Slot)> {
+        let (first, slots) = self.unpacked();
+        let from = start.saturating_sub(first);
+        let rest = slots.get(from..)?;
+        let at = rest.iter().position(is_so)?;
+        Some((first + from + at, rest[at]))
     }
 
     /// By itself or in a bale.
     pub(super) fn is_packed(&self) -> bool {
-        !matches!(self.content, Content::Open(_))
+        !matches!(self.content, Content::Open(_) | Content::Few(_))
     }
 
     /// The slot at that offset, which may be dead.
@@ -103,6 +183,7 @@ impl Chunk {
     pub(super) fn get(&self, pool: &mut ChunkPool, offset: usize) -> Slot {
         match &self.content {
             Content::Open(slots) => slots[offset],
+            Content::Few(window) => window.get(offset).copied().unwrap_or(Slot::DEAD),
             Content::Packed { octets, .. } => {
                 let mut from_there = Unpack::new(octets).skip_while(|(at, _)| *at < offset);
                 let found = from_there.next().filter(|(at, _)| *at == offset);
@@ -117,10 +198,8 @@ impl Chunk {
     /// The first offset from `start` on whose message is ready, and the slot.
     pub(super) fn seek(&self, pool: &mut ChunkPool, start: usize) -> Option<(usize, Slot)> {
         match &self.content {
-            Content::Open(slots) => {
-                let rest = slots.get(start..)?;
-                let at = rest.iter().position(|slot| slot.state() == State::Ready)?;
-                Some((start + at, rest[at]))
+            Content::Open(_) | Content::Few(_) => {
+                self.find(start, |slot| slot.state() == State::Ready)
             }
             Content::Packed { octets, .. } => {
                 Unpack::new(octets).find(|(at, slot)| *at >= start && slot.state() == State::Ready)
@@ -134,14 +213,16 @@ impl Chunk {
 
     /// Offsets and slots that live, in order.
     pub(super) fn iter(&self, pool: &ChunkPool) -> impl Iterator<Item = (usize, Slot)> + '_ {
-        let (open, packed, baled): (&[Slot], &[u8], _) = match &self.content {
-            Content::Open(slots) => (&slots[..], &[], Vec::new()),
-            Content::Packed { octets, .. } => (&[], octets, Vec::new()),
-            Content::Baled { bale, .. } => (&[], &[], pool.slots(*bale)),
+        let (first, open) = self.unpacked();
+        let (packed, baled): (&[u8], _) = match &self.content {
+            Content::Open(_) | Content::Few(_) => (&[], Vec::new()),
+            Content::Packed { octets, .. } => (octets, Vec::new()),
+            Content::Baled { bale, .. } => (&[], pool.slots(*bale)),
         };
         let live = |(_, slot): &(usize, Slot)| slot.state() != State::Dead;
         let baled = baled.into_iter().map(|(at, slot)| (at as usize, slot));
-        open.iter().copied().enumerate().filter(live).chain(Unpack::new(packed)).chain(baled)
+        let open = open.iter().copied().enumerate().map(move |(at, slot)| (first + at, slot));
+        open.filter(live).chain(Unpack::new(packed)).chain(baled)
     }
 
     /// Octets, if it is packed and in no bale.
@@ -156,6 +237,7 @@ impl Chunk {
     fn may_be_held(&self) -> bool {
         match &self.content {
             Content::Open(slots) => slots.iter().any(|slot| slot.state() == State::Unacked),
+            Content::Few(window) => window.any(State::Unacked),
             Content::Packed { held, .. } | Content::Baled { held, .. } => *held,
         }
     }
@@ -168,18 +250,18 @@ impl Chunk {
 
     /// Packs the slots, wherever the messages are. True if that has changed something.
     pub(super) fn pack_all(&mut self, pool: &mut ChunkPool) -> bool {
+        if self.is_packed() {
+            return false;
+        }
         let held = self.may_be_held();
-        let Content::Open(slots) = &mut self.content else { return false };
         let mut octets = std::mem::take(&mut pool.scratch);
         octets.clear();
-        pack(&slots[..], &mut octets);
-        slots.fill(Slot::DEAD);
+        let (first, slots) = self.unpacked();
+        pack(first, slots, &mut octets);
         let packed = Content::Packed { octets: octets.as_slice().into(), held };
         pool.note_packed(octets.len());
         pool.scratch = octets;
-        if let Content::Open(slots) = std::mem::replace(&mut self.content, packed) {
-            pool.give_back(slots);
-        }
+        std::mem::replace(&mut self.content, packed).give_back(pool, true);
         true
     }
 
@@ -306,43 +388,33 @@ impl Chunk {
     }
 
     fn split_open(mut self, pool: &mut ChunkPool) -> (Option<Chunk>, Option<Chunk>) {
+        self.open_all(pool);
         let Content::Open(slots) = &mut self.content else { return (None, Some(self)) };
         let count = |state| slots.iter().filter(|slot| slot.state() == state).count() as u32;
         let (ready, unacked) = (count(State::Ready), count(State::Unacked));
         if unacked == 0 {
             return (None, Some(self));
         }
-        let mut taken = Chunk::new(self.key, pool);
-        taken.live = ready;
-        taken.base_unix_ms = self.base_unix_ms;
-        if let Content::Open(places) = &mut taken.content {
-            for (slot, place) in slots.iter_mut().zip(places.iter_mut()) {
-                if slot.state() == State::Ready {
-                    std::mem::swap(slot, place);
-                }
-            }
-        }
+        let Chunk { key, span, base_unix_ms, soonest_unix_ms, .. } = self;
         self.live = unacked;
         self.soonest_unix_ms = NEVER;
         if ready == 0 {
-            taken.discard(pool);
             return (Some(self), None);
         }
+        let mut places = pool.take();
+        for (slot, place) in slots.iter_mut().zip(places.iter_mut()) {
+            if slot.state() == State::Ready {
+                std::mem::swap(slot, place);
+            }
+        }
+        let content = Content::Open(places);
+        let taken = Chunk { key, span, base_unix_ms, soonest_unix_ms, live: ready, content };
         (Some(self), Some(taken))
     }
 
     /// Gives its memory back, with whatever it holds.
     pub(super) fn discard(self, pool: &mut ChunkPool) {
-        match self.content {
-            Content::Open(mut slots) => {
-                if self.live > 0 {
-                    slots.fill(Slot::DEAD);
-                }
-                pool.give_back(slots);
-            }
-            Content::Packed { octets, .. } => pool.note_unpacked(octets.len()),
-            Content::Baled { bale, .. } => pool.bales().remove(bale),
-        }
+        self.content.give_back(pool, self.live > 0);
     }
 
     /// What to write into a slot whose message expires then, and that it counts for the next

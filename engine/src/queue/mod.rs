@@ -30,6 +30,7 @@ mod returned;
 mod role;
 mod settings;
 mod slot;
+mod window;
 
 #[cfg(test)]
 mod tests;

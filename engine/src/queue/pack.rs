@@ -49,9 +49,10 @@ impl Guess {
 }
 
 /// Writes the slots, in order, to the end of `octets`.
-pub(super) fn pack(slots: &[Slot], octets: &mut Vec<u8>) {
-    let live = slots.iter().copied().enumerate().filter(|(_, slot)| slot.state() != State::Dead);
-    pack_sparse(live, octets);
+pub(super) fn pack(first: usize, slots: &[Slot], octets: &mut Vec<u8>) {
+    let all = slots.iter().enumerate();
+    let live = all.filter(|(_, slot)| slot.state() != State::Dead);
+    pack_sparse(live.map(|(at, slot)| (first + at, *slot)), octets);
 }
 
 /// The same for live slots, each with its offset.
@@ -241,7 +242,7 @@ mod tests {
 
     fn packed(slots: &[Slot]) -> Vec<u8> {
         let mut octets = Vec::new();
-        pack(slots, &mut octets);
+        pack(0, slots, &mut octets);
         octets
     }
 

@@ -11,6 +11,7 @@ use super::loose::Loose;
 use super::pages::{NoPages, PageStore};
 use super::parcels::{Paged, Parcels};
 use super::slot::Slot;
+use super::window::{Place, Window, WIDTHS};
 
 /// Slots in a chunk: 3 KiB.
 pub(super) const CHUNK: u64 = 128;
@@ -20,6 +21,8 @@ pub(super) type Slots = Box<[Slot; CHUNK as usize]>;
 const CHUNK_BYTES: usize = size_of::<[Slot; CHUNK as usize]>();
 /// Free chunks kept for the next burst, of all queues of a shard.
 const SPARE_CHUNKS_MAX: usize = 256;
+/// The same of windows of each width.
+const SPARE_WINDOWS_MAX: usize = 256;
 /// Memory for all that the queues of a shard know of their messages.
 const BYTES_MAX: usize = 32 << 20;
 /// Of this, unpacked chunks may take as many eighths before queues pack at every occasion: so many
@@ -44,6 +47,8 @@ const LEAD_PART: usize = 8;
 pub struct ChunkPool {
     /// Chunks without a queue. Every slot in them is dead.
     spare: Vec<Slots>,
+    /// Windows without a queue, as dead, by their width.
+    spare_windows: [Vec<Window>; WIDTHS.len()],
     /// Chunks that queues hold unpacked.
     open: usize,
     /// Octets of all but parcels: chunks, open and packed, spare ones, and the directories they are
@@ -97,6 +102,7 @@ impl ChunkPool {
     pub fn new(packing: Packing, pages: Box<dyn PageStore>) -> Self {
         ChunkPool {
             spare: Vec::new(),
+            spare_windows: Default::default(),
             open: 0,
             bytes: 0,
             packed_bytes: 0,
@@ -196,6 +202,9 @@ impl ChunkPool {
             if !self.spare.is_empty() {
                 self.bytes -= self.spare.len() * CHUNK_BYTES;
                 self.spare = Vec::new();
+            } else if self.spare_windows.iter().any(|spare| !spare.is_empty()) {
+                let windows = std::mem::take(&mut self.spare_windows);
+                self.bytes -= windows.iter().flatten().map(Window::bytes).sum::<usize>();
             } else if !self.bales.parcels_mut().page_out() {
                 let next = self.loose.next();
                 if next.is_some() || !self.bales.close_oldest() {
@@ -233,13 +242,41 @@ impl ChunkPool {
 
     /// A chunk of dead slots.
     pub(super) fn take(&mut self) -> Slots {
-        self.open += 1;
-        if let Some(slots) = self.spare.pop() {
+        if let Some(slots) = self.take_spare() {
             return slots;
         }
+        self.open += 1;
         self.bytes += CHUNK_BYTES;
         self.make_room();
         Box::new([Slot::DEAD; CHUNK as usize])
+    }
+
+    /// The same, if there is one to spare: that is cheaper than a window which has to grow.
+    pub(super) fn take_spare(&mut self) -> Option<Slots> {
+        let slots = self.spare.pop()?;
+        self.open += 1;
+        Some(slots)
+    }
+
+    /// Dead slots of a part of a chunk.
+    pub(super) fn take_window(&mut self, place: Place) -> Window {
+        if let Some(window) = self.spare_windows[place.width].pop() {
+            return window.again(place);
+        }
+        let window = Window::new(place);
+        self.bytes += window.bytes();
+        self.make_room();
+        window
+    }
+
+    /// Every slot must be dead.
+    pub(super) fn give_back_window(&mut self, window: Window) {
+        let spare = &mut self.spare_windows[window.width()];
+        if spare.len() < SPARE_WINDOWS_MAX && !self.is_crowded {
+            spare.push(window);
+        } else {
+            self.bytes -= window.bytes();
+        }
     }
 
     /// Every slot must be dead.

@@ -156,7 +156,7 @@ impl Index {
     #[inline]
     pub(super) fn get_mut(&mut self, pool: &mut ChunkPool, number: u64) -> Option<&mut Slot> {
         let at = self.position_alone(pool, key(number)).ok()?;
-        self.unpacked(pool, at).slots_mut().map(|slots| &mut slots[offset(number)])
+        self.unpacked(pool, at).slot_mut(offset(number))
     }
 
     /// The chunk at that position, unpacked.
@@ -168,13 +168,14 @@ impl Index {
         &mut self.chunks[at]
     }
 
-    /// The chunk of that key, or the bale that it is in, made if need be. Mostly it is the last one.
+    /// The chunk with room for that number, or the bale that it is in, made if need be. Mostly it is the last one.
     #[inline]
-    fn chunk_for(&mut self, pool: &mut ChunkPool, key: u64) -> &mut Chunk {
+    fn chunk_for(&mut self, pool: &mut ChunkPool, number: u64) -> &mut Chunk {
         let count = self.chunks.len();
+        let has_room = |last: &Chunk| last.slot(offset(number)).is_some();
         let at = match self.chunks.back() {
-            Some(last) if last.key == key && last.slots().is_some() => count - 1,
-            _ => self.place_for(pool, key),
+            Some(last) if last.key == key(number) && has_room(last) => count - 1,
+            _ => self.place_for(pool, number),
         };
         &mut self.chunks[at]
     }
@@ -192,7 +193,8 @@ impl Index {
     }
 
     #[cold]
-    fn place_for(&mut self, pool: &mut ChunkPool, key: u64) -> usize {
+    fn place_for(&mut self, pool: &mut ChunkPool, number: u64) -> usize {
+        let (key, offset) = (key(number), offset(number));
         match self.position(key) {
             Ok(at) => {
                 // The last one has a bale of its own, if it is in any.
@@ -201,7 +203,7 @@ impl Index {
                     self.unbale(pool, at);
                 }
                 if !self.chunks[at].is_bale() {
-                    self.unpacked(pool, at);
+                    self.unpacked(pool, at).make_room(pool, offset);
                 }
                 at
             }
@@ -211,7 +213,7 @@ impl Index {
                     self.grow(pool);
                 }
                 self.note_loose(pool);
-                let chunk = Chunk::new(key, pool);
+                let chunk = Chunk::new(key, offset, pool);
                 if at < count {
                     self.chunks.insert(at, chunk);
                     return at;
@@ -237,14 +239,13 @@ impl Index {
         expires_unix_ms: Option<u64>,
         base_unix_ms: u64,
     ) {
-        let chunk = self.chunk_for(pool, key(number));
+        let chunk = self.chunk_for(pool, number);
         if let Some(expires) = expires_unix_ms {
             slot.set_expiry(chunk.expiry_of(expires, base_unix_ms));
         }
         chunk.live += 1;
         let first = chunk.first();
-        if let Some(slots) = chunk.slots_mut() {
-            let place = &mut slots[offset(number)];
+        if let Some(place) = chunk.slot_mut(offset(number)) {
             assert!(place.state() == State::Dead, "message number {number} is being overwritten");
             *place = slot;
         } else if let Some(bale) = chunk.as_bale() {
@@ -262,8 +263,8 @@ impl Index {
     #[inline]
     pub(super) fn kill(&mut self, pool: &mut ChunkPool, number: u64, state: State) -> Option<Slot> {
         let at = self.position(key(number)).ok()?;
-        let slot = match self.chunks[at].slots_mut() {
-            Some(slots) => take_from(&mut slots[offset(number)], state)?,
+        let slot = match self.chunks[at].slot_mut(offset(number)) {
+            Some(slot) => take_from(slot, state)?,
             None => self.kill_packed(pool, at, number, state)?,
         };
         let chunk = &mut self.chunks[at];
@@ -286,8 +287,7 @@ impl Index {
         state: State,
     ) -> Option<Slot> {
         let Some(bale) = self.chunks[at].as_bale() else {
-            let slots = self.unpacked(pool, at).slots_mut()?;
-            return take_from(&mut slots[offset(number)], state);
+            return take_from(self.unpacked(pool, at).slot_mut(offset(number))?, state);
         };
         let place = (number - self.chunks[at].first()) as u32;
         let mut killed = None;
@@ -342,11 +342,8 @@ impl Index {
             Err(at) => (at, 0),
         };
         let chunk = self.chunks.get(at)?;
-        if let Some(slots) = chunk.slots() {
-            let slot = slots[start];
-            if slot.state() != State::Dead {
-                return Some((chunk.first() + start as u64, slot));
-            }
+        if let Some(slot) = chunk.slot(start).filter(|slot| slot.state() != State::Dead) {
+            return Some((chunk.first() + start as u64, *slot));
         }
         self.next_live_behind(pool, at, start)
     }
@@ -362,9 +359,8 @@ impl Index {
                 self.unbale(pool, at);
             }
             let chunk = self.unpacked(pool, at);
-            let rest = &chunk.slots()?[start..];
-            if let Some(found) = rest.iter().position(|slot| slot.state() != State::Dead) {
-                return Some((chunk.first() + (start + found) as u64, rest[found]));
+            if let Some((found, slot)) = chunk.find(start, |slot| slot.state() != State::Dead) {
+                return Some((chunk.first() + found as u64, slot));
             }
             at += 1;
             start = 0;

@@ -120,7 +120,7 @@ fn expiries_of_neighbours_need_no_table_if_they_are_within_weeks() {
     let mut pool = ChunkPool::default();
     let day_ms = 24 * 3_600_000;
     let mut told = |first_ms, base_ms, others: [u64; 3]| {
-        let mut chunk = Chunk::new(0, &mut pool);
+        let mut chunk = Chunk::new(0, 0, &mut pool);
         for expires_ms in [first_ms].into_iter().chain(others) {
             let mut slot = Slot::ready(Place::Arena { address: 1 }, 1, false);
             slot.set_expiry(chunk.expiry_of(expires_ms, base_ms));
