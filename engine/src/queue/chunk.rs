@@ -70,7 +70,7 @@ pub(super) struct Chunk {
 impl Chunk {
     /// With room for the slot at that offset.
     pub(super) fn new(key: u64, offset: usize, pool: &mut ChunkPool) -> Self {
-        let content = match pool.take_spare() {
+        let content = match pool.take_freely() {
             Some(slots) => Content::Open(slots),
             None => Content::Few(pool.take_window(Place::first(offset))),
         };

@@ -30,6 +30,9 @@ const BYTES_MAX: usize = 32 << 20;
 const OPEN_EIGHTHS: usize = 3;
 /// And bales unpacked for a look or a change at most.
 const CACHE_EIGHTHS: usize = 2;
+/// Of those that may be open freely, one part of so many may be whole however few messages are in them: what a
+/// few hundred queues take does not count, what ten thousand do does.
+const WHOLE_PART: usize = 16;
 /// Packed chunks that make a bale: one is taken apart in a fraction of a millisecond.
 const BALE: usize = 32;
 /// Bales paged out at one occasion.
@@ -242,20 +245,19 @@ impl ChunkPool {
 
     /// A chunk of dead slots.
     pub(super) fn take(&mut self) -> Slots {
-        if let Some(slots) = self.take_spare() {
+        self.open += 1;
+        if let Some(slots) = self.spare.pop() {
             return slots;
         }
-        self.open += 1;
         self.bytes += CHUNK_BYTES;
         self.make_room();
         Box::new([Slot::DEAD; CHUNK as usize])
     }
 
-    /// The same, if there is one to spare: that is cheaper than a window which has to grow.
-    pub(super) fn take_spare(&mut self) -> Option<Slots> {
-        let slots = self.spare.pop()?;
-        self.open += 1;
-        Some(slots)
+    /// The same for a few messages, if memory is no matter: that is cheaper than a window which may have to grow.
+    pub(super) fn take_freely(&mut self) -> Option<Slots> {
+        let are_few = self.open < self.packing.open_freely / WHOLE_PART;
+        (are_few || !self.spare.is_empty()).then(|| self.take())
     }
 
     /// Dead slots of a part of a chunk.

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{future::LocalBoxFuture, StreamExt};
 use glommio::io::{DmaBuffer, PollableFd};
+use haremq::runtime::URGENT_WRITE_BYTES_MIN;
 use haremq::runtime::{DmaMemory, PageFile, ReadAhead, Segments, DIRECT_WRITE_BYTES_MAX};
 use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
 use haremq_engine::log::{LogCompletion, LogConfig, LogEffect};
@@ -40,10 +41,12 @@ pub(crate) const INDEX_BYTES: usize = 32 << 20;
 /// Messages that come with one read from a socket.
 const TURN: u64 = 64;
 
-/// `HAREMQ_BENCH_WORK_US` tries another one.
-fn work_max() -> Duration {
-    let wanted = std::env::var("HAREMQ_BENCH_WORK_US").ok().and_then(|text| text.parse().ok());
-    Duration::from_micros(wanted.unwrap_or(WORK_MAX_US))
+/// Writes that the device may have at a time: as in the broker.
+const WRITES_IN_FLIGHT_MAX: u64 = 4;
+
+/// `HAREMQ_BENCH_WORK_US` and `HAREMQ_BENCH_WRITES` try others.
+fn wanted(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 /// Takes deliveries and remembers what is to be settled.
@@ -85,6 +88,8 @@ pub(crate) struct Rig {
     /// Always readable: to wait for it lets the executor look at its I/O.
     open: PollableFd<OwnedFd>,
     looked: Instant,
+    /// A long write has been begun: the executor hands it to the device when it looks.
+    is_look_due: bool,
     work_max: Duration,
     /// One message at a time: its write is made by this thread.
     pub(crate) is_waited_for: bool,
@@ -109,7 +114,7 @@ impl Rig {
             shard: ShardId(0),
             segment_bytes: SEGMENT_BYTES,
             buffer_bytes: BUFFER_BYTES,
-            writes_in_flight_max: 4,
+            writes_in_flight_max: wanted("HAREMQ_BENCH_WRITES", WRITES_IN_FLIGHT_MAX) as usize,
             cache_bytes: 16 << 20,
             settle_delay_us: 10_000,
         };
@@ -153,7 +158,8 @@ impl Rig {
             open: PollableFd::new(eventfd(1, EventfdFlags::NONBLOCK).expect("a descriptor"))
                 .expect("an executor"),
             looked: Instant::now(),
-            work_max: work_max(),
+            is_look_due: false,
+            work_max: Duration::from_micros(wanted("HAREMQ_BENCH_WORK_US", WORK_MAX_US)),
             is_waited_for: false,
             published: 0,
             confirmed: 0,
@@ -207,6 +213,9 @@ impl Rig {
                     self.shard.complete(self.now(), completion).expect("a device without faults");
                 }
                 Effect::Log(effect) => {
+                    let is_urgent = |length| length >= URGENT_WRITE_BYTES_MIN;
+                    self.is_look_due |=
+                        matches!(&effect, LogEffect::Write { length, .. } if is_urgent(*length));
                     let (segments, written) = (self.segments.clone(), self.written.clone());
                     self.in_flight.push(Box::pin(async move {
                         if let LogEffect::Write { length, .. } = &effect {
@@ -236,10 +245,20 @@ impl Rig {
         self.effects();
     }
 
+    /// Begins what is to be begun, and takes what has been carried out.
+    async fn take_completions(&mut self) {
+        loop {
+            let ready = poll_fn(|cx| Poll::Ready(self.in_flight.poll_next_unpin(cx))).await;
+            let Poll::Ready(Some(completion)) = ready else { break };
+            self.complete(completion);
+        }
+    }
+
     /// What has been carried out by now; waits for something if `must_wait`, and at most until the shard is due.
     async fn turn(&mut self, must_wait: bool) {
         self.effects();
         if must_wait && !self.in_flight.is_empty() {
+            self.is_look_due = false;
             if let Some(completion) = self.in_flight.next().await {
                 self.clock = now(self.began);
                 self.complete(completion);
@@ -247,15 +266,18 @@ impl Rig {
             self.looked = Instant::now();
         } else if must_wait && !self.is_waited_for {
             glommio::timer::sleep(Duration::from_millis(1)).await;
-        } else if !self.in_flight.is_empty() && self.looked.elapsed() >= self.work_max {
-            self.open.readable().await.expect("a descriptor that is readable");
-            self.looked = Instant::now();
         }
         self.clock = now(self.began);
-        loop {
-            let ready = poll_fn(|cx| Poll::Ready(self.in_flight.poll_next_unpin(cx))).await;
-            let Poll::Ready(Some(completion)) = ready else { break };
-            self.complete(completion);
+        self.take_completions().await;
+        // As in the broker, what is long is not to wait for the device until there is time for a look.
+        while self.is_look_due
+            || !self.in_flight.is_empty() && self.looked.elapsed() >= self.work_max
+        {
+            self.is_look_due = false;
+            self.open.readable().await.expect("a descriptor that is readable");
+            self.looked = Instant::now();
+            self.clock = now(self.began);
+            self.take_completions().await;
         }
         let now = self.now();
         if self.shard.deadline_us().is_some_and(|due| due <= now.monotonic_us) {

@@ -6,8 +6,8 @@
 //! ([`start`]) and otherwise sleeps. Each shard's thread runs one executor ([`boot`]) whose tasks
 //! share one [`shard::ShardRuntime`] and take turns with the one [`host::Host`] in it.
 //!
-//! [`Segments`], [`PageFile`], [`ReadAhead`], [`DmaMemory`] and [`DIRECT_WRITE_BYTES_MAX`] are public for benches: a shard of the engine on its
-//! real files, without the rest.
+//! [`Segments`], [`PageFile`], [`ReadAhead`], [`DmaMemory`], [`DIRECT_WRITE_BYTES_MAX`] and [`URGENT_WRITE_BYTES_MIN`] are
+//! public for benches: a shard of the engine on its real files, without the rest.
 //!
 //! Invariants: nothing of a shard is touched by another thread except its mailbox and its rings;
 //! no borrow of a host lives across an await; an error of the log ends the process before
@@ -53,6 +53,7 @@ mod transport;
 mod turnstile;
 mod world;
 
+pub use budget::URGENT_WRITE_BYTES_MIN;
 pub use damage::check;
 pub use direct_writes::DIRECT_WRITE_BYTES_MAX;
 pub use error::StartError;

@@ -228,6 +228,7 @@ impl ShardRuntime {
     fn spawn(self: &Rc<Self>, effect: LogEffect<DmaBuffer>) {
         let runtime = self.clone();
         self.lookout.begin();
+        self.budget.note_begun(&effect);
         glommio::spawn_local(async move {
             let write = matches!(effect, LogEffect::Write { .. }).then(Instant::now);
             let completion = runtime.segments.perform(effect).await;
