@@ -13,7 +13,9 @@ use super::window::{Place, Window};
 /// `soonest_unix_ms` of a chunk in which nothing expires.
 pub(super) const NEVER: u64 = u64::MAX;
 
+/// A tag by itself is read in one step, and it is for each message.
 #[derive(Debug)]
+#[repr(u8)]
 enum Content {
     Open(Slots),
     /// As open as that, with room for a part of them.
