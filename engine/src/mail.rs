@@ -198,9 +198,13 @@ pub enum Command {
     Delete { queue: QueueId, channel: ChannelKey, if_unused: bool, if_empty: bool },
     /// Counts for a declare-ok; answered by [`Notice::Inspected`].
     Inspect { queue: QueueId, channel: ChannelKey },
-    /// tx.commit, to the connection's own shard; answered by [`Notice::Committed`].
+    /// tx.commit, to the connection's own shard, which holds the long bodies
+    /// ([`Shard::hold_body`]); answered by [`Notice::Committed`].
+    ///
+    /// [`Shard::hold_body`]: crate::shard::Shard::hold_body
     Commit { channel: ChannelKey, transaction: Arc<Transaction> },
-    /// A body of which [`BodyPart`]s have come is not going to be whole.
+    /// A body of which [`BodyPart`]s have come is not going to be whole; bodies that the shard holds for a
+    /// transaction are not going to be committed.
     DropBody { channel: ChannelKey },
     /// There is room for the next [`BodyPiece`] of a [`LongDelivery`]: answered by one.
     NextPiece { reading: u64 },

@@ -27,6 +27,8 @@ pub struct Answering {
     consumers: BTreeMap<QueueId, Vec<Consume>>,
     /// What has come of long bodies, and how long each is going to be.
     bodies: HashMap<ChannelKey, (Vec<u8>, u64)>,
+    /// Those of transactions, and whether they are whole.
+    held: HashMap<ChannelKey, Vec<(Vec<u8>, bool)>>,
     next_queue: u64,
     next_seq: u64,
 }
@@ -43,6 +45,7 @@ impl Answering {
             deliveries: VecDeque::new(),
             consumers: BTreeMap::new(),
             bodies: HashMap::new(),
+            held: HashMap::new(),
             next_queue: 1,
             next_seq: 0,
         }
@@ -113,6 +116,7 @@ impl Answering {
         connection.disconnected(self);
         assert!(connection.is_finished());
         assert!(self.consumers.values().all(Vec::is_empty), "every consumer is cancelled");
+        assert!(self.held.is_empty(), "every transaction is committed or dropped");
         assert!(self.bodies.is_empty(), "every body that has begun is whole or dropped");
     }
 }
@@ -168,6 +172,17 @@ impl Broker for Answering {
         self.publish(shard, &Publish { message, ..*publish });
     }
 
+    fn hold_body(&mut self, channel: ChannelKey, octets: &[u8], ends: bool) {
+        let held = self.held.entry(channel).or_default();
+        if held.last().is_none_or(|(_, is_whole)| *is_whole) {
+            held.push((Vec::new(), false));
+        }
+        if let Some((body, is_whole)) = held.last_mut() {
+            body.extend_from_slice(octets);
+            *is_whole = ends;
+        }
+    }
+
     fn command(&mut self, _shard: ShardId, command: Command) {
         let notice = match command {
             Command::Consume(consume) => {
@@ -210,7 +225,17 @@ impl Broker for Answering {
                 Notice::Inspected { channel, messages: 0, consumers: 0 }
             }
             Command::Commit { channel, transaction } => {
-                for (message, targets) in transaction.publishes() {
+                let mut held = self.held.remove(&channel).unwrap_or_default().into_iter();
+                for (index, (mut message, targets)) in transaction.publishes().enumerate() {
+                    let long = match transaction.long_body_bytes(index) {
+                        0 => None,
+                        bytes => {
+                            let (body, is_whole) = held.next().expect("a body for each");
+                            assert!(is_whole && body.len() as u64 == bytes);
+                            Some(body)
+                        }
+                    };
+                    message.body = long.as_deref().unwrap_or(message.body);
                     for target in targets {
                         let (queues, confirm) = (&[target.queue], None);
                         self.publish(target.shard, &Publish { message, queues, confirm });
@@ -221,6 +246,7 @@ impl Broker for Answering {
             // Nothing may have come of it yet.
             Command::DropBody { channel } => {
                 self.bodies.remove(&channel);
+                self.held.remove(&channel);
                 return;
             }
             Command::Settle { .. }

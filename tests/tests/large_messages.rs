@@ -305,3 +305,48 @@ fn a_large_dead_letter_for_another_shard_takes_no_memory_for_its_length_and_surv
     assert!(get_soon(&mut client, "heir", 1) == octets(0, MAX), "it is not as it was");
     assert!(client.get(1, "first").is_none() && client.get(1, "heir").is_none());
 }
+
+/// The queues are on two shards, so that the body is held on one of them and goes to the other.
+#[test]
+fn a_large_message_in_a_transaction_takes_no_memory_for_its_length_and_survives_kill9() {
+    let mut broker = Broker::start();
+    let mut client = Client::login_with_channel(broker.amqp());
+    for queue in ["first", "second", "third"] {
+        client.declare_queue(1, queue, 2);
+        let bind = Arguments::new().short(0).shortstr(queue).shortstr("amq.fanout");
+        client.method(1, method::QUEUE_BIND, &bind.shortstr("").octet(0).long(0));
+        client.expect(1, method::QUEUE_BIND_OK);
+    }
+    client.call(1, method::TX_SELECT, &Arguments::new(), method::TX_SELECT_OK);
+    let before = live_octets_by_shard(&broker);
+    let publish = |client: &mut Client| {
+        let publish = Arguments::new().short(0).shortstr("amq.fanout").shortstr("").octet(0);
+        client.method(1, method::BASIC_PUBLISH, &publish);
+        client.send(&Frame::content_header(1, MAX as u64, PERSISTENT).encode());
+        send_body(client, 1, 0, MAX);
+    };
+    // What is rolled back leaves nothing.
+    publish(&mut client);
+    client.method(1, method::TX_ROLLBACK, &Arguments::new());
+    let Received::Frame(frame) = client.receive(LONG) else { panic!("no rollback") };
+    assert_eq!(frame.method_id(), Some(method::TX_ROLLBACK_OK));
+    let is_left = |(before, after): (&u64, &u64)| *after > before + 4096;
+    let after = live_octets_by_shard(&broker);
+    assert!(!before.iter().zip(&after).any(is_left), "{before:?} before and {after:?} after");
+    let more = more_octets_while(&broker, || {
+        publish(&mut client);
+        client.method(1, method::TX_COMMIT, &Arguments::new());
+        let Received::Frame(frame) = client.receive(LONG) else { panic!("no commit") };
+        assert_eq!(frame.method_id(), Some(method::TX_COMMIT_OK));
+    });
+    println!("{} MiB more at most", more >> 20);
+    assert!(more < BESIDE, "it took {} MiB for a message of 128", more >> 20);
+    let after = live_octets_by_shard(&broker);
+    let is_there = |(before, after): (&u64, &u64)| after - before > MAX as u64 / 2;
+    assert!(before.iter().zip(&after).all(is_there), "{after:?}: it is on one shard only");
+    broker.kill9_and_start_again();
+    let mut client = Client::login_with_channel(broker.amqp());
+    for queue in ["first", "second", "third"] {
+        assert!(get_soon(&mut client, queue, 1) == octets(0, MAX), "it is not as it was");
+    }
+}

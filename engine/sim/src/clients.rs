@@ -106,6 +106,11 @@ impl Clients {
         ChannelKey { channel: 2, incarnation: id.0, ..self.channel(shard) }
     }
 
+    /// What `next_commit` is going to give.
+    pub fn commit_to_come(&self) -> CommitId {
+        CommitId(self.next_commit + 1)
+    }
+
     pub fn next_commit(&mut self) -> CommitId {
         self.next_commit += 1;
         CommitId(self.next_commit)

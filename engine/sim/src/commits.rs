@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use haremq_engine::ids::{QueueId, ShardId, Target};
+use haremq_engine::ids::{ChannelKey, QueueId, ShardId, Target};
 use haremq_engine::mail::{Command, DeliveryTo, Outcome};
 use haremq_engine::message::MessageRef;
 use haremq_engine::transaction::{Transaction, TransactionSettle};
@@ -14,10 +14,16 @@ use crate::simulation::Simulation;
 use crate::violation::Verdict;
 use crate::workload::Mixture;
 
+/// Of transactions that are never committed.
+const VAIN_CHANNEL: u16 = 6;
+
 impl Simulation {
     /// A client publishes and settles some, by one tx.commit.
     pub fn commit(&mut self, mixture: &Mixture) -> Verdict {
         let home = self.random.below(self.world.count());
+        if self.random.one_in(20) {
+            return self.hold_in_vain(home, mixture);
+        }
         let mut transaction = Transaction::new();
         let mut puts = Vec::new();
         for _ in 0..self.random.below(4) {
@@ -107,7 +113,16 @@ impl Simulation {
             priority,
             expiration_ms,
         };
-        transaction.publish(&message, targets.iter().copied());
+        let part_bytes = self.world.limits.part_bytes();
+        match body.len() > part_bytes && number % 8 > 0 {
+            true => {
+                let (bytes, to) = (body.len() as u64, targets.iter().copied());
+                transaction.publish_long(&MessageRef { body: &[], ..message }, bytes, to);
+                let channel = self.clients.channel_of_commit(home, self.clients.commit_to_come());
+                self.hold(home, channel, &body, part_bytes, true);
+            }
+            false => transaction.publish(&message, targets.iter().copied()),
+        }
         puts.extend(targets.iter().map(|target| Put {
             shard: target.shard,
             queue: target.queue,
@@ -117,6 +132,36 @@ impl Simulation {
             is_lasting: self.is_durable(target.queue),
             may_refuse: self.refuses(target.queue),
         }));
+        Ok(())
+    }
+
+    /// A body comes in parts, for a transaction of that channel.
+    fn hold(
+        &mut self,
+        home: usize,
+        channel: ChannelKey,
+        body: &[u8],
+        part_bytes: usize,
+        ends: bool,
+    ) {
+        let now = self.world.clock.now();
+        let mut left = body.chunks(part_bytes).peekable();
+        while let Some(part) = left.next() {
+            let is_last = ends && left.peek().is_none();
+            self.world.shards[home].hold_body(now, channel, part, is_last);
+        }
+    }
+
+    /// A body comes for a transaction that is never committed: it is given up at once, with its connection, or by a
+    /// crash.
+    fn hold_in_vain(&mut self, home: usize, mixture: &Mixture) -> Verdict {
+        let size = self.draw_size(mixture);
+        let channel = ChannelKey { channel: VAIN_CHANNEL, ..self.clients.channel(home) };
+        self.hold(home, channel, &body(0, size), self.world.limits.part_bytes(), size % 2 == 0);
+        if self.random.one_in(2) {
+            let command = Command::DropBody { channel };
+            self.send(home, home, Mail::Command(command))?;
+        }
         Ok(())
     }
 

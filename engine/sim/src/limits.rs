@@ -65,6 +65,11 @@ impl Limits {
         self.backlog_max >= 1_000
     }
 
+    /// Bodies longer than this come and go in parts.
+    pub fn part_bytes(&self) -> usize {
+        self.body_bytes_max / 40
+    }
+
     pub fn shard_config(&self, shard: ShardId) -> ShardConfig {
         ShardConfig {
             shard,
@@ -79,7 +84,7 @@ impl Limits {
             },
             window_bytes: self.window_bytes,
             memory_max_bytes: self.memory_max_bytes,
-            body_part_bytes: self.body_bytes_max / 40,
+            body_part_bytes: self.part_bytes(),
             dispatch_batch: self.dispatch_batch,
             guest_password_hash: Arc::from([7_u8; 36]),
         }

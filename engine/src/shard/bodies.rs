@@ -4,6 +4,9 @@
 //! So memory does not follow their length, and what other channels publish meanwhile is stored
 //! between their parts. A message takes its place in its queues when its last octet is there, as
 //! every other does. Of a body whose channel or connection goes before that, nothing is left.
+//!
+//! Those of a transaction all go to the log of the shard that is going to coordinate it, and are held there until it
+//! is committed.
 
 use rustc_hash::FxHashMap;
 
@@ -13,6 +16,7 @@ use crate::ids::{ChannelKey, ConnectionId};
 use crate::log::{Memory, OpenBody};
 use crate::mail::{BodyPart, Publish};
 use crate::now::Now;
+use crate::transaction::Transaction;
 
 /// A body that is not whole yet.
 #[derive(Debug)]
@@ -65,10 +69,20 @@ impl Body {
     }
 }
 
+/// A body of a transaction that is not committed yet.
+#[derive(Debug)]
+struct HeldBody {
+    body: OpenBody,
+    bytes: u64,
+    is_whole: bool,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Bodies {
     under_way: FxHashMap<ChannelKey, Body>,
+    /// Of messages that wait for their commit, in the order in which they came.
+    uncommitted: FxHashMap<ChannelKey, Vec<HeldBody>>,
     /// Octets in memory.
     held: usize,
     /// Octets of memory that those of them will have which stay there.
@@ -145,17 +159,68 @@ impl<M: Memory> Shard<M> {
         self.promise(publish, intake);
     }
 
-    /// A body is not going to be whole.
+    /// Takes the next octets of a body that a transaction of that channel is going to publish, to keep them until
+    /// [`Command::Commit`] or [`Command::DropBody`]. `ends`: they are the last ones of this body. The transaction
+    /// has to name its long bodies in the order in which they came.
+    ///
+    /// [`Command::Commit`]: crate::mail::Command::Commit
+    /// [`Command::DropBody`]: crate::mail::Command::DropBody
+    pub fn hold_body(&mut self, now: Now, channel: ChannelKey, octets: &[u8], ends: bool) {
+        self.clock = now;
+        let held = self.bodies.uncommitted.entry(channel).or_default();
+        if held.last().is_none_or(|last| last.is_whole) {
+            let body = self.store.log.begin_body();
+            held.push(HeldBody { body, bytes: 0, is_whole: false });
+        }
+        let Some(last) = held.last_mut() else { return };
+        self.store.log.append_body(now, &last.body, octets);
+        last.bytes += octets.len() as u64;
+        last.is_whole = ends;
+    }
+
+    /// The channel commits: that transaction has its bodies from now on.
+    ///
+    /// # Panics
+    /// If they are not those that it names: messages would get bodies of others.
+    pub(super) fn give_bodies(
+        &mut self,
+        channel: ChannelKey,
+        number: u64,
+        transaction: &Transaction,
+    ) {
+        let mut held = self.bodies.uncommitted.remove(&channel).unwrap_or_default().into_iter();
+        for index in transaction.long_publishes() {
+            let named = transaction.long_body_bytes(index);
+            let Some(HeldBody { body, .. }) =
+                held.next().filter(|held| held.is_whole && held.bytes == named)
+            else {
+                panic!("{channel:?} commits a body of {named} octets that it has not sent");
+            };
+            self.shipping.hold(number, index, body);
+        }
+        for HeldBody { body, .. } in held {
+            self.store.log.drop_body(body);
+        }
+    }
+
+    /// A body is not going to be whole, nor are those to be committed that are held.
     pub(super) fn drop_body(&mut self, channel: ChannelKey) {
         if let Some(body) = self.bodies.take(channel) {
             body.forget(&mut self.store);
+        }
+        for HeldBody { body, .. } in self.bodies.uncommitted.remove(&channel).into_iter().flatten()
+        {
+            self.store.log.drop_body(body);
         }
     }
 
     pub(super) fn drop_bodies_of(&mut self, connection: ConnectionId) {
         let of_connection = |channel: &&ChannelKey| channel.connection == connection;
-        let doomed: Vec<ChannelKey> =
-            self.bodies.under_way.keys().filter(of_connection).copied().collect();
+        let Bodies { under_way, uncommitted, .. } = &self.bodies;
+        let mut doomed: Vec<ChannelKey> =
+            under_way.keys().chain(uncommitted.keys()).filter(of_connection).copied().collect();
+        // In the same order each time.
+        doomed.sort_unstable_by_key(|channel| (channel.channel, channel.incarnation));
         for channel in doomed {
             self.drop_body(channel);
         }

@@ -206,6 +206,7 @@ impl<M: Memory> Shard<M> {
     pub(super) fn commit(&mut self, now: Now, channel: ChannelKey, transaction: Arc<Transaction>) {
         let number = self.transactions.next;
         self.transactions.next += 1;
+        self.give_bodies(channel, number, &transaction);
         let is_journaled = self.lasting_deeds(&transaction) > 1;
         let decided = is_journaled.then(|| self.write_journal(now, number, &transaction));
         self.begin(now, number, Origin::Commit(channel), transaction, decided, None);

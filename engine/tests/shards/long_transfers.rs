@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use haremq_engine::ids::QueueId;
-use haremq_engine::mail::{Command, Outcome};
+use haremq_engine::ids::{ChannelKey, QueueId, ShardId, Target};
+use haremq_engine::mail::{Command, Notice, Outcome};
 use haremq_engine::table::{Table, Value};
+use haremq_engine::transaction::{Transaction, TransactionSettle};
 
 use crate::client::{channel, declare};
 use crate::dead_letters::mortal_on;
@@ -181,5 +182,146 @@ fn a_large_letter_whose_queue_has_gone_or_refuses_it_leaves_nothing() {
         assert!(goes || world.counts(heir) == (1, 0), "what was refused stays refused");
         let left = live_octets(&world).saturating_sub(before);
         assert!(left < 1_000, "{left} octets are kept for nobody");
+    }
+}
+
+/// Hands a body over to a shard, in parts, for a transaction of that channel.
+fn hold(world: &mut World, from: ChannelKey, octets: &[u8]) {
+    let shard = usize::from(from.connection.shard().0);
+    let now = world.now;
+    let mut left = octets.chunks(9_000).peekable();
+    while let Some(part) = left.next() {
+        let ends = left.peek().is_none();
+        world.shards[shard].hold_body(now, from, part, ends);
+    }
+}
+
+/// Publishes each body to all of these queues and acks that delivery, by one tx.commit of that channel.
+fn commit(
+    world: &mut World,
+    from: ChannelKey,
+    bodies: &[Vec<u8>],
+    queues: &[QueueId],
+    acked: &Received,
+) {
+    let mut transaction = Transaction::new();
+    for octets in bodies {
+        let to = |queue: &QueueId| Target { queue: *queue, shard: world.owner(*queue) };
+        let targets: Vec<Target> = queues.iter().map(to).collect();
+        match octets.len() < 1_000 {
+            true => transaction.publish(&message(octets, true), targets.into_iter()),
+            false => {
+                let bytes = octets.len() as u64;
+                transaction.publish_long(&message(b"", true), bytes, targets.into_iter());
+                hold(world, from, octets);
+            }
+        }
+    }
+    let Received { queue, seq, from: shard, .. } = *acked;
+    let (consumer, outcome) = (None, Outcome::Ack);
+    transaction.settle(TransactionSettle { shard, queue, seq, consumer, outcome });
+    let transaction = Arc::new(transaction);
+    world.command(from.connection.shard(), Command::Commit { channel: from, transaction });
+}
+
+/// Queues of two shards, and something to be acked in the first one.
+fn to_commit(seed: u64) -> (World, Vec<QueueId>, Received, Vec<Vec<u8>>) {
+    let mut world = World::new(2, seed);
+    let queues: Vec<QueueId> = [(0, "zero"), (1, "one")]
+        .map(|(shard, name)| world.declare_on(shard, declare(name, true, Arc::default())))
+        .into();
+    assert_ne!(world.owner(queues[0]), world.owner(queues[1]));
+    world.send(&queues[..1], "old", true);
+    let old = take(&mut world, queues[0], 1).remove(0);
+    let bodies = vec![body(seed, 90_000), b"short".to_vec(), body(seed + 1, 30_000)];
+    (world, queues, old, bodies)
+}
+
+fn bodies_of(received: &[Received]) -> Vec<Vec<u8>> {
+    received.iter().map(|one| one.body.clone()).collect()
+}
+
+#[test]
+fn a_commit_of_large_bodies_goes_part_by_part_and_leaves_nothing() {
+    let (mut world, queues, old, bodies) = to_commit(1);
+    let before = live_octets(&world);
+    let from = channel(1, 7);
+    commit(&mut world, from, &bodies, &queues, &old);
+    let answers = world.notices();
+    assert!(
+        matches!(answers.as_slice(), [Notice::Committed { channel, refused: false }] if *channel == from),
+        "{answers:?}"
+    );
+    assert!(world.parts_carried > 0 && world.largest_mail <= RECORD_MAX);
+    world.restart_cleanly();
+    world.settle_down();
+    for queue in &queues {
+        let received = take(&mut world, *queue, 4);
+        assert!(bodies_of(&received) == bodies, "they are not as they were");
+        received.iter().for_each(|one| world.settle(one, Outcome::Ack));
+    }
+    world.restart_cleanly();
+    world.settle_down();
+    let left = live_octets(&world).saturating_sub(before);
+    assert!(left < 1_000, "{left} octets are kept for nobody");
+}
+
+/// Before the commit, before its decision, between the parts, and while the next start repeats it.
+#[test]
+fn wherever_the_power_goes_a_commit_of_large_bodies_is_whole_or_not_there() {
+    let mut found = [0, 0];
+    for seed in 0..300 {
+        let (mut world, queues, old, bodies) = to_commit(seed);
+        world.random = Random::new(seed);
+        commit(&mut world, channel((seed % 2) as u16, 7), &bodies, &queues, &old);
+        for _ in 0..seed {
+            world.step();
+        }
+        let is_answered = !world.take_notices().is_empty();
+        for _ in 0..1 + seed % 3 {
+            world.crash();
+            for _ in 0..seed % 90 {
+                world.step();
+            }
+        }
+        world.settle_down();
+        world.restart_cleanly();
+        world.settle_down();
+        let received: Vec<_> =
+            queues.iter().map(|queue| bodies_of(&take(&mut world, *queue, 5))).collect();
+        let has_happened = received[1] == bodies;
+        let expected = match has_happened {
+            true => [bodies.clone(), bodies],
+            false => [vec![b"old".to_vec()], Vec::new()],
+        };
+        assert!(received == expected, "seed {seed}: some of it has happened");
+        assert!(has_happened || !is_answered, "seed {seed}: what was answered is lost");
+        found[usize::from(has_happened)] += 1;
+    }
+    assert!(found[0] > 10 && found[1] > 50, "{found:?}");
+}
+
+#[test]
+fn bodies_of_a_transaction_that_is_never_committed_leave_nothing() {
+    for how in 0..3 {
+        let (mut world, _, _, _) = to_commit(1);
+        let before = live_octets(&world);
+        let from = channel(0, 7);
+        hold(&mut world, from, &body(1, LONG));
+        hold(&mut world, from, &body(2, LONG));
+        let now = world.now;
+        world.shards[0].hold_body(now, from, &body(3, 10_000), false);
+        world.settle_down();
+        assert!(live_octets(&world) > before + 2 * LONG as u64);
+        match how {
+            0 => world.command(ShardId(0), Command::DropBody { channel: from }),
+            1 => world.command(ShardId(0), Command::Forget { connection: from.connection }),
+            _ => world.crash(),
+        }
+        world.settle_down();
+        let left = live_octets(&world).saturating_sub(before);
+        assert!(left < 1_000, "{left} octets are kept for nobody");
+        world.restart_cleanly();
+        assert!(world.shards[0].log_space().segments <= 3);
     }
 }

@@ -59,6 +59,9 @@ impl Broker for Counter {
     fn publish_body(&mut self, shard: ShardId, _channel: ChannelKey, publish: &Publish<'_>) {
         self.publish(shard, publish);
     }
+    fn hold_body(&mut self, _channel: ChannelKey, octets: &[u8], _ends: bool) {
+        self.octets += octets.len();
+    }
     fn command(&mut self, _shard: ShardId, command: Command) {
         if let Command::Consume(consume) = command {
             self.consumers.push(*consume);

@@ -31,6 +31,9 @@ pub trait Broker {
     fn add_body(&mut self, shard: ShardId, part: &BodyPart<'_>);
     /// As `publish`, of a message whose body the parts that `channel` has handed over begin.
     fn publish_body(&mut self, shard: ShardId, channel: ChannelKey, publish: &Publish<'_>);
+    /// Hands the next octets of a long body to this shard, which holds it for the transaction of `channel`. `ends`:
+    /// there are no more of this one.
+    fn hold_body(&mut self, channel: ChannelKey, octets: &[u8], ends: bool);
     /// To the owner of a queue. Kept in order with `publish` to the same shard.
     fn command(&mut self, shard: ShardId, command: Command);
     /// To the topology writer.

@@ -306,6 +306,12 @@ impl Broker for View<'_> {
         }
     }
 
+    fn hold_body(&mut self, channel: ChannelKey, octets: &[u8], ends: bool) {
+        self.send_acks();
+        self.world.stirred = true;
+        abort::on_panic(|| self.shard.hold_body(self.world.now, channel, octets, ends));
+    }
+
     fn command(&mut self, shard: ShardId, command: Command) {
         let acks = Acks::of(shard, &command);
         if let (Some(held), Some(acks)) = (&mut self.world.acks, &acks) {

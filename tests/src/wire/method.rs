@@ -47,6 +47,8 @@ pub const TX_SELECT: Method = (90, 10);
 pub const TX_SELECT_OK: Method = (90, 11);
 pub const TX_COMMIT: Method = (90, 20);
 pub const TX_COMMIT_OK: Method = (90, 21);
+pub const TX_ROLLBACK: Method = (90, 30);
+pub const TX_ROLLBACK_OK: Method = (90, 31);
 
 /// Every method of AMQP 0-9-1 with RabbitMQ's extensions, in both directions.
 pub const ALL: [Method; 66] = [

@@ -3,7 +3,10 @@
 //!
 //! So the message is routed when its header is there, and what is wrong with it is said then. What
 //! is bound to its exchange later does not get it; a queue that goes meanwhile loses it. A body that
-//! has to be whole here (it is returned to its publisher, or held back by a transaction) is gathered.
+//! has to be whole here (it is returned to its publisher) is gathered.
+//!
+//! A transaction's goes to the connection's own shard, which holds it until the commit; the message is routed then,
+//! again. A mandatory one may have to go back from there, and is gathered.
 
 use haremq_engine::mail::{BodyPart, Command, BODY_PART_BYTES};
 
@@ -20,6 +23,8 @@ pub(super) struct LongBody {
     rewritten: Option<Vec<u8>>,
     expiration_ms: Option<u64>,
     persistent: bool,
+    /// It waits for a commit.
+    is_held: bool,
 }
 
 impl Channel {
@@ -39,9 +44,19 @@ impl Channel {
         cx: &mut Context<'_, B>,
     ) -> Result<(), Exception> {
         let is_long = self.assembly.body_size() > BODY_PART_BYTES as u64;
-        if !is_long || self.publisher.is_transactional() {
+        if !is_long {
             return Ok(());
         }
+        let limit = cx.session.settings.max_transaction_size;
+        let is_held = match self.publisher.transaction() {
+            Some(_) if self.assembly.publish().mandatory => return Ok(()),
+            Some(transaction) => {
+                let octets = self.assembly.body_size();
+                transaction.admit(octets, limit).map_err(|error| error.by(MethodId::PUBLISH))?;
+                true
+            }
+            None => false,
+        };
         let mut assembly = std::mem::take(&mut self.assembly);
         let args = assembly.publish();
         let stamped = super::publish::stamped(assembly.properties(), cx);
@@ -52,8 +67,9 @@ impl Channel {
         });
         let begun = examined.map(|(persistent, expiration_ms, rewritten)| {
             let must_return = args.mandatory && self.publisher.leads_nowhere();
-            let rewritten = rewritten.or(stamped);
-            (!must_return).then_some(LongBody { persistent, expiration_ms, rewritten })
+            // What is held is routed when it is committed, and rewritten then.
+            let rewritten = if is_held { stamped } else { rewritten.or(stamped) };
+            (!must_return).then_some(LongBody { rewritten, expiration_ms, persistent, is_held })
         });
         let begun = begun.map_err(|error| error.by(MethodId::PUBLISH));
         if let Ok(Some(_)) = &begun {
@@ -96,6 +112,11 @@ impl Channel {
     /// Gives what has been gathered to the shards of the message.
     fn hand_on<B: Broker>(&mut self, cx: &mut Context<'_, B>) {
         let Some(long) = &self.long_body else { return };
+        if long.is_held {
+            cx.session.drift.reach(cx.session.id.shard());
+            cx.broker.hold_body(self.key, self.assembly.gathered(), false);
+            return self.assembly.part_handed_on();
+        }
         for (shard, queues) in self.publisher.parts() {
             let part = BodyPart {
                 channel: self.key,
@@ -117,6 +138,15 @@ impl Channel {
         let properties = long.rewritten.as_deref().unwrap_or(assembly.properties());
         let found = Properties::read(properties).unwrap_or_default();
         let body = last.unwrap_or(assembly.gathered());
+        if let Some(transaction) = self.publisher.transaction().filter(|_| long.is_held) {
+            cx.session.gathers = true;
+            cx.session.drift.reach(cx.session.id.shard());
+            cx.broker.hold_body(self.key, body, true);
+            transaction.hold_long(&assembly.publish(), properties, assembly.body_size());
+            assembly.done();
+            self.assembly = assembly;
+            return;
+        }
         let message = super::publish::message(
             &assembly.publish(),
             &found,
@@ -129,10 +159,15 @@ impl Channel {
         self.assembly = assembly;
     }
 
-    /// The body is not going to be whole: the channel ends.
+    /// The body is not going to be whole, and those that are held not to be committed: the channel ends.
     pub(super) fn drop_long_body<B: Broker>(&mut self, cx: &mut Context<'_, B>) {
-        if self.long_body.take().is_some() {
-            let channel = self.key;
+        let channel = self.key;
+        let long = self.long_body.take();
+        if long.as_ref().is_some_and(|long| long.is_held) || self.publisher.holds_long_bodies() {
+            let own = cx.session.id.shard();
+            return cx.broker.command(own, Command::DropBody { channel });
+        }
+        if long.is_some() {
             for (shard, _) in self.publisher.parts() {
                 cx.broker.command(shard, Command::DropBody { channel });
             }

@@ -141,6 +141,7 @@ impl Channel {
             && self.unacked.held() == 0
             && self.reply_to.is_none()
             && self.long_body.is_none()
+            && !self.publisher.holds_long_bodies()
     }
 
     /// Everything that it has asked or published has been answered, and the client told.

@@ -91,6 +91,11 @@ impl Publisher {
         }
     }
 
+    /// The shard has bodies that wait for a commit.
+    pub(super) fn holds_long_bodies(&self) -> bool {
+        matches!(&self.mode, Mode::Transaction(transaction) if transaction.holds_long_bodies())
+    }
+
     /// Octets that wait for a commit.
     pub(super) fn held_octets(&self) -> usize {
         match &self.mode {
@@ -276,6 +281,7 @@ impl Channel {
         &mut self,
         mandatory: bool,
         message: MessageRef<'_>,
+        long_body_bytes: u64,
         committed: &mut Committed,
         session: &mut Session,
     ) {
@@ -285,13 +291,17 @@ impl Channel {
             if mandatory {
                 return_message(self.key.channel, &message, session);
             }
+            if long_body_bytes > 0 {
+                // The shard has its body, and hears that it goes nowhere.
+                committed.publish_long(&message, long_body_bytes, std::iter::empty());
+            }
             return;
         }
         let parts = publisher.cache.parts().inspect(|(shard, _)| session.drift.note(*shard));
         let targets = parts.flat_map(|(shard, queues)| {
             queues.iter().map(move |queue| Target { queue: *queue, shard })
         });
-        committed.publish(&message, targets);
+        committed.publish_long(&message, long_body_bytes, targets);
     }
 
     /// Gives a message to the shards of its route, which stands in the cache. `is_long`: parts of its
@@ -347,7 +357,7 @@ impl Channel {
         &mut self,
         args: &basic::Publish<'_>,
         properties: &[u8],
-        body: &[u8],
+        (body, long_body_bytes): (&[u8], u64),
         committed: &mut Committed,
         cx: &mut Context<'_, B>,
     ) {
@@ -360,7 +370,7 @@ impl Channel {
         let expiration_ms = found.expiration.and_then(|value| expiration_ms(value).ok());
         let properties = rewritten.as_deref().unwrap_or(properties);
         let message = message(args, &found, properties, body, expiration_ms);
-        self.commit_publish(args.mandatory, message, committed, cx.session);
+        self.commit_publish(args.mandatory, message, long_body_bytes, committed, cx.session);
     }
 
     pub(super) fn select_confirms<B: Broker>(

@@ -1,7 +1,7 @@
 //! tx.select, commit and rollback (behaviour A110-A113).
 //!
-//! What a transaction does is held back on the channel: publishes in one buffer, settles as marks
-//! on the unacked deliveries. A commit routes the publishes and hands everything to the shard,
+//! What a transaction does is held back on the channel: publishes in one buffer, but for long bodies, which are in the
+//! shard's log (`long_body`), settles as marks on the unacked deliveries. A commit routes the publishes and hands everything to the shard,
 //! which carries it out, all or nothing, also through a crash; the answer comes when all of it is
 //! as safe as it promises to be.
 
@@ -31,11 +31,15 @@ struct HeldPublish {
     key: Range<usize>,
     properties: Range<usize>,
     body: Range<usize>,
+    /// Octets of a body that the shard has.
+    long_body_bytes: u64,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Transaction {
     publishes: Vec<HeldPublish>,
+    /// Octets of bodies that the shard has.
+    long_bytes: u64,
     /// What the ranges point into.
     octets: Vec<u8>,
     /// Delivery tags with what becomes of them.
@@ -50,19 +54,40 @@ impl Transaction {
         body: &[u8],
         limit: u64,
     ) -> Result<(), ProtocolError> {
-        let octets = (self.octets.len() + properties.len() + body.len()) as u64;
+        self.admit((properties.len() + body.len()) as u64, limit)?;
+        self.push(args, properties, body, 0);
+        Ok(())
+    }
+
+    /// Whether a publish of so many octets may be added.
+    pub(super) fn admit(&self, octets: u64, limit: u64) -> Result<(), ProtocolError> {
+        let octets = (self.octets.len() as u64 + self.long_bytes).saturating_add(octets);
         if octets > limit || self.publishes.len() >= TRANSACTION_PUBLISHES_MAX {
             return Err(ProtocolError::TransactionTooLarge { limit });
         }
+        Ok(())
+    }
+
+    /// As `hold`, of a message that has been admitted and whose body the shard has.
+    pub(super) fn hold_long(&mut self, args: &Publish<'_>, properties: &[u8], body_bytes: u64) {
+        self.long_bytes += body_bytes;
+        self.push(args, properties, &[], body_bytes);
+    }
+
+    fn push(&mut self, args: &Publish<'_>, properties: &[u8], body: &[u8], long_body_bytes: u64) {
         let publish = HeldPublish {
             mandatory: args.mandatory,
             exchange: self.append(args.exchange.0),
             key: self.append(args.key.0),
             properties: self.append(properties),
             body: self.append(body),
+            long_body_bytes,
         };
         self.publishes.push(publish);
-        Ok(())
+    }
+
+    pub(super) fn holds_long_bodies(&self) -> bool {
+        self.long_bytes > 0
     }
 
     fn append(&mut self, octets: &[u8]) -> Range<usize> {
@@ -109,7 +134,11 @@ impl Channel {
             TxMethod::Commit => return self.commit(id, cx),
             TxMethod::Rollback => {
                 if let Some(transaction) = self.publisher.transaction() {
-                    *transaction = Transaction::default();
+                    let dropped = std::mem::take(transaction);
+                    if dropped.holds_long_bodies() {
+                        let (own, channel) = (cx.session.id.shard(), self.key);
+                        cx.broker.command(own, Command::DropBody { channel });
+                    }
                 }
                 self.unacked.release_held();
                 tx::rollback_ok(cx.out(self.number()), self.number());
@@ -134,6 +163,7 @@ impl Channel {
                 immediate: false,
             };
             let (properties, body) = (held.octets(&publish.properties), held.octets(&publish.body));
+            let body = (body, publish.long_body_bytes);
             self.publish_held(&args, properties, body, &mut committed, cx);
         }
         for (tag, outcome) in held.settles {

@@ -207,3 +207,71 @@ fn a_long_body_goes_on_while_memory_is_short_but_not_while_the_disk_is_full() {
         assert!(stored(&world, "q") == [whole], "{reason}");
     }
 }
+
+#[test]
+fn a_long_body_in_a_transaction_is_not_gathered_and_shows_with_the_commit() {
+    let mut world = World::new();
+    let client = world.open();
+    world.declare(client, "q");
+    world.send(client, &method(1, 90, 10, args()));
+    let (first, second) = (octets(BODY_PART_BYTES + 1), octets(3 * BODY_PART_BYTES));
+    let mut most = 0;
+    for whole in [&first, &second] {
+        world.send(client, &begin("q", 0, whole.len() as u64));
+        for piece in whole.chunks(FRAME) {
+            world.send(client, &body(1, piece));
+            most = most.max(world.broker.gathered);
+        }
+        world.send(client, &publish(1, "", "q", b"between"));
+    }
+    // One that leads nowhere is taken and goes nowhere.
+    world.send(client, &begin("nowhere", 0, first.len() as u64));
+    first.chunks(FRAME).for_each(|piece| drop(world.send(client, &body(1, piece))));
+    assert!(most <= BODY_PART_BYTES + 1_000, "{most} octets gathered");
+    assert!(stored(&world, "q").is_empty());
+    assert!(!world.clients[client].connection.is_portable(), "its shard has something of it");
+    assert_eq!(world.show(client, &method(1, 90, 20, args())), ["method(90,21) ch=1"]);
+    let between = b"between".to_vec();
+    assert!(stored(&world, "q") == [first, between.clone(), second, between]);
+    assert!(world.broker.held_bodies.is_empty() && world.broker.gathered == 0);
+    assert!(world.clients[client].connection.is_portable());
+}
+
+#[test]
+fn a_transaction_that_is_given_up_gives_its_long_bodies_up() {
+    for how in ["rollback", "close", "hang up", "hang up in the middle"] {
+        let mut world = World::new();
+        let client = world.open();
+        world.declare(client, "q");
+        world.send(client, &method(1, 90, 10, args()));
+        let whole = octets(2 * BODY_PART_BYTES);
+        let sent = if how == "hang up in the middle" { whole.len() - 1 } else { whole.len() };
+        world.send(client, &begin("q", 0, whole.len() as u64));
+        whole[..sent].chunks(FRAME).for_each(|piece| drop(world.send(client, &body(1, piece))));
+        assert_eq!(world.broker.held_bodies.len(), 1);
+        match how {
+            "rollback" => drop(world.send(client, &method(1, 90, 30, args()))),
+            "close" => {
+                let close = args().u16(200).short("bye").u16(0).u16(0);
+                world.send(client, &method(1, 20, 40, close));
+            }
+            _ => world.hang_up(client),
+        }
+        assert!(world.broker.held_bodies.is_empty(), "{how}");
+        assert!(stored(&world, "q").is_empty());
+    }
+}
+
+/// Only what is not mandatory is sure not to go back to who published it.
+#[test]
+fn a_long_mandatory_message_in_a_transaction_comes_back_if_it_leads_nowhere() {
+    let mut world = World::new();
+    let client = world.open();
+    world.send(client, &method(1, 90, 10, args()));
+    let whole = octets(BODY_PART_BYTES + 1);
+    world.send(client, &begin("nowhere", 1, whole.len() as u64));
+    whole.chunks(FRAME).for_each(|piece| drop(world.send(client, &body(1, piece))));
+    assert!(world.broker.held_bodies.is_empty());
+    let said = world.send(client, &method(1, 90, 20, args()));
+    assert_eq!(said[0].id(), (60, 50), "basic.return");
+}

@@ -1,7 +1,7 @@
 //! A stand-in for all shards: the real topology, and queues that are the simplest thing that can
 //! be right. Everything is answered at once, but only when the world turns.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
@@ -51,6 +51,8 @@ pub(super) struct StandIn {
     pub(super) is_disk_short: bool,
     /// Parts of long bodies that have been handed over, by shard and channel.
     pub(super) bodies: BTreeMap<(u16, u64, u16), Vec<Vec<u8>>>,
+    /// Bodies that wait for a commit, and whether they are whole.
+    pub(super) held_bodies: HashMap<ChannelKey, Vec<(Vec<u8>, bool)>>,
     /// Octets of bodies that have come in part, of all connections.
     pub(super) gathered: usize,
     /// Confirms are kept back until asked for.
@@ -87,6 +89,7 @@ impl StandIn {
             blocked: None,
             is_disk_short: false,
             bodies: BTreeMap::new(),
+            held_bodies: HashMap::new(),
             gathered: 0,
             hold_confirms: false,
             held_confirms: Vec::new(),
@@ -365,12 +368,23 @@ impl Broker for StandIn {
         self.publish(shard, &Publish { message, ..*publish });
     }
 
+    fn hold_body(&mut self, channel: ChannelKey, octets: &[u8], ends: bool) {
+        let held = self.held_bodies.entry(channel).or_default();
+        if held.last().is_none_or(|(_, is_whole)| *is_whole) {
+            held.push((Vec::new(), false));
+        }
+        let last = held.last_mut().expect("one that has begun");
+        last.0.extend_from_slice(octets);
+        last.1 = ends;
+    }
+
     fn command(&mut self, shard: ShardId, command: Command) {
         match command {
             Command::NextPiece { reading } => self.wanted_pieces.push(reading),
             Command::EndReading { reading } => self.ended_readings.push(reading),
             Command::DropBody { channel } => {
                 self.bodies.remove(&place(shard, channel));
+                self.held_bodies.remove(&channel);
             }
             Command::Consume(consume) => self.consume(*consume),
             Command::Cancel { queue, consumer, channel } => {
@@ -445,7 +459,18 @@ impl Broker for StandIn {
             }
             Command::Commit { channel, transaction } => {
                 let mut refused = false;
-                for (message, targets) in transaction.publishes() {
+                let mut held = self.held_bodies.remove(&channel).unwrap_or_default().into_iter();
+                for (index, (message, targets)) in transaction.publishes().enumerate() {
+                    let long;
+                    let mut message = message;
+                    if transaction.long_body_bytes(index) > 0 {
+                        let (body, is_whole) = held.next().expect("a body for each");
+                        assert!(
+                            is_whole && body.len() as u64 == transaction.long_body_bytes(index)
+                        );
+                        long = body;
+                        message.body = &long;
+                    }
                     for target in targets {
                         refused |= self.refusing.contains(&target.queue);
                         let (queues, confirm) = (&[target.queue], None);
