@@ -165,9 +165,9 @@ fn in_mid_body(size: u64, first: &[u8]) -> (World, usize) {
 fn a_body_that_has_come_in_part_counts_as_memory_and_gets_no_longer_while_that_is_short() {
     let (mut world, client) = blocked();
     world.broker.blocked = None;
-    // What is part of a transaction has to be gathered.
+    // What a transaction may have to return has to be gathered.
     world.send(client, &method(1, 90, 10, args()));
-    let mut octets = method(1, 60, 40, args().u16(0).short("").short("p").u8(0));
+    let mut octets = method(1, 60, 40, args().u16(0).short("").short("p").u8(1));
     octets.extend(header(1, 300_000, &[0, 0]));
     octets.extend(body(1, &vec![b'a'; 100_000]));
     world.send(client, &octets);

@@ -3,6 +3,7 @@
 
 mod ack_timeout;
 mod blocked;
+mod committing;
 mod confirm;
 mod consume;
 mod declare;

@@ -245,7 +245,13 @@ impl StandIn {
         }));
     }
 
-    fn settle(&mut self, id: QueueId, seq: Seq, key: Option<ConsumerKey>, outcome: Outcome) {
+    pub(super) fn settle(
+        &mut self,
+        id: QueueId,
+        seq: Seq,
+        key: Option<ConsumerKey>,
+        outcome: Outcome,
+    ) {
         self.settles.push((seq, key, outcome));
         let Some(queue) = self.queues.get_mut(&id) else { return };
         if let Some(consumer) =
@@ -369,13 +375,7 @@ impl Broker for StandIn {
     }
 
     fn hold_body(&mut self, channel: ChannelKey, octets: &[u8], ends: bool) {
-        let held = self.held_bodies.entry(channel).or_default();
-        if held.last().is_none_or(|(_, is_whole)| *is_whole) {
-            held.push((Vec::new(), false));
-        }
-        let last = held.last_mut().expect("one that has begun");
-        last.0.extend_from_slice(octets);
-        last.1 = ends;
+        self.hold(channel, octets, ends);
     }
 
     fn command(&mut self, shard: ShardId, command: Command) {
@@ -457,35 +457,7 @@ impl Broker for StandIn {
                 };
                 self.notify(notice);
             }
-            Command::Commit { channel, transaction } => {
-                let mut refused = false;
-                let mut held = self.held_bodies.remove(&channel).unwrap_or_default().into_iter();
-                for (index, (message, targets)) in transaction.publishes().enumerate() {
-                    let long;
-                    let mut message = message;
-                    if transaction.long_body_bytes(index) > 0 {
-                        let (body, is_whole) = held.next().expect("a body for each");
-                        assert!(
-                            is_whole && body.len() as u64 == transaction.long_body_bytes(index)
-                        );
-                        long = body;
-                        message.body = &long;
-                    }
-                    for target in targets {
-                        refused |= self.refusing.contains(&target.queue);
-                        let (queues, confirm) = (&[target.queue], None);
-                        self.publish(target.shard, &Publish { message, queues, confirm });
-                    }
-                }
-                for settle in transaction.settles() {
-                    self.settle(settle.queue, settle.seq, settle.consumer, settle.outcome);
-                }
-                let committed = Notice::Committed { channel, refused };
-                match self.hold_confirms {
-                    true => self.held_confirms.push(committed),
-                    false => self.notify(committed),
-                }
-            }
+            Command::Commit { channel, transaction } => self.commit(channel, &transaction),
             Command::Forget { connection } => {
                 self.forgotten.push((connection, shard));
                 let ids: Vec<_> = self.queues.keys().copied().collect();
