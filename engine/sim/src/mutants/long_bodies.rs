@@ -116,18 +116,6 @@ pub(super) const LONG_BODIES: &[Mutant] = &[
 ",
     ),
     mutant(
-        "the bodies of a transaction go before its journal record",
-        "shard/transactions.rs",
-        "                let settled = self.let_go(now, (QueueId::TRANSACTIONS, Seq(number)));
-",
-        "                for index in transaction.long_publishes() {
-                    self.let_go(now, body_name(number, index));
-                }
-                self.store.log.flush();
-                let settled = self.let_go(now, (QueueId::TRANSACTIONS, Seq(number)));
-",
-    ),
-    mutant(
         "bodies that nobody reads any more are held for ever",
         "shard/readings.rs",
         "        store.log.drop_body(ended.body);
