@@ -170,6 +170,8 @@ pub enum Command {
     /// Answered by [`Notice::Cancelled`], after the last delivery to that consumer. Deliveries it
     /// holds stay unsettled until settled by their channel.
     Cancel { queue: QueueId, consumer: ConsumerKey, channel: ChannelKey },
+    /// Its channel is over: the consumer gets nothing more. Not answered.
+    Abandon { queue: QueueId, consumer: ConsumerKey },
     /// Answered by a [`Delivery`] with [`DeliveryTo::Get`], [`Notice::Empty`] or [`Notice::Refused`].
     Get { queue: QueueId, channel: ChannelKey, no_ack: bool },
     /// Settles one delivery. `consumer` is `None` for one that came by a get. Unknown queues and

@@ -196,6 +196,12 @@ impl Broker for Answering {
                 }
                 Notice::Cancelled { channel, consumer }
             }
+            Command::Abandon { queue, consumer } => {
+                if let Some(consumers) = self.consumers.get_mut(&queue) {
+                    consumers.retain(|consume| consume.consumer != consumer);
+                }
+                return;
+            }
             Command::Get { queue, channel, no_ack } => {
                 if queue.0 % 2 == 0 {
                     let to = DeliveryTo::Get { channel, no_ack, remaining: 3 };

@@ -90,3 +90,36 @@ fn prefetch_is_changed_live_for_one_consumer_for_each_and_for_the_channel() {
     let reply = client.receive(PATIENCE);
     assert_eq!(reply.to_string(), "method (50,11)");
 }
+
+#[test]
+fn a_channel_that_is_full_gives_nothing_to_its_auto_ack_consumers_either() {
+    let broker = Broker::start();
+    let mut client = Client::login_with_channel(broker.amqp());
+    for queue in ["held", "passing"] {
+        client.declare_queue(1, queue, 0);
+    }
+    let qos = Arguments::new().long(0).short(1).octet(1);
+    client.call(1, method::BASIC_QOS, &qos, method::BASIC_QOS_OK);
+    client.consume(1, "held", "holding");
+    let auto = Arguments::new().short(0).shortstr("passing").shortstr("auto").octet(2);
+    client.call(1, method::BASIC_CONSUME, &auto.empty_table(), method::BASIC_CONSUME_OK);
+    client.publish(1, "", "held", &[0, 0], b"m").expect("taken");
+    let first = deliveries(&mut client, 1);
+    for queue in ["passing", "passing", "held", "passing"] {
+        client.publish(1, "", queue, &[0, 0], b"m").expect("taken");
+    }
+    deliveries(&mut client, 0);
+    // What needs no ack does not count; what does is acked as it comes.
+    client.ack(1, first, false).expect("taken");
+    let mut passing = 0;
+    for _ in 0..4 {
+        let delivered = client.expect(1, method::BASIC_DELIVER);
+        let tag = client.content(&delivered).expect("a message").tag;
+        match &*delivered.arguments().shortstr() {
+            "auto" => passing += 1,
+            _ => client.ack(1, tag, false).expect("taken"),
+        }
+    }
+    assert_eq!(passing, 3);
+    deliveries(&mut client, 0);
+}

@@ -123,6 +123,12 @@ impl Simulation {
             }
             Mail::Command(command) => {
                 self.trace.say(|| format!("s{to} {command:?}"));
+                if let Command::Purge { queue, .. } | Command::Delete { queue, .. } = command {
+                    // So that the shadow knows when it is carried out: now.
+                    while self.world.shards[to].owes_deliveries(queue) {
+                        self.dispatch(to)?;
+                    }
+                }
                 match command {
                     Command::Purge { queue, .. } => self.shadow.purged(queue),
                     Command::Delete { queue, .. } => self.shadow.closing(queue),

@@ -6,6 +6,8 @@
 //! happens to write them, later ones in order of name: both were recorded. Headers of the client
 //! stay where they are.
 
+use rustc_hash::FxHashMap;
+
 use super::cycle::text;
 use super::Cause;
 use crate::properties::{
@@ -86,8 +88,38 @@ fn write_deaths(out: &mut Vec<u8>, old: &RawValue<'_>, headers: &[u8], death: &D
         }
         None => write_new(out, headers, death, true),
     }
-    for other in items().filter(|item| !is_this(item)) {
-        copy_value(out, &other);
+    let others: Vec<RawValue<'_>> = items().filter(|item| !is_this(item)).collect();
+    write_others(out, &others);
+}
+
+/// The other deaths, each kind once. Brokers of old noted each death in a table of its own, without a
+/// count: of such tables the first stays, and says how many there were.
+fn write_others(out: &mut Vec<u8>, others: &[RawValue<'_>]) {
+    fn kind<'a>(item: &RawValue<'a>) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
+        (text(item, b"queue"), text(item, b"reason"))
+    }
+    let mut times = FxHashMap::default();
+    for other in others.iter().filter(|other| other.table().is_some()) {
+        *times.entry(kind(other)).or_insert(0_i64) += 1;
+    }
+    for other in others {
+        if other.table().is_none() {
+            copy_value(out, other);
+            continue;
+        }
+        // Whoever comes later finds that its kind is written.
+        let Some(times) = times.remove(&kind(other)) else { continue };
+        if field(other.octets(), b"count").is_some() {
+            copy_value(out, other);
+            continue;
+        }
+        out.push(b'F');
+        with_length(out, |out| {
+            push_field(out, b"count", b'l', &times.to_be_bytes());
+            for (name, value) in fields(other.octets()).map_while(Result::ok) {
+                copy_field(out, name, &value);
+            }
+        });
     }
 }
 
@@ -286,6 +318,11 @@ mod tests {
         // From before there were counts: one table for each death.
         let after = died(&sent(vec![counted(None), counted(None)]), &rejected);
         assert_eq!((count(&after), deaths(&after).len()), (Some(Value::I64(3)), 1));
+        let elsewhere = Death { queue: b"b", ..rejected };
+        let after = died(&sent(vec![counted(None), Value::I8(1), counted(None)]), &elsewhere);
+        let Some(Value::Array(items)) = after.get("x-death") else { panic!("{after:?}") };
+        let [_, Value::Table(two), Value::I8(1)] = &items[..] else { panic!("{items:?}") };
+        assert_eq!(two.get("count"), Some(&Value::I64(2)));
         let text = Table(vec![("x-death".into(), Value::text("[{count,1}]"))]);
         let after = died(&text, &rejected);
         assert_eq!(count(&after), Some(Value::I64(1)));

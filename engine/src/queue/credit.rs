@@ -12,18 +12,19 @@ pub(super) struct Allowance {
     /// Deliveries that its channel has granted and that were not made yet; `None`: the channel
     /// does not ration them.
     granted: Option<u32>,
-    /// No delivery is ever settled: nothing is counted.
+    /// No delivery is ever settled: none is held.
     no_ack: bool,
 }
 
 impl Allowance {
     pub(super) fn new(credit: Credit, no_ack: bool) -> Self {
         let (limit, granted) = match credit {
-            _ if no_ack => (0, None),
             Credit::Unlimited => (0, None),
             Credit::Prefetch(limit) => (limit, None),
             Credit::Granted { prefetch } => (prefetch, Some(0)),
         };
+        // No delivery is held until it is settled.
+        let limit = if no_ack { 0 } else { limit };
         Allowance { limit, held: 0, granted, no_ack }
     }
 
@@ -40,10 +41,9 @@ impl Allowance {
     /// A delivery is being made.
     #[inline]
     pub(super) fn spend(&mut self) {
-        if self.no_ack {
-            return;
+        if !self.no_ack {
+            self.held += 1;
         }
-        self.held += 1;
         if let Some(granted) = &mut self.granted {
             *granted -= 1;
         }
@@ -63,7 +63,7 @@ impl Allowance {
 
     /// From now on the channel rations deliveries. True if it did not before.
     pub(super) fn ration(&mut self) -> bool {
-        if self.no_ack || self.granted.is_some() {
+        if self.granted.is_some() {
             return false;
         }
         self.granted = Some(0);

@@ -62,6 +62,19 @@ impl Queue {
         Due::Message { seq: seq_of(lane, number), slot }
     }
 
+    /// Takes out a message that is ready and whose time is over: it is to be freed.
+    pub fn take_lapsed(
+        &mut self,
+        pool: &mut ChunkPool,
+        seq: Seq,
+        now_unix_ms: u64,
+    ) -> Option<Removed> {
+        let slot = self.ready(pool, seq).filter(|slot| slot.expiry() != 0)?;
+        let (lane, number) = self.locate(seq)?;
+        let expires = self.lanes[lane].expires_unix_ms(number, &slot)?;
+        (expires <= now_unix_ms).then(|| self.remove_ready(pool, lane, number)).flatten()
+    }
+
     /// The basic.get to be served next.
     pub fn next_get(&self) -> Option<PendingGet> {
         self.gets.as_ref()?.0.front().copied()

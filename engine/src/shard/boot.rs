@@ -16,6 +16,7 @@ use super::definitions::Record;
 use super::found_definitions::{sort, FoundDefinition, Sorted};
 use super::links::Links;
 use super::policy_walk::PolicyWalk;
+use super::postponed::Postponed;
 use super::publish::Takers;
 use super::queues::Queues;
 use super::readings::Readings;
@@ -217,6 +218,7 @@ impl<M: Memory> ShardBoot<M> {
             applied: 0,
             newest_queue,
             early: Vec::new(),
+            postponed: Postponed::default(),
             writer,
             outset,
             effects: VecDeque::new(),

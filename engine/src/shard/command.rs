@@ -25,16 +25,24 @@ impl<M: Memory> Shard<M> {
         if let Command::Acks { queue, first, count, consumer } = command {
             return self.take_acks(now, queue, first, count, consumer);
         }
-        if named_queue(&command).is_some_and(|queue| queue > self.newest_queue) {
-            self.early.push(command);
-            return;
+        let Some(queue) = named_queue(&command) else { return self.perform(now, command) };
+        if queue > self.newest_queue {
+            return self.early.push(command);
         }
+        if let Some(command) = self.postponed.take(&self.queues, queue, command) {
+            self.perform(now, command);
+        }
+    }
+
+    /// Carries out one command whose time has come.
+    pub(super) fn perform(&mut self, now: Now, command: Command) {
         match command {
             Command::Consume(consume) => self.consume(now, consume),
             Command::Cancel { queue, consumer, channel } => {
                 self.cancel(now, queue, consumer);
                 self.notice(Notice::Cancelled { channel, consumer });
             }
+            Command::Abandon { queue, consumer } => self.cancel(now, queue, consumer),
             Command::Get { queue, channel, no_ack } => self.get(now, queue, channel, no_ack),
             Command::Settle { .. } | Command::Acks { .. } => {}
             Command::Grant { queue, consumer, credit } => self.grant(queue, consumer, credit),
@@ -115,6 +123,10 @@ impl<M: Memory> Shard<M> {
         let Some((at, hosted, _)) = self.queues.open(id) else {
             return self.refuse(channel, QueueError::NoQueue);
         };
+        if hosted.queue.counts().ready == 0 {
+            hosted.queue.touch(now.unix_ms);
+            return self.notice(Notice::Empty { channel });
+        }
         hosted.queue.get(PendingGet { channel, no_ack }, now.unix_ms);
         self.queues.note_work(at);
     }
@@ -159,6 +171,11 @@ impl<M: Memory> Shard<M> {
                 self.store.free(now, id, survives, seq, &slot);
             }
             Release::Requeued => {
+                // Only who was there when it came may have a message that expires at once.
+                if let Some(gone) = queue.take_lapsed(pool, seq, now.unix_ms) {
+                    let (store, testament) = (&mut self.store, Testament::of(queue));
+                    self.dead_letters.take(store, now, &testament, &gone, Cause::Expired);
+                }
                 self.drop_excess(now, at);
                 self.set_timer(at);
             }
@@ -266,6 +283,7 @@ impl<M: Memory> Shard<M> {
 
     fn forget(&mut self, now: Now, connection: ConnectionId) {
         self.early.retain(|command| asker(command) != Some(connection));
+        self.postponed.forget(connection);
         self.queues.forget_gets(connection);
         self.drop_bodies_of(connection);
         self.end_readings_of(connection);
@@ -289,7 +307,7 @@ fn named_queue(command: &Command) -> Option<QueueId> {
 }
 
 /// Whose connection waits for an answer.
-fn asker(command: &Command) -> Option<ConnectionId> {
+pub(super) fn asker(command: &Command) -> Option<ConnectionId> {
     match command {
         Command::Consume(consume) => Some(consume.channel.connection),
         Command::Cancel { channel, .. }

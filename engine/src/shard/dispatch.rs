@@ -66,11 +66,13 @@ impl<M: Memory> Shard<M> {
             // A turn that did nothing took the queue off the list or rested a consumer.
             left -= done.max(1).min(left);
         }
+        self.carry_out_postponed(now);
         self.free_remains(now);
         let copies = self.copy_forward(now);
         self.queues.keep_within();
         copies
             || self.queues.any_dirty()
+            || !self.postponed.is_empty()
             || self.can_free_remains()
             || self.can_move()
             || self.readings.can_go_on()
@@ -123,7 +125,10 @@ impl<M: Memory> Shard<M> {
         let (id, survives) = (queue.id(), queue.settings().survives_restart);
         let long_bytes = config.body_part_bytes as u64;
         while *done < limit {
-            let (seq, slot) = match queue.due(pool, now.unix_ms) {
+            // A basic.get is not there when a message comes, as a consumer is: what expires at once is
+            // nothing for it.
+            let by_unix_ms = now.unix_ms + u64::from(queue.next_get().is_some());
+            let (seq, slot) = match queue.due(pool, by_unix_ms) {
                 Due::Message { seq, slot } => (seq, slot),
                 Due::Expired(gone) => {
                     dead_letters.take(store, now, &Testament::of(queue), &gone, Cause::Expired);

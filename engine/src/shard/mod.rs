@@ -30,6 +30,7 @@ mod moving;
 mod parts;
 mod plain;
 mod policy_walk;
+mod postponed;
 mod publish;
 mod queues;
 mod readings;
@@ -65,6 +66,7 @@ use confirm::Confirms;
 use dead_letters::{DeadLetters, Testament};
 use links::Links;
 use policy_walk::PolicyWalk;
+use postponed::Postponed;
 use publish::Takers;
 use queues::{QueueSlot, Queues};
 use readings::Readings;
@@ -132,6 +134,7 @@ pub struct Shard<M: Memory> {
     newest_queue: QueueId,
     /// Commands for queues that have not been heard of yet; see `command`.
     early: Vec<Command>,
+    postponed: Postponed,
     /// On shard 0.
     writer: Option<TopologyWriter>,
     /// End of the definitions that the start itself has made.

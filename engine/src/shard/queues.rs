@@ -203,6 +203,11 @@ impl Queues {
         None
     }
 
+    /// True if it could deliver something or owes an answer, and has not had its turn yet.
+    pub(super) fn is_dirty(&self, at: QueueSlot) -> bool {
+        self.get(at).is_some_and(|hosted| hosted.dirty)
+    }
+
     pub(super) fn any_dirty(&self) -> bool {
         !self.dirty.is_empty()
     }

@@ -15,6 +15,7 @@ mod long_deliveries;
 mod long_transfers;
 mod model;
 mod policies;
+mod precedence;
 mod random;
 mod removal;
 mod schedules;

@@ -196,10 +196,20 @@ impl Run {
         self.world.command(owner, Command::Get { queue, channel, no_ack });
     }
 
+    /// So that the model knows when a command is carried out: now.
+    fn deliver_what_is_owed(&mut self, owner: ShardId, queue: QueueId) {
+        let shard = usize::from(owner.0);
+        while self.world.shards[shard].owes_deliveries(queue) {
+            self.world.dispatch(shard);
+        }
+        self.read_events();
+    }
+
     fn purge(&mut self) {
         let Some(queue) = self.any_queue() else { return };
         let owner = self.model.queues[&queue].owner;
         let channel = self.own_channel(0);
+        self.deliver_what_is_owed(owner, queue);
         self.world.command(owner, Command::Purge { queue, channel });
         self.model.purged(queue);
     }
@@ -207,6 +217,7 @@ impl Run {
     fn delete(&mut self) {
         let Some(queue) = self.any_queue() else { return };
         let owner = self.model.queues[&queue].owner;
+        self.deliver_what_is_owed(owner, queue);
         if let Some(model) = self.model.queues.get_mut(&queue) {
             model.closing = true;
         }

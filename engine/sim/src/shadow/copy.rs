@@ -71,8 +71,9 @@ impl Copy {
         self.doubt.is_some() || self.may_be_refused || self.may_have_expired(now_unix_ms)
     }
 
+    /// In its last millisecond it is for who waits: not for a basic.get, and not once it has been requeued.
     pub(super) fn may_have_expired(&self, now_unix_ms: u64) -> bool {
-        self.expires_unix_ms.is_some_and(|at| now_unix_ms > at || self.is_put_anew)
+        self.expires_unix_ms.is_some_and(|at| now_unix_ms >= at || self.is_put_anew)
     }
 
     /// The stronger doubt stays.

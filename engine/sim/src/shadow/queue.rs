@@ -343,7 +343,7 @@ impl Queue {
     /// The wall clock is about to be set back: what may have expired by now may be gone for good.
     pub fn note_expiries(&mut self, now_unix_ms: u64) {
         for copy in self.copies.iter_mut().filter(|copy| copy.state == State::Ready) {
-            if copy.expires_unix_ms.is_some_and(|at| now_unix_ms > at) {
+            if copy.expires_unix_ms.is_some_and(|at| now_unix_ms >= at) {
                 copy.cast_doubt(Doubt::Expired);
             }
         }

@@ -53,12 +53,12 @@ impl Consumers {
         self.by_serial.len()
     }
 
-    /// Those that hold what they get until it is acknowledged, and are not rationed yet.
+    /// Those that are not rationed yet.
     pub(super) fn unrationed(&mut self) -> impl Iterator<Item = (u32, &mut Consumer)> {
         self.by_serial
             .iter_mut()
             .map(|(serial, consumer)| (*serial, consumer))
-            .filter(|(_, consumer)| !consumer.no_ack && consumer.granted.is_none())
+            .filter(|(_, consumer)| consumer.granted.is_none())
     }
 
     /// Those that acknowledge what they get.

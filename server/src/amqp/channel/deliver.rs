@@ -142,12 +142,15 @@ impl Channel {
         let (properties, body) = (message.properties, message.body);
         writer::content(out, self.key.channel, properties, body, body_size, payload_max);
         session.output.mark_delivery(self.key.channel, from, delivery.window_bytes());
-        if no_ack {
-            return;
-        }
         if let Some(granted @ 1..) = &mut consumer.granted {
             *granted -= 1;
             self.limit.grant_ended(1);
+            if no_ack {
+                self.free_grants(session);
+            }
+        }
+        if no_ack {
+            return;
         }
         let DeliveryTo::Consumer { consumer: key, .. } = delivery.to else { return };
         self.unacked.push(Unacked::new(tag, delivery.queue, delivery.seq, Some(key.serial), from));

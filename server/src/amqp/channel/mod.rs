@@ -89,6 +89,8 @@ pub(crate) struct Channel {
     reply_to: Option<ReplyTo>,
     /// Listed in `Session::confirming`.
     confirming: bool,
+    /// The channel's limit has room again for consumers that wait for it.
+    grants_free: bool,
 }
 
 impl Channel {
@@ -110,6 +112,7 @@ impl Channel {
             limit: ChannelLimit::default(),
             reply_to: None,
             confirming: false,
+            grants_free: false,
         }
     }
 
@@ -245,7 +248,7 @@ impl Channel {
                 channel: channel.channel,
                 serial: consumer,
             };
-            cx.broker.command(shard, Command::Cancel { queue, consumer, channel });
+            cx.broker.command(shard, Command::Abandon { queue, consumer });
         }
         self.unacked.release_held();
         // There is always an answer to "everything".
@@ -266,13 +269,16 @@ impl Channel {
         );
     }
 
-    /// The confirms of this turn.
-    pub(crate) fn end_of_turn(&mut self, session: &mut Session) {
+    /// The confirms of this turn, and grants that its deliveries have left free.
+    pub(crate) fn end_of_turn<B: Broker>(&mut self, cx: &mut Context<'_, B>) {
         self.confirming = false;
         if !self.closing {
             self.publisher
                 .confirms
-                .flush(session.output.frames(self.key.channel), self.key.channel);
+                .flush(cx.session.output.frames(self.key.channel), self.key.channel);
+        }
+        if std::mem::take(&mut self.grants_free) {
+            self.send_grants(cx);
         }
     }
 

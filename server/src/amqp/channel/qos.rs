@@ -8,6 +8,7 @@ use super::{Channel, Context};
 use crate::amqp::broker::Broker;
 use crate::amqp::error::ProtocolError;
 use crate::amqp::method::basic;
+use crate::amqp::session::Session;
 use crate::control::PrefetchOf;
 
 impl Channel {
@@ -91,8 +92,10 @@ impl Channel {
     /// What a consumer that starts now may take.
     pub(super) fn credit(&self, no_ack: bool) -> Credit {
         match (no_ack, self.limit.limit(), self.prefetch) {
-            (true, _, _) | (false, 0, 0) => Credit::Unlimited,
+            (true, 0, _) | (false, 0, 0) => Credit::Unlimited,
             (false, 0, prefetch) => Credit::Prefetch(prefetch),
+            // What it gets does not count, but while the channel is full, it gets nothing.
+            (true, _, _) => Credit::Granted { prefetch: 0 },
             (false, _, prefetch) => Credit::Granted { prefetch },
         }
     }
@@ -109,6 +112,16 @@ impl Channel {
             *granted = granted.saturating_add(credit);
             let grant = Command::Grant { queue: consumer.queue, consumer: key, credit };
             cx.broker.command(consumer.shard, grant);
+        }
+    }
+
+    /// A grant has ended without a delivery that counts: others may have it at the end of the turn.
+    #[cold]
+    pub(super) fn free_grants(&mut self, session: &mut Session) {
+        self.grants_free = true;
+        if !self.confirming {
+            self.confirming = true;
+            session.confirming.push(self.key.channel);
         }
     }
 

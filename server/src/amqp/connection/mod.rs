@@ -224,7 +224,8 @@ impl Connection {
         }
         while let Some(number) = self.session.confirming.pop() {
             if let Some(channel) = self.channels.get_mut(&number) {
-                channel.end_of_turn(&mut self.session);
+                let mut cx = Context { session: &mut self.session, broker };
+                channel.end_of_turn(&mut cx);
             }
         }
         self.tell_gathered(broker);

@@ -391,6 +391,9 @@ impl Broker for StandIn {
                 self.cancel(queue, |consume| consume.consumer == consumer);
                 self.notify(Notice::Cancelled { channel, consumer });
             }
+            Command::Abandon { queue, consumer } => {
+                self.cancel(queue, |consume| consume.consumer == consumer);
+            }
             Command::Get { queue, channel, no_ack } => self.get(queue, channel, no_ack),
             Command::Settle { queue, seq, consumer, outcome } => {
                 self.settle(queue, seq, consumer, outcome);
