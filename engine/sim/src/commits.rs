@@ -114,7 +114,7 @@ impl Simulation {
             expiration_ms,
         };
         let part_bytes = self.world.limits.part_bytes();
-        match body.len() > part_bytes && number % 8 > 0 {
+        match body.len() > part_bytes && !number.is_multiple_of(8) {
             true => {
                 let (bytes, to) = (body.len() as u64, targets.iter().copied());
                 transaction.publish_long(&MessageRef { body: &[], ..message }, bytes, to);
@@ -157,7 +157,13 @@ impl Simulation {
     fn hold_in_vain(&mut self, home: usize, mixture: &Mixture) -> Verdict {
         let size = self.draw_size(mixture);
         let channel = ChannelKey { channel: VAIN_CHANNEL, ..self.clients.channel(home) };
-        self.hold(home, channel, &body(0, size), self.world.limits.part_bytes(), size % 2 == 0);
+        self.hold(
+            home,
+            channel,
+            &body(0, size),
+            self.world.limits.part_bytes(),
+            size.is_multiple_of(2),
+        );
         if self.random.one_in(2) {
             let command = Command::DropBody { channel };
             self.send(home, home, Mail::Command(command))?;
