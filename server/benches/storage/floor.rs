@@ -98,17 +98,8 @@ impl Drop for Floor {
     }
 }
 
-/// Reads all segment files of the directory from their first octet to their last; gives the octets and the time.
-pub(crate) fn read_all(directory: &Path) -> (u64, Duration) {
-    read(directory, u64::MAX)
-}
-
-/// Reads so many octets of them.
-pub(crate) fn read_some(directory: &Path, octets: u64) -> Duration {
-    read(directory, octets).1
-}
-
-fn read(directory: &Path, octets_max: u64) -> (u64, Duration) {
+/// Reads so many octets of the directory's segment files, each from its first octet on, if there are as many.
+pub(crate) fn read_some(directory: &Path, octets_max: u64) -> Duration {
     let mut memory = Aligned::new(PIECE);
     let (mut octets, began) = (0, Instant::now());
     for entry in fs::read_dir(directory).expect("the directory is there").flatten() {
@@ -127,5 +118,5 @@ fn read(directory: &Path, octets_max: u64) -> (u64, Duration) {
             octets += read as u64;
         }
     }
-    (octets, began.elapsed())
+    began.elapsed()
 }

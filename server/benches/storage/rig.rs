@@ -97,6 +97,8 @@ pub(crate) struct Rig {
     pub(crate) confirmed: u64,
     /// Octets of the log's writes.
     pub(crate) written: Rc<Cell<u64>>,
+    /// Octets that it has read back.
+    pub(crate) read: Cell<u64>,
     /// Octets that recovery read, and how long it took.
     pub(crate) recovery: (u64, Duration),
 }
@@ -164,6 +166,7 @@ impl Rig {
             published: 0,
             confirmed: 0,
             written: Rc::default(),
+            read: Cell::new(0),
             recovery,
         };
         rig.declare(queues).await;
@@ -216,6 +219,9 @@ impl Rig {
                     let is_urgent = |length| length >= URGENT_WRITE_BYTES_MIN;
                     self.is_look_due |=
                         matches!(&effect, LogEffect::Write { length, .. } if is_urgent(*length));
+                    if let LogEffect::Read { length, .. } = &effect {
+                        self.read.set(self.read.get() + *length as u64);
+                    }
                     let (segments, written) = (self.segments.clone(), self.written.clone());
                     self.in_flight.push(Box::pin(async move {
                         if let LogEffect::Write { length, .. } = &effect {
