@@ -273,8 +273,9 @@ impl ChunkPool {
 
     /// Every slot must be dead.
     pub(super) fn give_back_window(&mut self, window: Window) {
+        let is_kept = !self.is_crowded && !self.is_short();
         let spare = &mut self.spare_windows[window.width()];
-        if spare.len() < SPARE_WINDOWS_MAX && !self.is_crowded {
+        if spare.len() < SPARE_WINDOWS_MAX && is_kept {
             spare.push(window);
         } else {
             self.bytes -= window.bytes();

@@ -330,6 +330,16 @@ impl Client {
         assert_eq!(confirmed, last, "nothing is confirmed that was not published");
     }
 
+    /// The next frame in the middle of a content; None if the connection ends. A broker that stops says so at once,
+    /// between the frames of a long one.
+    fn part_of_content(&mut self) -> Option<Frame> {
+        match self.receive(PATIENCE) {
+            Received::Frame(frame) if frame.method_id() == Some(method::CONNECTION_CLOSE) => None,
+            Received::Frame(frame) => Some(frame),
+            _ => None,
+        }
+    }
+
     /// Takes the content that follows `delivery`, a basic.deliver or basic.get-ok; None if the connection ends.
     pub fn content(&mut self, delivery: &Frame) -> Option<Delivery> {
         let mut arguments = delivery.arguments();
@@ -337,7 +347,7 @@ impl Client {
             arguments.shortstr();
         }
         let (tag, redelivered) = (arguments.longlong(), arguments.octet() & 1 == 1);
-        let Received::Frame(header) = self.receive(PATIENCE) else { return None };
+        let header = self.part_of_content()?;
         assert_eq!(
             (header.kind, header.channel),
             (HEADER, delivery.channel),
@@ -348,7 +358,7 @@ impl Client {
         let properties = fields.rest().to_vec();
         let mut body = Vec::new();
         while body.len() < size {
-            let Received::Frame(part) = self.receive(PATIENCE) else { return None };
+            let part = self.part_of_content()?;
             assert_eq!((part.kind, part.channel), (BODY, delivery.channel), "content body is due");
             body.extend(part.payload);
         }
