@@ -6,10 +6,11 @@
 //!
 //! The shard's work is split by concern: `publish` (messages in; `plain`: the short way), `bodies` (long ones),
 //! `dispatch` (messages out), `readings` (long ones),
-//! `command` (everything else about queues), `confirm` (the one place where publishers are told
-//! that a message is safe), `dead_letters` and `moving` (from queue to queue), `copying` (disk
-//! space back), `transactions` (all or nothing; `shipping`: its long bodies), `replica` and `topology_writer` (definitions),
-//! `values` (what deduplicating exchanges have seen), `boot` (recovery).
+//! `command` (everything else about queues; `postponed`: not before what they have to deliver),
+//! `confirm` (the one place where publishers are told that a message is safe), `dead_letters` and
+//! `moving` (from queue to queue), `copying` (disk space back), `transactions` (all or nothing;
+//! `shipping`: its long bodies), `replica` and `topology_writer` (definitions), `values` (what
+//! deduplicating exchanges have seen), `boot` (recovery).
 
 mod admission;
 mod backlogs;

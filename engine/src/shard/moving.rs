@@ -46,7 +46,8 @@ impl<M: Memory> Shard<M> {
     }
 
     /// Makes a letter of a dead message, and finds where it goes. Beside it the letter's body, if it
-    /// does not have it: of a long message, which goes with the parts of the one that is there. `None`: something must be read first.
+    /// does not have it: of a long message, which goes with the parts of the one that is there. `None`:
+    /// something must be read first.
     fn read_dead(
         &mut self,
         now: Now,
