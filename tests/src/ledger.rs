@@ -153,18 +153,24 @@ impl Ledger {
     /// What was certain at `time`, for a broker that has been started on what its disk held then: the confirms that
     /// had arrived, and only the acknowledgements that had been sent.
     pub fn as_of(&self, time: usize) -> Ledger {
+        self.as_of_between(time, time)
+    }
+
+    /// The same if it is not known exactly when the disk was left so, only that it was at a time from `certain` to
+    /// `possible`: what had been confirmed at the former, and what may have happened at the latter.
+    pub fn as_of_between(&self, certain: usize, possible: usize) -> Ledger {
         let mut then = Ledger::default();
         let journal = self.journal.as_ref().expect("the ledger has a clock");
         for (at, event) in &journal.events {
             match event {
-                Event::Published(id) if *at <= time => then.published(*id),
-                Event::Confirmed(id) if *at <= time => then.confirmed(*id),
-                Event::Delivered(id) if *at <= time => {
+                Event::Published(id) if *at <= possible => then.published(*id),
+                Event::Confirmed(id) if *at <= certain => then.confirmed(*id),
+                Event::Delivered(id) if *at <= possible => {
                     then.entries.entry(*id).or_default().deliveries += 1;
                 }
                 // Its effect on the disk can only have come later.
-                Event::Acknowledged(id) if *at < time => then.acknowledged(*id),
-                Event::Settled(id) if *at <= time => then.settled(*id),
+                Event::Acknowledged(id) if *at < possible => then.acknowledged(*id),
+                Event::Settled(id) if *at <= certain => then.settled(*id),
                 _ => {}
             }
         }

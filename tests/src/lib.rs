@@ -17,6 +17,8 @@
 //! - [`worker`] a consumer that learns which of its acknowledgements are safe
 //! - [`tokens`] transactions that must keep what they move
 //! - [`disk`] disks of a test: recorded block for block, cut off, failing, full
+//! - [`kernel`] another kernel as a process, whose device mapper loses writes
+//! - [`durations`] how long things took, to be shown
 //! - [`requirement`] what a test needs beyond the ordinary, and is skipped without
 //! - [`random`] numbers that can be had again
 //! - [`memory_limit`] a limit on the memory of a broker, kept by the kernel
@@ -32,6 +34,8 @@ pub mod ctl;
 pub mod damage;
 pub mod directory;
 pub mod disk;
+pub mod durations;
+pub mod kernel;
 pub mod ledger;
 pub mod memory_limit;
 pub mod node;

@@ -1,6 +1,7 @@
 //! What a crash and an orderly stop leave behind: everything that was confirmed, in order.
 
 use haremq_tests::broker::Broker;
+use haremq_tests::durations::Durations;
 use haremq_tests::ledger::Verdict;
 use haremq_tests::traffic::{declare, drain, Consumer, Publisher, SharedLedger};
 use haremq_tests::wire::client::PATIENCE;
@@ -83,16 +84,18 @@ fn nothing_confirmed_is_lost_over_kill9() {
     declare(broker.amqp(), QUEUES);
     let mut ledger = SharedLedger::default();
     let mut publishers = [Publisher::new(0, QUEUES, 200), Publisher::new(1, QUEUES, 1)];
+    let mut starts = Durations::new();
     for _ in 0..cycles() {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
         let time = Duration::from_millis(50 + random % 1200);
         one_life(&mut broker, &ledger, &mut publishers, time, Broker::kill9);
-        broker.start_again();
+        starts.time(|| broker.start_again());
         ledger = ledger.next_life();
         ledger.lock().broker_restarted();
     }
+    println!("from the start of the process until it serves: {starts}");
     let verdict = finish(&broker, &ledger);
     verdict.assert_flawless();
     assert!(verdict.confirmed > 100, "too little happened to mean anything: {verdict}");
@@ -104,13 +107,17 @@ fn nothing_confirmed_is_lost_over_sigterm_under_load() {
     declare(broker.amqp(), QUEUES);
     let mut ledger = SharedLedger::default();
     let mut publishers = [Publisher::new(0, QUEUES, 200)];
-    for _ in 0..2 {
+    let (mut stops, mut starts) = (Durations::new(), Durations::new());
+    for _ in 0..cycles().div_ceil(2) {
         let time = Duration::from_millis(400);
-        one_life(&mut broker, &ledger, &mut publishers, time, Broker::stop);
-        broker.start_again();
+        one_life(&mut broker, &ledger, &mut publishers, time, |broker| {
+            stops.time(|| broker.stop());
+        });
+        starts.time(|| broker.start_again());
         ledger = ledger.next_life();
         ledger.lock().broker_restarted();
     }
+    println!("from SIGTERM to the end of the process: {stops}; to the next that serves: {starts}");
     let verdict = finish(&broker, &ledger);
     verdict.assert_flawless();
     assert!(verdict.confirmed > 100, "too little happened to mean anything: {verdict}");

@@ -13,7 +13,7 @@ use rustix::fs::statvfs;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const BLOCKED: method::Method = (10, 60);
 const UNBLOCKED: method::Method = (10, 61);
@@ -141,9 +141,11 @@ fn publishers_wait_before_the_disk_is_full_and_go_on_when_there_is_room() {
     // Everything else goes on.
     definitions.declare_queue(1, "while.blocked", 2);
     let next = consume_all(&broker, 1, publisher.confirmed);
+    let start = Instant::now();
     publisher.await_all();
     publisher.publish();
     publisher.await_all();
+    println!("publishers go on {:?} after the last ack", start.elapsed());
     consume_all(&broker, next, publisher.published);
     drop(broker);
 }
@@ -188,6 +190,7 @@ fn somebody_else_takes_what_there_is(format_options: &[&str], take: fn(&Path)) {
     definitions.declare_queue(1, "while.full", 2 | 1);
     let next = consume_all(&broker, 1, confirmed);
     std::fs::remove_dir_all(&filler).expect("the filler can be removed");
+    let start = Instant::now();
     // By itself, within the time in which the disk is looked at again.
     publisher.published = next - 1;
     let sent = publisher.published + 1;
@@ -196,6 +199,7 @@ fn somebody_else_takes_what_there_is(format_options: &[&str], take: fn(&Path)) {
         publisher.listen(Duration::from_millis(200));
         (publisher.confirmed > 0).then_some(())
     });
+    println!("publishers go on {:?} after there is space again", start.elapsed());
     consume_all(&broker, next, sent);
     drop(broker);
 }

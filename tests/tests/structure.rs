@@ -190,12 +190,10 @@ fn the_confirm_is_made_in_one_place() {
     assert_eq!(made.len(), 1, "Notice::Confirmed is made in: {made:#?}");
 }
 
-/// docs/testing.md names a test for each detail that is easily got wrong.
-#[test]
-fn every_detail_of_the_table_has_its_test() {
+/// Every row of that section of docs/testing.md names tests in its last column, and they exist.
+fn every_row_has_its_test(heading: &str) {
     let text = include_str!("../../docs/testing.md");
-    let (_, section) =
-        text.split_once("## Details that are easily got wrong").expect("the section");
+    let (_, section) = text.split_once(heading).expect("the section");
     let section = section.split("\n## ").next().unwrap_or_default();
     let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     assert!(rows.len() > 10, "the table is there");
@@ -213,4 +211,16 @@ fn every_detail_of_the_table_has_its_test() {
             assert!(exists, "there is no test {name}: {row}");
         }
     }
+}
+
+/// docs/testing.md names a test for each detail that is easily got wrong.
+#[test]
+fn every_detail_of_the_table_has_its_test() {
+    every_row_has_its_test("## Details that are easily got wrong");
+}
+
+/// docs/testing.md names tests for what docs/guarantees.md promises.
+#[test]
+fn every_promise_of_the_table_has_its_test() {
+    every_row_has_its_test("## Promises and their tests");
 }

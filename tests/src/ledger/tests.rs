@@ -103,6 +103,30 @@ fn the_ledger_of_an_earlier_time_knows_what_was_certain_then() {
 }
 
 #[test]
+fn between_two_times_only_what_is_certain_is_blamed_on_the_broker() {
+    let time = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let clock = time.clone();
+    let mut ledger = Ledger::with_clock(move || clock.load(std::sync::atomic::Ordering::Relaxed));
+    let tick = || time.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    ledger.published(id(1));
+    ledger.confirmed(id(1));
+    tick();
+    // Between the two times.
+    ledger.published(id(2));
+    ledger.confirmed(id(2));
+    tick();
+    ledger.published(id(3));
+    let then = ledger.as_of_between(0, 1);
+    assert_eq!(then.verdict().lost, [id(1)], "of the second one nothing is certain");
+    let mut then = ledger.as_of_between(0, 1);
+    (1..=3).for_each(|number| deliver(&mut then, number, true));
+    assert_eq!(then.verdict().phantoms, [id(3)], "the second one may have happened");
+    ledger.acknowledged(id(1));
+    assert_eq!(ledger.as_of_between(0, 2).verdict().lost, [id(1)], "its ack came later");
+    assert!(ledger.as_of_between(0, 3).verdict().lost.is_empty(), "its ack may have happened");
+}
+
+#[test]
 fn an_unconfirmed_message_may_be_gone() {
     let mut ledger = Ledger::new();
     ledger.published(id(1));

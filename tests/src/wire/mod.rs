@@ -6,11 +6,13 @@
 
 pub mod arguments;
 pub mod client;
+pub mod field;
 pub mod frame;
 pub mod method;
 pub mod stream;
 
 pub use arguments::{Arguments, Reader};
 pub use client::{Client, Login};
+pub use field::{table, Field};
 pub use frame::{Close, Frame, Received};
 pub use method::Method;

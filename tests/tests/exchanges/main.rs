@@ -12,28 +12,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use haremq_tests::broker::{Broker, Setup};
 use haremq_tests::eventually;
 use haremq_tests::wire::client::{Delivery, PATIENCE};
-use haremq_tests::wire::{method, Arguments, Client, Login, Received};
-
-/// A field of a table: a string, or a 64-bit number.
-enum Field<'a> {
-    Text(&'a str, &'a str),
-    Number(&'a str, i64),
-    Flag(&'a str, bool),
-}
-
-use Field::{Flag, Number, Text};
-
-fn table(fields: &[Field<'_>]) -> Vec<u8> {
-    let mut octets = Arguments::new();
-    for field in fields {
-        octets = match *field {
-            Text(name, text) => octets.shortstr(name).octet(b'S').longstr(text.as_bytes()),
-            Number(name, number) => octets.shortstr(name).octet(b'l').raw(&number.to_be_bytes()),
-            Flag(name, flag) => octets.shortstr(name).octet(b't').octet(u8::from(flag)),
-        };
-    }
-    octets.octets().to_vec()
-}
+use haremq_tests::wire::Field::{self, Flag, Number, Text};
+use haremq_tests::wire::{method, table, Arguments, Client, Login, Received};
 
 /// Headers, persistent.
 fn properties(headers: &[Field<'_>]) -> Vec<u8> {
