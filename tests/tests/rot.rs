@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 const QUEUE: &str = "ledger";
 const DURABLE: u8 = 2;
 const SEGMENT_BYTES: u64 = 8 << 20;
-const MESSAGES: u64 = 6000;
+const MESSAGES: u64 = 3000;
 const PAGE: u64 = 4096;
 /// Of so many found damages, a broker is started on one.
 const SERVED_EVERY: u64 = 10;
@@ -211,7 +211,7 @@ fn serve(directory: &Path) -> Service {
 #[test]
 fn damage_at_any_place_of_large_segments_is_found_or_harmless() {
     let count: u64 = std::env::var("HAREMQ_DAMAGES")
-        .map_or(42, |text| text.parse().expect("a number of damages"));
+        .map_or(14, |text| text.parse().expect("a number of damages"));
     let mut random = Random::new(Random::seed("HAREMQ_DAMAGE_SEED"));
     let directory = TestDirectory::new();
     let log = written(&directory.path().join("data"));

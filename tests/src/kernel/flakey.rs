@@ -76,7 +76,8 @@ impl FlakeyDisk {
     pub fn detach(&self) {
         // The kernel lets go of what a killed process had under way in its io_uring a moment after its end.
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !Command::new("umount").arg(&self.path).status().is_ok_and(|status| status.success()) {
+        while !Command::new("umount").arg(&self.path).status().is_ok_and(|status| status.success())
+        {
             assert!(Instant::now() < deadline, "the file system stays in use");
             std::thread::sleep(Duration::from_millis(50));
         }
