@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use haremq_engine::ids::{ChannelKey, QueueId, ShardId, Target};
-use haremq_engine::mail::{Command, DeliveryTo, Outcome};
+use haremq_engine::mail::{Command, Outcome};
 use haremq_engine::message::MessageRef;
 use haremq_engine::transaction::{Transaction, TransactionSettle};
 
 use crate::body::{body, number_of, properties};
-use crate::mail::{Mail, ROUTING_KEY};
+use crate::mail::{Mail, Received, ROUTING_KEY};
 use crate::shadow::{Commit, Put, Take};
 use crate::simulation::Simulation;
 use crate::violation::Verdict;
@@ -44,7 +44,7 @@ impl Simulation {
         self.ask_to_commit(home, transaction, puts, Vec::new())
     }
 
-    fn ask_to_commit(
+    pub fn ask_to_commit(
         &mut self,
         home: usize,
         transaction: Transaction,
@@ -84,7 +84,7 @@ impl Simulation {
         self.put_to(home, &queues, size, transaction, puts)
     }
 
-    fn put_to(
+    pub fn put_to(
         &mut self,
         home: usize,
         queues: &[QueueId],
@@ -182,21 +182,28 @@ impl Simulation {
             return Ok(());
         };
         let received = self.clients.held.remove(at);
-        let consumer = match received.to {
-            DeliveryTo::Consumer { consumer, .. } => Some(consumer),
-            DeliveryTo::Get { .. } => None,
-        };
         let outcome = match self.random.below(8) {
             0 => Outcome::Requeue,
             1 => Outcome::Reject,
             _ => Outcome::Ack,
         };
+        takes.push(self.settle_in(&received, outcome, transaction)?);
+        Ok(())
+    }
+
+    /// A delivery is settled by that transaction.
+    pub fn settle_in(
+        &mut self,
+        received: &Received,
+        outcome: Outcome,
+        transaction: &mut Transaction,
+    ) -> Verdict<Take> {
+        let consumer = received.consumer();
         let (shard, queue, seq) = (received.from, received.queue, received.seq);
         transaction.settle(TransactionSettle { shard, queue, seq, consumer, outcome });
         let number = number_of(&received.body)?;
         let is_lasting = self.is_durable(queue);
-        takes.push(Take { shard, queue, seq, number, outcome, is_lasting });
-        Ok(())
+        Ok(Take { shard, queue, seq, number, outcome, is_lasting })
     }
 
     fn refuses(&self, id: QueueId) -> bool {

@@ -6,7 +6,7 @@
 //! | module | what it may do |
 //! |---|---|
 //! | `disk`, `pages`, `rings`, `clock`, `world` | the world: does what the schedule says, judges nothing |
-//! | `workload`, `commits`, `uploads`, `population`, `clients`, `stumbles`, `late_letter` | what clients do, and when the power goes; draws random numbers |
+//! | `workload`, `commits`, `uploads`, `population`, `clients`, `stumbles`, `broken_starts`, `late_letter` | what clients do, and when the power goes; draws random numbers |
 //! | `shadow` | the model: follows what was promised, touches nothing |
 //! | `invariants` | judges after every step; reads only, draws no random number |
 //! | `oracle` | judges at the end, after crash, recovery and drain |
@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod body;
+pub mod broken_starts;
 pub mod clients;
 pub mod clock;
 pub mod commits;

@@ -26,6 +26,8 @@ impl Simulation {
         self.check_drained()?;
         self.upload_in_vain()?;
         if self.stop()? {
+            // What the process alone holds would be gone with it.
+            self.check_nothing_held()?;
             self.crash()?;
             self.check_empty()?;
         }
@@ -100,6 +102,14 @@ impl Simulation {
             }
             let bytes = shard.memory_bytes();
             require(bytes == 0, Kind::Space, || format!("{bytes} octets of memory for nothing"))?;
+        }
+        self.check_nothing_held()
+    }
+
+    /// All messages have been taken and all bodies read, and nobody is publishing: nothing else keeps
+    /// segments.
+    fn check_nothing_held(&self) -> Verdict {
+        for shard in &self.world.shards {
             let live = shard.log_space().live_octets;
             require(live <= DEFINITIONS_OCTETS_MAX, Kind::Space, || {
                 format!("{live} octets of the log are wanted, and only definitions are there")

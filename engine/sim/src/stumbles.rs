@@ -21,9 +21,10 @@ impl Simulation {
     /// Right after a start. `mixture`: what transactions are like.
     pub fn stumble(&mut self, mixture: &Mixture) -> Verdict {
         if self.world.count() > 1 {
-            return match self.random.one_in(2) {
-                true => self.stumble_over_marks(mixture),
-                false => self.stumble_over_a_mark(),
+            return match self.random.below(3) {
+                0 => self.stumble_over_marks(mixture),
+                1 => self.stumble_over_a_mark(),
+                _ => self.stumble_over_a_start(),
             };
         }
         if self.random.one_in(5) {
@@ -149,7 +150,7 @@ impl Simulation {
     }
 
     /// Goes on until clients are served. False: they are not. `works`: shards whose disks do anything.
-    fn wait_to_be_open(&mut self, works: impl Fn(usize) -> bool) -> Verdict<bool> {
+    pub fn wait_to_be_open(&mut self, works: impl Fn(usize) -> bool) -> Verdict<bool> {
         for _ in 0..PATIENCE {
             if self.serves() || self.world.down.is_some() {
                 break;
@@ -163,7 +164,7 @@ impl Simulation {
     }
 
     /// Everything goes on by a step, but for the disks of those that are not to work.
-    fn hurry(&mut self, works: impl Fn(usize) -> bool) -> Verdict {
+    pub fn hurry(&mut self, works: impl Fn(usize) -> bool) -> Verdict {
         let count = self.world.count();
         for shard in 0..count {
             if self.world.down.is_some() {

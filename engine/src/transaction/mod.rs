@@ -4,10 +4,12 @@
 //! the decision and its end ([`journal`]).
 
 mod journal;
+mod note;
 
 use std::ops::Range;
 
 pub use journal::JournalError;
+pub use note::Note;
 
 use crate::ids::{ConsumerKey, QueueId, Seq, ShardId, Target};
 use crate::mail::Outcome;

@@ -1,9 +1,10 @@
 //! A disk made of vectors. What has not been completed when the power goes may be there or not.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use haremq_engine::log::{
-    FileId, IoFailure, LogCompletion, LogEffect, Memory, RecoveryRead, SegmentFile,
+    FileId, IoFailure, LogCompletion, LogEffect, Memory, Mended, Octets, RecoveryRead, SegmentFile,
 };
 
 use crate::random::Random;
@@ -116,5 +117,30 @@ impl Disk {
     pub(crate) fn holds(&self, needle: &[u8]) -> usize {
         let found = |file: &Vec<u8>| file.windows(needle.len()).filter(|w| *w == needle).count();
         self.files.values().map(found).sum()
+    }
+
+    /// An octet in the middle of these octets rots, wherever they are.
+    pub(crate) fn rot(&mut self, needle: &[u8]) {
+        for file in self.files.values_mut() {
+            let found = file.windows(needle.len()).position(|octets| octets == needle);
+            if let Some(at) = found {
+                file[at + needle.len() / 2] ^= 0x10;
+            }
+        }
+    }
+
+    /// Writes what mends the log, as a broker would.
+    pub(crate) fn patch(&mut self, mended: &Mended) {
+        for patch in &mended.patches {
+            let place = patch.offset as usize..patch.end() as usize;
+            self.file(patch.file)[place].copy_from_slice(&patch.octets);
+        }
+    }
+}
+
+impl Octets for &Disk {
+    type Error = Infallible;
+    fn read(&mut self, read: RecoveryRead) -> Result<Vec<u8>, Infallible> {
+        Ok(Disk::read(self, read).to_vec())
     }
 }

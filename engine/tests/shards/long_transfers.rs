@@ -31,7 +31,7 @@ fn send(world: &mut World, queue: QueueId, octets: &[u8], persistent: bool) {
     world.send_message(&[queue], message(octets, persistent), None);
 }
 
-fn take(world: &mut World, queue: QueueId, count: usize) -> Vec<Received> {
+pub(crate) fn take(world: &mut World, queue: QueueId, count: usize) -> Vec<Received> {
     let owner = world.owner(queue);
     for _ in 0..count {
         world.command(owner, Command::Get { queue, channel: channel(0, 5), no_ack: false });
@@ -39,7 +39,7 @@ fn take(world: &mut World, queue: QueueId, count: usize) -> Vec<Received> {
     world.deliveries()
 }
 
-fn live_octets(world: &World) -> u64 {
+pub(crate) fn live_octets(world: &World) -> u64 {
     world.shards.iter().map(|shard| shard.log_space().live_octets).sum()
 }
 
@@ -197,7 +197,7 @@ fn hold(world: &mut World, from: ChannelKey, octets: &[u8]) {
 }
 
 /// Publishes each body to all of these queues and acks that delivery, by one tx.commit of that channel.
-fn commit(
+pub(crate) fn commit(
     world: &mut World,
     from: ChannelKey,
     bodies: &[Vec<u8>],
@@ -225,7 +225,7 @@ fn commit(
 }
 
 /// Queues of two shards, and something to be acked in the first one.
-fn to_commit(seed: u64) -> (World, Vec<QueueId>, Received, Vec<Vec<u8>>) {
+pub(crate) fn to_commit(seed: u64) -> (World, Vec<QueueId>, Received, Vec<Vec<u8>>) {
     let mut world = World::new(2, seed);
     let queues: Vec<QueueId> = [(0, "zero"), (1, "one")]
         .map(|(shard, name)| world.declare_on(shard, declare(name, true, Arc::default())))
@@ -237,7 +237,7 @@ fn to_commit(seed: u64) -> (World, Vec<QueueId>, Received, Vec<Vec<u8>>) {
     (world, queues, old, bodies)
 }
 
-fn bodies_of(received: &[Received]) -> Vec<Vec<u8>> {
+pub(crate) fn bodies_of(received: &[Received]) -> Vec<Vec<u8>> {
     received.iter().map(|one| one.body.clone()).collect()
 }
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use haremq_engine::ids::{QueueId, Seq, ShardId};
-use haremq_engine::log::{LogConfig, LogEffect};
+use haremq_engine::log::{mend, LogConfig, LogEffect, Mended};
 use haremq_engine::mail::{
     BodyPiece, Command, Delivery, DeliveryTo, LongDelivery, Notice, PeerMail, Publish, Requester,
 };
@@ -211,6 +211,20 @@ impl World {
         self.settle_down();
         assert!(self.shards.iter().all(Shard::is_quiet), "a stopped shard is not quiet");
         self.crash();
+    }
+
+    /// The flag that starts in spite of damage: the logs are made whole around it. What each has lost.
+    pub(crate) fn quarantine(&mut self) -> Vec<Mended> {
+        let mut all = Vec::new();
+        for (shard, disk) in (0..).map(ShardId).zip(&mut self.disks) {
+            let log = LogConfig { shard, ..self.config.log.clone() };
+            let mended = mend(&log, &disk.listing(), &mut &*disk, &mut |_| ());
+            let mended = mended.expect("damage that can be mended");
+            disk.patch(&mended);
+            all.push(mended);
+        }
+        self.boot();
+        all
     }
 
     /// True once no shard has anything of transactions left from before its start.

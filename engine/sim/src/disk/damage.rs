@@ -6,6 +6,11 @@ use crate::random::Random;
 /// Where the segment number lies in a file's header (docs/log-format.md, "File").
 const SEGMENT_OFFSET: usize = 40;
 
+/// Where a block's position lies in its header, and behind it how far the log was durable when it was made
+/// (docs/log-format.md, "Block").
+const POSITION_OFFSET: usize = 16;
+const DURABLE_OFFSET: usize = 24;
+
 /// What of a file's first page is looked at.
 const HEADER_BYTES: usize = 64;
 
@@ -41,6 +46,21 @@ impl Damage {
     }
 }
 
+/// Without its header, nothing says of that file of a segment that it had been begun for good: no block of it is later than
+/// one that was durable. A power cut may leave the same behind.
+fn looks_unbegun(octets: &[u8], segment: u32) -> bool {
+    let start = u64::from(segment) * octets.len() as u64;
+    let field = |page: usize, offset: usize| {
+        octets[page + offset..].first_chunk().map_or(0, |field| u64::from_le_bytes(*field))
+    };
+    let mut pages = (0..octets.len()).step_by(PAGE_BYTES);
+    let is_later = |page: &usize| {
+        let position = field(*page, POSITION_OFFSET);
+        position == start + *page as u64 && field(*page, DURABLE_OFFSET) > start
+    };
+    octets[..PAGE_BYTES].iter().all(|octet| *octet == 0) && pages.find(is_later).is_none()
+}
+
 impl Disk {
     /// Damages one place, and says which. `None`: there is no file that may be damaged.
     pub fn rot(&mut self, scope: Scope, random: &mut Random) -> Option<String> {
@@ -63,8 +83,9 @@ impl Disk {
             return None;
         }
         // After a clean stop often the newest one: its header alone says where the log goes on.
-        let latest = files.iter().find(|file| number(&self.files[file].octets) == newest);
-        let latest = latest.copied().filter(|_| scope == Scope::All && random.one_in(2));
+        let newest_file = files.iter().find(|file| number(&self.files[file].octets) == newest);
+        let newest_file = newest_file.copied();
+        let latest = newest_file.filter(|_| scope == Scope::All && random.one_in(2));
         let file = latest.unwrap_or_else(|| random.pick(&files));
         let header_every = if latest.is_some() { 2 } else { 6 };
         let octets = &mut self.files.get_mut(&file)?.octets;
@@ -88,7 +109,11 @@ impl Disk {
                 octets.copy_within(from..from + length, offset);
             }
         }
-        if before == octets[offset..offset + length] {
+        // What cannot be told from an earlier end of the log is no rot that anybody promises to find.
+        let is_hidden =
+            newest_file == Some(file) && newest.is_some_and(|newest| looks_unbegun(octets, newest));
+        if before == octets[offset..offset + length] || is_hidden {
+            octets[offset..offset + length].copy_from_slice(&before);
             return None;
         }
         let what = format!("{what} in file {file} at octet {offset}");

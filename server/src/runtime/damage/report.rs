@@ -5,6 +5,7 @@ use std::path::Path;
 
 use haremq_engine::ids::QueueId;
 use haremq_engine::log::{Damage, LostMessage, Mended};
+use haremq_engine::transaction::Note;
 
 use super::findings::{Findings, ShardFindings};
 use super::segment_path;
@@ -54,12 +55,13 @@ fn damages(
         let LostMessage { queue, seq, address, is_certain } = lost;
         let doubt = if *is_certain { "" } else { " (as the damaged octets say)" };
         let at = format!("at log address {}", address.0);
+        if let Some(note) = Note::of(*queue, *seq) {
+            writeln!(out, "  LOST {note} ({at}){doubt}")?;
+            continue;
+        }
         match findings.names.get(queue) {
             _ if *queue == QueueId::DEFINITIONS => {
                 writeln!(out, "  LOST definition {} {at}{doubt}", seq.0)?;
-            }
-            _ if queue.is_of_transactions() => {
-                writeln!(out, "  LOST note {} of a transaction {at}{doubt}", seq.0)?;
             }
             Some(name) => writeln!(out, "  LOST message {} {at}{doubt} of queue {name}", seq.0)?,
             None => {
