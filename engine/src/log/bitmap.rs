@@ -71,6 +71,12 @@ impl Bitmap {
         first >= end || (end <= known && self.next(first, end, false) >= end)
     }
 
+    /// No number from `first` up to `end` is set.
+    pub(super) fn is_clear(&self, first: u32, end: u32) -> bool {
+        let end = end.min(self.words.len() as u32 * 64);
+        self.next(first, end, true) >= end
+    }
+
     /// Maximal runs as (first, count), ascending.
     pub(super) fn runs(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         let end = self.words.len() as u32 * 64;
@@ -120,6 +126,15 @@ mod tests {
         bitmap.set_run(60, 70);
         assert!(bitmap.covers(60, 130) && bitmap.covers(63, 65) && bitmap.covers(5, 5));
         assert!(!bitmap.covers(59, 61) && !bitmap.covers(129, 131) && !bitmap.covers(100, 300));
+    }
+
+    #[test]
+    fn a_stretch_is_clear_if_no_number_in_it_is_set() {
+        let mut bitmap = Bitmap::default();
+        assert!(bitmap.is_clear(0, 1000));
+        bitmap.set_run(60, 70);
+        assert!(bitmap.is_clear(0, 60) && bitmap.is_clear(130, 5000) && bitmap.is_clear(70, 70));
+        assert!(!bitmap.is_clear(0, 61) && !bitmap.is_clear(129, 5000) && !bitmap.is_clear(70, 71));
     }
 
     #[test]

@@ -143,6 +143,11 @@ impl Segment {
         self.dead.covers(first, end)
     }
 
+    /// All of the references from `first` up to `end` live.
+    pub(super) fn are_alive(&self, first: u32, end: u32) -> bool {
+        self.dead.is_clear(first, end)
+    }
+
     /// Undoes a death that recovery took for granted. As [`Segment::kill`].
     pub(super) fn revive(
         &mut self,

@@ -61,6 +61,8 @@ pub(in crate::log) struct Builder {
     pub(super) first_reference: u32,
     /// Something has been noted since the last piece.
     is_fresh: bool,
+    /// The notes tell of segments that may be gone by the time of the piece.
+    pub(super) names_others: bool,
     /// The segment will have no index.
     pub(super) is_abandoned: bool,
     /// Piece being composed.
@@ -95,6 +97,7 @@ impl Builder {
             pieces: Vec::new(),
             first_reference: 0,
             is_fresh: false,
+            names_others: false,
             is_abandoned: false,
             composed: None,
         }
@@ -122,6 +125,7 @@ impl Builder {
         self.copied = None;
         self.first_reference = references;
         self.is_fresh = false;
+        self.names_others = false;
         self.notes.restart(self.geometry, self.segment, references);
     }
 
@@ -325,6 +329,7 @@ impl Builder {
     #[inline]
     fn settle_run(&mut self, settle: Settle) {
         let Settle { queue, first: seq, segment, count } = settle;
+        self.names_others = true;
         let held = &mut self.settles[queue.0 as usize % SETTLE_SLOTS];
         let goes_on = held.queue == queue
             && held.segment == segment
@@ -347,12 +352,14 @@ impl Builder {
             return;
         }
         let before = self.copied.replace(copied);
+        self.names_others = true;
         if self.has_room(ENTRY_BYTES) {
             before.into_iter().for_each(|before| self.notes.copied(before));
         }
     }
 
     pub(in crate::log) fn liveness(&mut self, segment: u32, address: Address, length: u32) {
+        self.names_others = true;
         if self.has_room(ENTRY_BYTES) {
             self.notes.liveness(segment, address, length);
         }

@@ -34,7 +34,10 @@ impl Builder {
                 writer
             }
         };
-        let filtered = self.filter(segments, scope, &mut out);
+        let filtered = match self.is_all_wanted(segments, scope) {
+            true => Ok(out.take_over(&self.notes)),
+            false => self.filter(segments, scope, &mut out),
+        };
         debug_assert!(filtered.is_ok(), "notes that cannot be read: {filtered:?}");
         if is_sealing {
             for part in &self.parts {
@@ -61,7 +64,14 @@ impl Builder {
         IndexScope { segment: self.segment, first_reference: self.first_reference, references_end }
     }
 
-    fn filter(
+    /// The notes are what the piece is to say, to the octet: nothing that they tell of has gone meanwhile. A backlog
+    /// of many queues has a note for each message, and to go through all of them took as long as to take them.
+    fn is_all_wanted(&self, segments: &Segments, scope: IndexScope) -> bool {
+        let IndexScope { first_reference, references_end, .. } = scope;
+        !self.names_others && segments.tail().are_alive(first_reference, references_end)
+    }
+
+    pub(super) fn filter(
         &self,
         segments: &Segments,
         scope: IndexScope,

@@ -26,6 +26,12 @@ impl Writer {
         self.context.restart(geometry, segment, first_reference);
     }
 
+    /// Says what another one says that began in the same way; nothing but parts may be added.
+    pub(super) fn take_over(&mut self, other: &Writer) {
+        self.out.clear();
+        self.out.extend_from_slice(&other.out);
+    }
+
     pub(super) fn octets(&self) -> &[u8] {
         &self.out
     }
