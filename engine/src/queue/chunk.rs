@@ -126,6 +126,17 @@ impl Chunk {
         }
     }
 
+    /// The count of slots that are not dead, and the slot at that offset, as [`Chunk::slot_mut`].
+    #[inline]
+    pub(super) fn place(&mut self, offset: usize) -> Option<(&mut u32, &mut Slot)> {
+        let place = match &mut self.content {
+            Content::Open(slots) => slots.get_mut(offset),
+            Content::Few(window) => window.get_mut(offset),
+            _ => None,
+        };
+        Some((&mut self.live, place?))
+    }
+
     /// Makes room for the slot at that offset, unless the chunk is packed.
     pub(super) fn make_room(&mut self, pool: &mut ChunkPool, offset: usize) {
         let Content::Few(window) = &self.content else { return };

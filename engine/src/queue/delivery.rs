@@ -37,7 +37,7 @@ impl Queue {
         if self.counts.ready == 0 {
             return None;
         }
-        while self.top < self.lanes.len() {
+        while self.top < self.lanes.count() {
             if let Some((number, slot)) = self.lanes[self.top].peek(pool) {
                 return Some((self.top, number, slot));
             }

@@ -1,6 +1,5 @@
 //! Messages coming in: admission, numbers, limits; and those that recovery brings back.
 
-use super::lane::Lane;
 use super::slot::{Place, Slot};
 use super::{seq_of, ChunkPool, Overflow, Queue, Removed};
 use crate::ids::Seq;
@@ -63,18 +62,16 @@ impl Queue {
     #[inline]
     pub fn assign(&mut self, arrival: &Arrival) -> Seq {
         let max = self.settings.max_priority;
-        if self.lanes.is_empty() {
+        let lane = usize::from(max - arrival.priority.min(max));
+        if lane >= self.lanes.count() {
             self.make_lanes();
         }
-        let lane = usize::from(max - arrival.priority.min(max));
         seq_of(lane, self.lanes[lane].assign())
     }
 
     #[cold]
     fn make_lanes(&mut self) {
-        let count = usize::from(self.settings.max_priority) + 1;
-        self.lanes.reserve_exact(count);
-        self.lanes.resize_with(count, Lane::default);
+        self.lanes.extend_to(usize::from(self.settings.max_priority) + 1);
         self.lanes.iter_mut().for_each(|lane| lane.belong_to(self.slot));
     }
 
@@ -111,6 +108,29 @@ impl Queue {
         self.counts.ready_bytes += slot.body_bytes();
         self.traffic.publishes += 1;
         self.note_expiry(expires_unix_ms);
+    }
+
+    /// [`Queue::assign`] and [`Queue::push`] of a message that takes its place before its slot is known, in a queue
+    /// that [is plain](Queue::is_plain): the caller puts the slot there at once. What has to come into the core's
+    /// cache for that comes while the message is written elsewhere. `None` in place of the place: it has to be pushed.
+    #[inline]
+    pub fn take_place(
+        &mut self,
+        pool: &mut ChunkPool,
+        arrival: &Arrival,
+    ) -> (Seq, Option<&mut Slot>) {
+        let seq = self.assign(arrival);
+        let Some((lane, number)) = self.locate(seq) else {
+            unreachable!("a message number was not assigned by this queue");
+        };
+        let place = self.lanes[lane].place(pool, number);
+        if place.is_some() {
+            self.top = self.top.min(lane);
+            self.counts.ready += 1;
+            self.counts.ready_bytes += arrival.body_bytes;
+            self.traffic.publishes += 1;
+        }
+        (seq, place)
     }
 
     pub(super) fn note_expiry(&mut self, expires_unix_ms: Option<u64>) {

@@ -30,6 +30,15 @@ impl Lane {
         number
     }
 
+    /// The place for a ready message at an assigned number. It must be filled before anything else is done to the
+    /// lane. `None`: [`Lane::push`] has to be asked.
+    #[inline]
+    pub(super) fn place(&mut self, pool: &mut ChunkPool, number: u64) -> Option<&mut Slot> {
+        let place = self.index.place(pool, number)?;
+        self.ready += 1;
+        Some(place)
+    }
+
     /// Puts a ready message at an assigned number.
     #[inline]
     pub(super) fn push(
@@ -42,6 +51,11 @@ impl Lane {
     ) {
         self.index.insert(pool, number, slot, expires_unix_ms, base_unix_ms);
         self.ready += 1;
+    }
+
+    /// No message has ever come in.
+    pub(super) fn is_unused(&self) -> bool {
+        self.next == 0
     }
 
     /// A lane as recovery found it: everything is ready, numbers before `next` have been used.

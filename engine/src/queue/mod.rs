@@ -19,6 +19,7 @@ mod error;
 mod index;
 mod intake;
 mod lane;
+mod lanes;
 mod loose;
 mod pack;
 mod pages;
@@ -56,7 +57,7 @@ use crate::dedup::{DedupKey, Present};
 use crate::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq};
 use crate::mail::Consume;
 use due_times::DueTimes;
-use lane::Lane;
+use lanes::Lanes;
 use rustc_hash::FxHashMap;
 
 /// Of all queues that nobody consumes from.
@@ -109,8 +110,7 @@ pub struct Queue {
     slot: u32,
     /// Shared by queues that were declared alike.
     settings: Arc<QueueSettings>,
-    /// By falling priority; none before the first message.
-    lanes: Vec<Lane>,
+    lanes: Lanes,
     /// No lane before it has ready messages.
     top: usize,
     counts: Counts,
@@ -150,7 +150,7 @@ impl Queue {
         Queue {
             id,
             slot: 0,
-            lanes: Vec::new(),
+            lanes: Lanes::default(),
             top: 0,
             counts: Counts::default(),
             traffic: Traffic::default(),
@@ -179,12 +179,13 @@ impl Queue {
         let mut queue = Queue::new(id, settings, now_unix_ms);
         queue.counts.ready_bytes = backlog.body_bytes();
         let levels = usize::from(queue.settings.max_priority) + 1;
-        queue.lanes = backlog.into_lanes();
-        assert!(queue.lanes.len() <= levels, "{id:?} has messages of a level it never had");
-        if !queue.lanes.is_empty() {
-            queue.lanes.resize_with(levels, Lane::default);
+        let lanes = backlog.into_lanes();
+        assert!(lanes.len() <= levels, "{id:?} has messages of a level it never had");
+        queue.lanes = lanes.into_iter().collect();
+        if !queue.lanes.is_unused() {
+            queue.lanes.extend_to(levels);
         }
-        for lane in &queue.lanes {
+        for lane in queue.lanes.iter() {
             let expiry = lane.next_expiry_unix_ms();
             queue.next_expiry_unix_ms =
                 [queue.next_expiry_unix_ms, expiry].into_iter().flatten().min();
@@ -212,7 +213,7 @@ impl Queue {
         if let Some(due_times) = &mut self.due_times {
             due_times.belong_to(slot);
         }
-        if !self.lanes.is_empty() {
+        if !self.lanes.is_unused() {
             // What recovery has left unpacked.
             pool.note_loose(slot);
         }
@@ -421,7 +422,7 @@ impl Queue {
     #[inline]
     fn locate(&self, seq: Seq) -> Option<(usize, u64)> {
         let lane = (seq.0 >> LANE_SHIFT) as usize;
-        (lane < self.lanes.len()).then_some((lane, seq.0 & ((1 << LANE_SHIFT) - 1)))
+        (lane < self.lanes.count()).then_some((lane, seq.0 & ((1 << LANE_SHIFT) - 1)))
     }
 }
 

@@ -97,7 +97,7 @@ impl Queue {
 
     /// The queue is gone; its messages, in whatever state, are left.
     pub fn into_remains(self) -> Remains {
-        let lanes = self.lanes.into_iter().map(|lane| lane.into_chunks()).enumerate();
+        let lanes = self.lanes.into_all().map(|lane| lane.into_chunks()).enumerate();
         let (lanes, due_times) = (lanes.collect(), self.due_times);
         Remains { queue: self.id, must_settle: false, lanes, due_times }
     }

@@ -39,7 +39,7 @@ impl Queue {
         }
         let mut left = limit;
         let mut next_expiry: Option<u64> = None;
-        for lane in 0..self.lanes.len() {
+        for lane in 0..self.lanes.count() {
             scratch.clear();
             let is_all = self.lanes[lane].collect_expired(pool, now_unix_ms, left, scratch);
             left = if is_all { left.saturating_sub(scratch.len()) } else { 0 };
@@ -83,7 +83,7 @@ impl Queue {
     /// can be packed. True: there is more to be done.
     pub fn condense(&mut self, pool: &mut ChunkPool) -> bool {
         let mut goes_on = false;
-        for lane in &mut self.lanes {
+        for lane in self.lanes.iter_mut() {
             goes_on |= lane.condense(pool);
         }
         if let Some(due_times) = &mut self.due_times {

@@ -21,6 +21,7 @@ mod confirm;
 mod copying;
 mod dead_letters;
 mod definitions;
+mod directory;
 mod dispatch;
 mod effect;
 mod events;

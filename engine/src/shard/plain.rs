@@ -11,7 +11,7 @@ use crate::ids::QueueId;
 use crate::log::{Memory, Position};
 use crate::message::MessageRef;
 use crate::now::Now;
-use crate::queue::{Arrival, Place};
+use crate::queue::{Arrival, Place, Slot};
 
 impl<M: Memory> Shard<M> {
     /// Stores a message and gives it to its one queue. `None`, and nothing has been done: it has
@@ -42,8 +42,8 @@ impl<M: Memory> Shard<M> {
         }
         let body_bytes = message.body.len() as u64;
         let arrival = Arrival { priority: message.priority, body_bytes, expiration_ms: None };
-        let (hosted, pool) = self.queues.get_mut(at)?;
-        let seq = hosted.queue.assign(&arrival);
+        let (hosted, pool, work) = self.queues.intake(at)?;
+        let (seq, slot) = hosted.queue.take_place(pool, &arrival);
         let (place, end) = if is_in_log {
             let placed = self.store.log.append_message(now, message, None, &[(id, seq)]);
             let (address, length) = (placed.address.0, placed.length);
@@ -52,9 +52,13 @@ impl<M: Memory> Shard<M> {
             let address = self.store.arena.append(now, message, 1).0;
             (Place::Arena { address }, Position::default())
         };
-        hosted.queue.push(pool, seq, place, body_bytes, None, now.unix_ms);
+        match slot {
+            Some(slot) => *slot = Slot::ready(place, body_bytes, false),
+            None => hosted.queue.push(pool, seq, place, body_bytes, None, now.unix_ms),
+        }
+        work.note(hosted);
         self.sampling.enqueued(now.monotonic_us, at, seq);
-        self.queues.note_work(at);
+        self.queues.keep_within();
         Some(Intake { end, ..Intake::default() })
     }
 }

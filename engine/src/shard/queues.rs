@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
+use super::directory::Directory;
 use crate::dedup::Cache;
 use crate::ids::{ConnectionId, QueueId};
 use crate::queue::{ChunkPool, Queue, QueueSettings, Remains, Role};
@@ -36,6 +35,24 @@ impl Hosted {
     }
 }
 
+/// Where queues are remembered that have something to do, and which one is meant.
+#[derive(Debug)]
+pub(super) struct Work<'a> {
+    at: QueueSlot,
+    dirty: &'a mut VecDeque<QueueSlot>,
+}
+
+impl Work<'_> {
+    /// Remembers the queue for the next dispatch if there is something for it to do.
+    #[inline]
+    pub(super) fn note(self, hosted: &mut Hosted) {
+        if !hosted.dirty && !hosted.reading && hosted.queue.has_work() {
+            hosted.dirty = true;
+            self.dirty.push_back(self.at);
+        }
+    }
+}
+
 /// Queues that pack what they have left open at one occasion. There is one for each message, and most
 /// open one chunk at most.
 const CONDENSED_AT_ONCE: usize = 16;
@@ -45,7 +62,7 @@ const CONDENSED_AT_ONCE: usize = 16;
 pub(super) struct Queues {
     all: Vec<Option<Box<Hosted>>>,
     vacant: Vec<QueueSlot>,
-    by_id: FxHashMap<QueueId, QueueSlot>,
+    by_id: Directory,
     /// Queues that could deliver something or owe an answer to a basic.get, in order of service.
     dirty: VecDeque<QueueSlot>,
     /// Queues whose next message is being read from the device.
@@ -64,7 +81,7 @@ pub(super) struct Queues {
 impl Queues {
     #[inline]
     pub(super) fn find(&self, id: QueueId) -> Option<QueueSlot> {
-        self.by_id.get(&id).copied()
+        self.by_id.find(id)
     }
 
     pub(super) fn get(&self, at: QueueSlot) -> Option<&Hosted> {
@@ -78,6 +95,17 @@ impl Queues {
         Some((hosted, &mut self.pool))
     }
 
+    /// As [`Queues::get_mut`], for who puts a message in: also where to put the queue if it has work to do then, as
+    /// [`Queues::note_work`] does.
+    #[inline]
+    pub(super) fn intake(
+        &mut self,
+        at: QueueSlot,
+    ) -> Option<(&mut Hosted, &mut ChunkPool, Work<'_>)> {
+        let hosted = self.all.get_mut(at as usize)?.as_deref_mut()?;
+        Some((hosted, &mut self.pool, Work { at, dirty: &mut self.dirty }))
+    }
+
     /// An open queue by its id.
     #[inline]
     pub(super) fn open(&mut self, id: QueueId) -> Option<(QueueSlot, &mut Hosted, &mut ChunkPool)> {
@@ -87,7 +115,7 @@ impl Queues {
     }
 
     pub(super) fn count(&self) -> usize {
-        self.by_id.len()
+        self.by_id.count()
     }
 
     /// Queues behind exchanges.
@@ -100,7 +128,7 @@ impl Queues {
     }
 
     pub(super) fn slots(&self) -> Vec<QueueSlot> {
-        self.by_id.values().copied().collect()
+        self.by_id.slots().collect()
     }
 
     /// A connection that is gone waits for no basic.get any more. Queues that owe an answer to
@@ -137,14 +165,13 @@ impl Queues {
         queue.keep_at(at, &mut self.pool);
         let hosted = Hosted { queue, dirty, reading, to_trim, timer_unix_ms, seen };
         self.all[at as usize] = Some(Box::new(hosted));
-        let replaced = self.by_id.insert(id, at);
-        assert!(replaced.is_none(), "queue {id:?} is there already");
+        self.by_id.insert(id, at);
         at
     }
 
     /// Takes a queue out of service. Its messages are freed by and by.
     pub(super) fn remove(&mut self, id: QueueId) -> bool {
-        let Some(at) = self.by_id.remove(&id) else { return false };
+        let Some(at) = self.by_id.remove(id) else { return false };
         let Some(hosted) = self.all[at as usize].take() else { return false };
         self.vacant.push(at);
         self.stores -= usize::from(hosted.queue.settings().role != Role::Ordinary);
@@ -161,10 +188,7 @@ impl Queues {
     #[inline]
     pub(super) fn note_work(&mut self, at: QueueSlot) {
         if let Some(hosted) = self.all[at as usize].as_deref_mut() {
-            if !hosted.dirty && !hosted.reading && hosted.queue.has_work() {
-                hosted.dirty = true;
-                self.dirty.push_back(at);
-            }
+            Work { at, dirty: &mut self.dirty }.note(hosted);
         }
         self.keep_within();
     }

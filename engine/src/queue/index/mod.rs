@@ -259,6 +259,20 @@ impl Index {
         }
     }
 
+    /// The place of a number that is to be filled now, with what does not expire. `None`, and nothing has been done: it
+    /// is in a bale, and has to be inserted.
+    ///
+    /// # Panics
+    /// If a slot lives there: a message would be lost.
+    #[inline]
+    pub(super) fn place(&mut self, pool: &mut ChunkPool, number: u64) -> Option<&mut Slot> {
+        let chunk = self.chunk_for(pool, number);
+        let (live, place) = chunk.place(offset(number))?;
+        assert!(place.state() == State::Dead, "message number {number} is being overwritten");
+        *live += 1;
+        Some(place)
+    }
+
     /// Empties a slot, if it is in that state, and gives back what was in it.
     #[inline]
     pub(super) fn kill(&mut self, pool: &mut ChunkPool, number: u64, state: State) -> Option<Slot> {
