@@ -10,6 +10,11 @@ use super::format::{
 use super::record::{Copied, Settle};
 use super::{Address, QueueId, Seq};
 
+/// Octets of the buffer that are brought into the core's cache at a time.
+const WARM_BYTES: usize = 1024;
+/// For shorter records it is no gain.
+const WARM_MIN_BYTES: usize = 512;
+
 /// Settle records of the open block that may still be made longer. A power of two.
 const MERGE_SLOTS: usize = 16;
 
@@ -37,6 +42,8 @@ pub(super) struct Batch<B> {
     at: usize,
     /// Where its last record must end.
     limit: usize,
+    /// The buffer's octets before it are in the core's cache.
+    warm: usize,
     records: u32,
     first_reference: u32,
     mergeable: [Mergeable; MERGE_SLOTS],
@@ -54,6 +61,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
             block: 0,
             at: 0,
             limit: 0,
+            warm: 0,
             records: 0,
             first_reference: 0,
             mergeable: [NOTHING; MERGE_SLOTS],
@@ -94,6 +102,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
         reference: u32,
     ) -> B {
         let old = std::mem::replace(&mut self.buffer, buffer);
+        self.warm = 0;
         self.begin(start, room, skip, reference);
         old
     }
@@ -118,6 +127,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
         if at + need <= self.limit {
             self.at = at + need;
             self.records += 1;
+            if need >= WARM_MIN_BYTES {
+                self.warm_up(at);
+            }
             return Some(at);
         }
         self.reserve_in_another_block(need, reference, stamp)
@@ -151,6 +163,18 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
         self.at = at + need;
         self.records = 1;
         Some(at)
+    }
+
+    /// What is about to be written at `at` will find its cache lines there. Records end anywhere in a line, so that the
+    /// core has to read a line before it can write its part of it, and waits for memory that has been out of its caches
+    /// since it was written to the device. Whole lines it writes without reading.
+    #[inline]
+    fn warm_up(&mut self, at: usize) {
+        if self.at > self.warm {
+            let end = self.at.next_multiple_of(WARM_BYTES).min(self.buffer.as_ref().len());
+            self.buffer.as_mut()[at.max(self.warm)..end].fill(0);
+            self.warm = end;
+        }
     }
 
     /// Seals the open block; the next one starts behind it, but is not begun.
