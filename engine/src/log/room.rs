@@ -2,8 +2,11 @@
 
 use super::{Log, Memory};
 
-/// Buffers that may wait for the device beside those in flight.
-const BUFFERS_WAITING_MAX: usize = 4;
+/// Buffers that may wait for the device beside those in flight before publishers do. More would not make it busier: a
+/// thread that goes on taking messages does not see that a write is done, and the next one waits for it.
+const BUFFERS_WAITING_MAX: usize = 2;
+/// The same for settles, beside as many as may be in flight.
+const SETTLES_WAITING_MAX: usize = 4;
 
 impl<M: Memory> Log<M> {
     /// False while so much waits for the device that more should not be accepted, while the end of
@@ -15,6 +18,7 @@ impl<M: Memory> Log<M> {
         let capacity = self.geometry.limit(number) - self.geometry.start(number);
         let nearly_full = used > capacity / 8 * 7;
         self.takes_settles()
+            && self.waits_for(BUFFERS_WAITING_MAX)
             && (!nearly_full || self.files.has_spare())
             && !(self.copying.is_under_way() && self.is_far_behind())
             && self.segments.len() < self.geometry.segments_max()
@@ -22,13 +26,17 @@ impl<M: Memory> Log<M> {
 
     /// There is room, and half of what may wait for the device has gone: it is worth telling those who wait.
     pub fn has_room_again(&self) -> bool {
-        self.has_room()
-            && self.commit.waiting_bytes() <= BUFFERS_WAITING_MAX * self.config.buffer_bytes
+        self.has_room() && self.waits_for(BUFFERS_WAITING_MAX / 2)
+    }
+
+    /// No more than so many buffers wait for the device.
+    fn waits_for(&self, buffers: usize) -> bool {
+        self.commit.waiting_bytes() <= buffers * self.config.buffer_bytes
     }
 
     /// False while so much waits for the device that even settles had better wait, if they can.
     pub fn takes_settles(&self) -> bool {
-        let buffers = self.config.writes_in_flight_max + BUFFERS_WAITING_MAX;
-        !self.has_failed() && self.commit.waiting_bytes() <= buffers * self.config.buffer_bytes
+        let buffers = self.config.writes_in_flight_max + SETTLES_WAITING_MAX;
+        !self.has_failed() && self.waits_for(buffers)
     }
 }

@@ -189,6 +189,26 @@ fn a_full_disk_stops_publishers_and_not_the_log() {
     world.crash();
 }
 
+/// What waits for the device delays every confirm behind it, and more of it makes the device no busier.
+#[test]
+fn publishers_wait_for_the_device_before_settles_do_and_go_on_when_half_is_gone() {
+    let mut world = ready(roomy());
+    while world.log.has_room() {
+        world.append(&[Q], 5000);
+        let writes = world.poll_writes();
+        world.under_way.extend(writes);
+    }
+    assert!(world.log.takes_settles() && !world.log.has_room_again());
+    let writes = world.under_way.len();
+    while !world.log.has_room_again() {
+        world.step();
+        world.poll();
+    }
+    assert!(world.log.durable() < world.log.end() && writes > 1, "{writes} writes");
+    world.settle_down();
+    world.crash();
+}
+
 #[test]
 fn a_file_that_cannot_be_made_is_final_unless_the_disk_is_full() {
     let mut world = World::new(tiny(), 1);
