@@ -1,4 +1,5 @@
-//! A shard with queues, consumers and a device that takes no time.
+//! A shard with queues, consumers and a device that takes no time. Each bench uses a part of it.
+#![allow(dead_code)]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -91,11 +92,14 @@ impl Outlet for Taker {
 #[derive(Default)]
 struct Device {
     written: BTreeMap<(FileId, u64), Rc<Lent>>,
+    /// Nothing is ever read: what is written is forgotten, and its memory is used again.
+    forgets: bool,
 }
 
 impl Device {
     fn carry_out(&mut self, effect: LogEffect<Lent>) -> LogCompletion<Lent> {
         match effect {
+            LogEffect::Write { ticket, .. } if self.forgets => LogCompletion::Written { ticket },
             LogEffect::Write { ticket, file, offset, buffer, length } => {
                 let end = offset + length as u64;
                 let stale = |written: &BTreeMap<(FileId, u64), Rc<Lent>>| {
@@ -146,6 +150,23 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(queues: usize, no_ack: bool, credit: Credit) -> Self {
+        let mut bench = Bench::empty();
+        for number in 0..queues {
+            bench.add_queue(number);
+            bench.add_consumer(number, no_ack, credit);
+        }
+        bench
+    }
+
+    /// Queues that nobody consumes from.
+    pub(crate) fn without_consumers(queues: usize) -> Self {
+        let mut bench = Bench::empty();
+        bench.device.forgets = true;
+        (0..queues).for_each(|number| bench.add_queue(number));
+        bench
+    }
+
+    fn empty() -> Self {
         let log = LogConfig {
             shard: ShardId(0),
             segment_bytes: 16 << 20,
@@ -169,23 +190,18 @@ impl Bench {
         let shard = boot.finish(NOW, &definitions).expect("an empty log");
         let connection = ConnectionId::new(ShardId(0), 1);
         let channel = ChannelKey { connection, channel: 1, incarnation: 1 };
-        let taker = Taker { no_ack, ..Taker::default() };
-        let mut bench = Bench {
+        Bench {
             shard,
             queues: Vec::new(),
-            taker,
+            taker: Taker::default(),
             device: Device::default(),
             channel,
             next: 0,
             confirm: 1,
-        };
-        for number in 0..queues {
-            bench.add_queue(number, no_ack, credit);
         }
-        bench
     }
 
-    fn add_queue(&mut self, number: usize, no_ack: bool, credit: Credit) {
+    fn add_queue(&mut self, number: usize) {
         let request = TopologyRequest::DeclareQueue {
             vhost: "/".into(),
             name: format!("q{number}").into(),
@@ -200,8 +216,12 @@ impl Bench {
         self.carry_out();
         let queue = self.shard.topology().queue("/", &format!("q{number}")).expect("declared").id;
         self.queues.push(queue);
+    }
+
+    fn add_consumer(&mut self, number: usize, no_ack: bool, credit: Credit) {
+        self.taker.no_ack = no_ack;
         let consume = Consume {
-            queue,
+            queue: self.queues[number],
             consumer: self.consumer(number),
             channel: self.channel,
             tag: "tag".into(),
@@ -228,8 +248,8 @@ impl Bench {
         }
     }
 
-    /// One turn: messages come in, go out and are settled.
-    pub(crate) fn turn(&mut self, persistent: bool) {
+    /// A turn in which messages only come in.
+    pub(crate) fn take_in(&mut self, persistent: bool, body: &[u8]) {
         for _ in 0..TURN {
             let queue = self.queues[self.next];
             self.next = (self.next + 1) % self.queues.len();
@@ -237,7 +257,7 @@ impl Bench {
                 exchange: b"",
                 routing_key: b"q",
                 properties: &[0x10, 0, 1],
-                body: &BODY,
+                body,
                 persistent,
                 priority: 0,
                 expiration_ms: None,
@@ -247,6 +267,11 @@ impl Bench {
             self.shard.publish(NOW, &Publish { message, queues: &[queue], confirm });
         }
         self.carry_out();
+    }
+
+    /// One turn: messages come in, go out and are settled.
+    pub(crate) fn turn(&mut self, persistent: bool) {
+        self.take_in(persistent, &BODY);
         while self.shard.dispatch(NOW, &mut self.taker) {
             self.carry_out();
         }
