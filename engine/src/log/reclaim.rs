@@ -138,12 +138,15 @@ impl<M: Memory> Log<M> {
         for older in held {
             self.append_liveness(now, older);
         }
-        let Some(segment) = self.segments.remove(number) else { return };
+        let Some(file) = self.segments.get(number).map(|segment| segment.file) else { return };
+        // It is there until the record is: where the record has to go to the next segment, the index of this one still
+        // tells of what is settled in it. A crash may leave this segment and not the record.
         let (_, octets) = self.claim(now, RECYCLED_BYTES, 0);
-        Recycled { segment: number, file: segment.file }.write(octets);
+        Recycled { segment: number, file }.write(octets);
+        self.segments.remove(number);
         self.note_end();
         self.settles_since_us.get_or_insert(now.monotonic_us);
-        self.files.release(segment.file, self.end);
+        self.files.release(file, self.end);
     }
 
     fn append_liveness(&mut self, now: Now, number: u32) {
