@@ -2,14 +2,12 @@
 
 use std::rc::Rc;
 
-use super::cache::Window;
+use super::cache::{References, Window};
 use super::commit::Closed;
 use super::format::{aligned_record, whole_pages, BLOCK_HEADER_BYTES, PAGE_BYTES};
 use super::index::Spot;
-use super::record::{
-    self, Attributes, Settle, DEFINITION_HEAD_BYTES, MESSAGE_HEAD_BYTES, SETTLE_BYTES,
-};
-use super::{Address, Log, Memory, Placed, Position, Settling};
+use super::record::{self, Attributes, DEFINITION_HEAD_BYTES, MESSAGE_HEAD_BYTES};
+use super::{Log, Memory, Placed, Position};
 use crate::ids::{QueueId, Seq};
 use crate::message::MessageRef;
 use crate::now::Now;
@@ -93,53 +91,6 @@ impl<M: Memory> Log<M> {
         placed
     }
 
-    /// Records that the reference is settled and frees it. Rides the next commit, or makes one
-    /// after `settle_delay_us`. Returns the position at which the settle is durable.
-    pub fn append_settle(&mut self, now: Now, settled: Settling) -> Position {
-        let Settling { queue, seq, address, length, reference } = settled;
-        let segment = self.geometry.segment_of_address(address);
-        if self.segments.get_mut(segment).is_none_or(|held| held.is_dead(reference)) {
-            return self.end();
-        }
-        if !self.batch.merge_settle(queue, seq, segment, address) {
-            let (at, _) = self.claim(now, SETTLE_BYTES, 0);
-            self.batch.write_settle(at, Settle { queue, first: seq, segment, count: 1 });
-            self.note_end();
-        }
-        self.settles_since_us.get_or_insert(now.monotonic_us);
-        let holder = self.segments.tail().number;
-        self.index.settle(queue, seq, segment, reference);
-        if let Some(held) = self.segments.get_mut(segment) {
-            held.note_holder(holder);
-        }
-        self.let_go(segment, address, length, reference);
-        self.end()
-    }
-
-    /// Frees a reference without a record: its queue's id is gone for ever, which says it all.
-    /// `length`: octets of the message's record.
-    pub fn release(&mut self, address: Address, length: u32, reference: u32) {
-        let number = self.geometry.segment_of_address(address);
-        self.let_go(number, address, length, reference);
-    }
-
-    #[inline]
-    fn let_go(&mut self, number: u32, address: Address, length: u32, reference: u32) {
-        let Some(segment) = self.segments.get_mut(number) else { return };
-        let octets = aligned_record(length as usize) as u64;
-        let multiparts = &self.multiparts;
-        let is_in_parts = || multiparts.record(address).is_some();
-        let Some(freed) = segment.kill(reference, octets, is_in_parts) else { return };
-        if segment.is_done() {
-            self.reclaim.done(number);
-        }
-        self.space.freed(freed);
-        if let Some(parts) = self.multiparts.release(address) {
-            self.assemblies.drop(address);
-            self.let_go_parts(&parts);
-        }
-    }
-
     /// A record has been written into the batch.
     #[inline]
     pub(super) fn note_end(&mut self) {
@@ -214,6 +165,7 @@ impl<M: Memory> Log<M> {
 
     /// Closes the open batch and begins another one at `start`, for a record of `need` octets.
     pub(super) fn close_batch(&mut self, start: u64, room: u64, skip: usize, need: usize) {
+        self.drop_settled_windows();
         let closed_start = self.batch.start();
         let used = self.batch.close(&mut self.stamp);
         let bytes = self.config.buffer_bytes.max(skip + whole_pages(BLOCK_HEADER_BYTES + need));
@@ -236,6 +188,7 @@ impl<M: Memory> Log<M> {
             self.close_batch(next, room, 0, 0);
             return;
         }
+        self.drop_settled_windows();
         // A small one is copied, so that the cache holds blocks and not the rest of a buffer.
         self.batch.close(&mut self.stamp);
         let mut buffer = self.memory.allocate(used);
@@ -244,21 +197,42 @@ impl<M: Memory> Log<M> {
         self.hand_over(buffer, start, used);
     }
 
+    /// Memory of messages that are settled is used again for those to come.
+    fn drop_settled_windows(&mut self) {
+        let Log { segments, cache, memo, commit, .. } = self;
+        let is_settled = |window: &Window<M::Buffer>| {
+            window.held.as_ref().is_some_and(|References { segment, numbers }| {
+                let segment = segments.get(*segment);
+                segment.is_none_or(|segment| segment.are_dead(numbers.start, numbers.end))
+            })
+        };
+        if memo.as_ref().is_some_and(|(_, window)| is_settled(window)) {
+            *memo = None;
+        }
+        cache.drop_settled(commit.durable(), is_settled);
+    }
+
     /// Gives a closed batch to commit and cache.
     fn hand_over(&mut self, mut buffer: M::Buffer, start: u64, used: usize) {
         self.urgent = false;
         self.settles_since_us = None;
+        let numbered = self.segments.tail().references();
+        let first_reference = std::mem::replace(&mut self.batch_reference, numbered);
+        let holds_parts = std::mem::take(&mut self.holds_parts);
         if used == 0 {
             return;
         }
         let number = self.geometry.segment_of(start);
-        let file = self.segments.get(number).map(|segment| segment.file);
-        let file = file.expect("a segment lives while it has batches to be written");
+        let segment = self.segments.get(number);
+        let segment = segment.expect("a segment lives while it has batches to be written");
+        let (file, numbers) = (segment.file, first_reference..segment.references());
         let end = start + used as u64;
         self.memory.trim(&mut buffer, used);
         let buffer = Rc::new(buffer);
         if std::mem::take(&mut self.holds_messages) {
-            let window = Window::new(Rc::clone(&buffer), start / PAGE_BYTES as u64, end, false);
+            let page = start / PAGE_BYTES as u64;
+            let mut window = Window::new(Rc::clone(&buffer), page, end, false);
+            window.held = (!holds_parts).then_some(References { segment: number, numbers });
             self.cache.insert(window, self.commit.durable());
         }
         let offset = self.geometry.offset(start);

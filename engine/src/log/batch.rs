@@ -250,31 +250,25 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
         self.used() == 0
     }
 
-    /// Makes a Settle record of the open block longer by one, if that is possible. `message` is
-    /// the address of what is settled: a settle must not come before it in the log.
+    /// Makes a Settle record of the open block longer by as many, if that is possible. `newest` is
+    /// the highest address of what is settled: a settle must not come before it in the log.
     #[inline]
-    pub(super) fn merge_settle(
-        &mut self,
-        queue: QueueId,
-        seq: Seq,
-        segment: u32,
-        message: Address,
-    ) -> bool {
+    pub(super) fn merge_settle(&mut self, settle: &Settle, newest: Address) -> bool {
         let block = self.start + self.block as u64;
         let offset = self.block;
-        let slot = &mut self.mergeable[queue.0 as usize % MERGE_SLOTS];
+        let slot = &mut self.mergeable[settle.queue.0 as usize % MERGE_SLOTS];
         let run = &mut slot.run;
         let next = run.first.0.wrapping_add(u64::from(run.count));
         if slot.at == 0
-            || run.queue != queue
-            || run.segment != segment
-            || next != seq.0
-            || run.count == u32::MAX
-            || message >= Address::new(block, slot.at - offset)
+            || run.queue != settle.queue
+            || run.segment != settle.segment
+            || next != settle.first.0
+            || run.count > u32::MAX - settle.count
+            || newest >= Address::new(block, slot.at - offset)
         {
             return false;
         }
-        run.count += 1;
+        run.count += settle.count;
         run.write(&mut self.buffer.as_mut()[slot.at..]);
         true
     }

@@ -6,12 +6,14 @@ pub(super) struct Bitmap {
 }
 
 impl Bitmap {
+    #[inline]
     pub(super) fn get(&self, number: u32) -> bool {
         let word = self.words.get(number as usize / 64).copied().unwrap_or(0);
         word >> (number % 64) & 1 != 0
     }
 
     /// True if it was not set before.
+    #[inline]
     pub(super) fn set(&mut self, number: u32) -> bool {
         let index = number as usize / 64;
         if index >= self.words.len() {

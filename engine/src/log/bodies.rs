@@ -380,6 +380,7 @@ impl<M: Memory> Log<M> {
         let (at, octets) = self.claim(now, length, 0);
         record::write_part_head(octets, length, number, references).copy_from_slice(content);
         self.holds_messages = true;
+        self.holds_parts = true;
         let address = self.batch.address(at);
         if is_noted {
             self.index.part(address, length as u32, number, references, content, before);

@@ -3,9 +3,14 @@
 //! A *window* is one buffer with several blocks, either a batch that went to the device or the
 //! result of a read. Windows leave first in, first out, those looked at since get one more round.
 //! A window that is not durable yet stays: the device cannot give it back.
+//!
+//! Where consumers keep up nobody looks at a window again once all its messages are settled. It leaves before its
+//! time then, so that the next batch is written into memory that is still in the core's own cache: going through
+//! many megabytes for no use costs more than most of what is done for a message.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
@@ -14,6 +19,8 @@ use super::format::PAGE_BYTES;
 
 /// Spare buffers kept for new batches.
 const SPARE_MAX: usize = 4;
+/// Windows that are looked at for each batch, whether they are settled: twice as many as are added.
+const LOOKS: usize = 2;
 
 #[derive(Debug)]
 pub(super) struct Window<B> {
@@ -27,12 +34,21 @@ pub(super) struct Window<B> {
     touched: Cell<bool>,
     /// What follows has been asked for.
     pub ahead: Cell<bool>,
+    /// All that may be wanted of it, if that is known.
+    pub held: Option<References>,
+}
+
+/// References of one segment that follow one another.
+#[derive(Clone, Debug)]
+pub(super) struct References {
+    pub segment: u32,
+    pub numbers: Range<u32>,
 }
 
 impl<B: AsRef<[u8]>> Window<B> {
     pub(super) fn new(buffer: Rc<B>, first_page: u64, end: u64, from_device: bool) -> Self {
         let (touched, ahead) = (Cell::new(false), Cell::new(false));
-        Window { buffer, first_page, end, from_device, touched, ahead }
+        Window { buffer, first_page, end, from_device, touched, ahead, held: None }
     }
     /// Octets from the start of the block at `page` on. `None`: outside the window.
     #[inline]
@@ -54,6 +70,8 @@ pub(super) struct Cache<B> {
     /// asks for them.
     by_page: FxHashMap<u64, Rc<Window<B>>>,
     windows: VecDeque<Rc<Window<B>>>,
+    /// Index of the window that is to be looked at next by `drop_settled`.
+    hand: usize,
     bytes: usize,
     bytes_max: usize,
     spare: Vec<B>,
@@ -66,6 +84,7 @@ impl<B: AsRef<[u8]>> Cache<B> {
         Cache {
             by_page: FxHashMap::default(),
             windows: VecDeque::new(),
+            hand: 0,
             bytes: 0,
             bytes_max,
             spare: Vec::new(),
@@ -103,6 +122,20 @@ impl<B: AsRef<[u8]>> Cache<B> {
             if window.end > durable || window.touched.replace(false) {
                 self.windows.push_back(window);
             } else {
+                self.forget(window);
+            }
+        }
+    }
+
+    /// Takes out windows that end below `durable` and of which nothing is wanted any more, if it finds some at a
+    /// glance.
+    pub(super) fn drop_settled(&mut self, durable: u64, is_settled: impl Fn(&Window<B>) -> bool) {
+        for _ in 0..LOOKS.min(self.windows.len()) {
+            self.hand = if self.hand < self.windows.len() { self.hand } else { 0 };
+            let Some(window) = self.windows.get(self.hand) else { return };
+            if window.end > durable || !is_settled(window) {
+                self.hand += 1;
+            } else if let Some(window) = self.windows.remove(self.hand) {
                 self.forget(window);
             }
         }
@@ -155,6 +188,19 @@ mod tests {
         assert!(cache.contains(0) && !cache.contains(2) && cache.contains(4));
         assert!(cache.bytes() <= 4 * PAGE_BYTES);
         assert!(cache.spare().is_some(), "its buffer is used again");
+    }
+
+    #[test]
+    fn what_is_settled_leaves_though_there_is_room() {
+        let mut cache = Cache::new(100 * PAGE_BYTES, PAGE_BYTES);
+        (0..8).for_each(|page| cache.insert(window(page, 1), u64::MAX));
+        for _ in 0..8 {
+            cache.drop_settled(5 * PAGE_BYTES as u64, |window| window.first_page != 3);
+        }
+        let left: Vec<u64> = (0..8).filter(|page| cache.contains(*page)).collect();
+        assert_eq!(left, [3, 5, 6, 7], "one is wanted, three are not durable");
+        assert_eq!(cache.bytes(), 4 * PAGE_BYTES);
+        assert!(cache.spare().is_some(), "a buffer is used again");
     }
 
     #[test]

@@ -19,7 +19,7 @@ impl<M: Memory> Log<M> {
     /// said.
     ///
     /// # Panics
-    /// If there is no message at that address: the caller's index is wrong.
+    /// If there is no message at that address, or none that lives: the caller's index is wrong.
     #[inline]
     pub fn fetch(&mut self, address: Address, length: u32) -> Fetch<'_> {
         if !self.assemblies.is_empty() && self.assemblies.get(address, Extent::Whole).is_some() {
@@ -28,11 +28,13 @@ impl<M: Memory> Log<M> {
         if !self.locate(address, length) {
             return Fetch::Pending;
         }
-        if self.names_parts(address) {
+        if !self.multiparts.is_empty() && self.names_parts(address) {
             return self.fetch_whole(address);
         }
         let message = self.message_at(address);
-        let Payload::Inline(content) = message.payload else { return Fetch::Pending };
+        let Payload::Inline(content) = message.payload else {
+            panic!("{address:?} is that of a message in parts which nobody holds");
+        };
         Fetch::Ready(no_message(address, message.stored(content)))
     }
 

@@ -7,7 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `format`, `geometry`, `record`, `block` | octets: layouts and arithmetic, no state |
-//! | `append`, `bodies`, `moving` | new records |
+//! | `append`, `settling`, `bodies`, `moving` | new records |
 //! | `sealing`, `index` | the end of a segment, and what is said there of the messages in it |
 //! | `copies`, `copying`, `victim_parts`, `allowance` | records of sparse segments again, to get the segments back |
 //! | `batch`, `commit` | what is being written, and how far it is durable |
@@ -44,6 +44,7 @@ mod room;
 mod sealing;
 mod segment;
 mod segments;
+mod settling;
 mod space;
 mod store;
 #[cfg(test)]

@@ -81,6 +81,12 @@ impl Multiparts {
         self.by_address.insert(address, Multipart { record, live, parts });
     }
 
+    /// No live message is in parts.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_address.is_empty()
+    }
+
     /// Octets of the record of that message, and the number of its first reference.
     pub(super) fn record(&self, address: Address) -> Option<(u32, u32)> {
         self.by_address.get(&address).map(|message| message.record)
@@ -106,11 +112,7 @@ impl Multiparts {
 
     /// One reference of the message at `address` is dead. Parts to let go, if it was the last one of
     /// a message in parts.
-    #[inline]
     pub(super) fn release(&mut self, address: Address) -> Option<Vec<PartEntry>> {
-        if self.by_address.is_empty() {
-            return None;
-        }
         let message = self.by_address.get_mut(&address)?;
         message.live = message.live.saturating_sub(1);
         if message.live > 0 {

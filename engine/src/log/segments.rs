@@ -17,6 +17,7 @@ impl Segments {
         self.live.push(segment);
     }
 
+    #[inline]
     fn index(&self, number: u32) -> Option<usize> {
         if self.live.get(self.last).is_some_and(|segment| segment.number == number) {
             return Some(self.last);
@@ -24,6 +25,7 @@ impl Segments {
         self.live.binary_search_by_key(&number, |segment| segment.number).ok()
     }
 
+    #[inline]
     pub(super) fn get(&self, number: u32) -> Option<&Segment> {
         self.index(number).map(|index| &self.live[index])
     }

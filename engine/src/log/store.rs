@@ -58,6 +58,10 @@ pub struct Log<M: Memory> {
     pub(super) urgent: bool,
     /// The open batch holds something that may be fetched.
     pub(super) holds_messages: bool,
+    /// The open batch holds parts of bodies.
+    pub(super) holds_parts: bool,
+    /// Number of the first reference that the open batch may make.
+    pub(super) batch_reference: u32,
     /// Since when the open batch holds settles.
     pub(super) settles_since_us: Option<u64>,
     /// [`Log::stop`] has been called.
@@ -136,6 +140,8 @@ impl<M: Memory> Log<M> {
             end: start,
             urgent: false,
             holds_messages: false,
+            holds_parts: false,
+            batch_reference: reference,
             settles_since_us: None,
             stopping: false,
             is_unmarked: matches!(tail, Tail::Within { .. }),

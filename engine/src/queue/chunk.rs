@@ -137,6 +137,17 @@ impl Chunk {
         Some((&mut self.live, place?))
     }
 
+    /// Its slots from that offset on, as far as it has room for them; none if it is packed.
+    #[inline]
+    pub(super) fn slots_from(&mut self, offset: usize) -> &mut [Slot] {
+        let slots = match &mut self.content {
+            Content::Open(slots) => slots.get_mut(offset..),
+            Content::Few(window) => window.slots_from(offset),
+            _ => None,
+        };
+        slots.unwrap_or_default()
+    }
+
     /// Makes room for the slot at that offset, unless the chunk is packed.
     pub(super) fn make_room(&mut self, pool: &mut ChunkPool, offset: usize) {
         let Content::Few(window) = &self.content else { return };

@@ -52,6 +52,12 @@ impl Consumer {
         self.link
     }
 
+    /// Deliveries that may be made now; `u64::MAX`: any number.
+    #[inline]
+    pub fn credit(&self) -> u64 {
+        self.allowance.spare()
+    }
+
     /// True if it has credit for another delivery.
     pub fn can_take(&self) -> bool {
         self.allowance.spare() > 0

@@ -196,7 +196,7 @@ impl Consumers {
     #[inline]
     pub(super) fn serve(&mut self, slot: ConsumerSlot) -> bool {
         let Some(consumer) = self.all[slot as usize].as_mut() else { return false };
-        consumer.allowance.spend();
+        consumer.allowance.spend(1);
         let rests = consumer.allowance.spare() == 0 && !consumer.allowance.lacks_only_grant();
         if rests {
             consumer.standing = Standing::NoCredit;
@@ -212,6 +212,29 @@ impl Consumers {
             }
         }
         no_ack
+    }
+
+    /// The consumer in front if it is the only one of its priority that may be served.
+    #[inline]
+    pub(super) fn sole(&self) -> Option<(ConsumerSlot, &Consumer)> {
+        let (_, ring) = self.rings.iter().find(|(_, ring)| !ring.is_empty())?;
+        let slot = *ring.front().filter(|_| ring.len() == 1)?;
+        Some((slot, self.get(slot)?))
+    }
+
+    /// As `serve`, so many times, of the [sole](Consumers::sole) one. It has credit for as many.
+    #[inline]
+    pub(super) fn serve_run(&mut self, slot: ConsumerSlot, count: u32) {
+        let Some(consumer) = self.all[slot as usize].as_mut() else { return };
+        consumer.allowance.spend(count);
+        if consumer.allowance.spare() > 0 || consumer.allowance.lacks_only_grant() {
+            return;
+        }
+        consumer.standing = Standing::NoCredit;
+        if let Some((_, ring)) = self.rings.iter_mut().find(|(_, ring)| !ring.is_empty()) {
+            debug_assert!(ring.front() == Some(&slot) && ring.len() == 1, "served out of turn");
+            ring.pop_front();
+        }
     }
 
     /// The one in front cannot be served for want of credit. True if its channel is to be told

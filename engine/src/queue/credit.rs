@@ -38,14 +38,14 @@ impl Allowance {
         by_limit.min(self.granted.map_or(u64::MAX, u64::from))
     }
 
-    /// A delivery is being made.
+    /// So many deliveries are being made.
     #[inline]
-    pub(super) fn spend(&mut self) {
+    pub(super) fn spend(&mut self, count: u32) {
         if !self.no_ack {
-            self.held += 1;
+            self.held += count;
         }
         if let Some(granted) = &mut self.granted {
-            *granted -= 1;
+            *granted -= count;
         }
     }
 
@@ -105,8 +105,8 @@ mod tests {
     #[test]
     fn prefetch_counts_unsettled_deliveries() {
         let mut allowance = Allowance::new(Credit::Prefetch(2), false);
-        allowance.spend();
-        allowance.spend();
+        allowance.spend(1);
+        allowance.spend(1);
         assert_eq!(allowance.spare(), 0);
         allowance.restore(1);
         assert_eq!(allowance.spare(), 1);
@@ -116,7 +116,7 @@ mod tests {
     fn auto_ack_consumer_has_no_limit_whatever_it_asked_for() {
         let mut allowance = Allowance::new(Credit::Prefetch(1), true);
         for _ in 0..10 {
-            allowance.spend();
+            allowance.spend(1);
         }
         assert_eq!(allowance.spare(), u64::MAX);
     }
@@ -126,7 +126,7 @@ mod tests {
         let mut allowance = Allowance::new(Credit::Granted { prefetch: 0 }, false);
         assert!(allowance.lacks_only_grant());
         allowance.grant(1);
-        allowance.spend();
+        allowance.spend(1);
         allowance.restore(1);
         assert_eq!(allowance.spare(), 0);
     }
@@ -135,7 +135,7 @@ mod tests {
     fn lower_limit_takes_effect_below_what_is_held() {
         let mut allowance = Allowance::new(Credit::Unlimited, false);
         for _ in 0..5 {
-            allowance.spend();
+            allowance.spend(1);
         }
         allowance.set_limit(3);
         assert_eq!(allowance.spare(), 0);

@@ -8,6 +8,8 @@ use super::chunk::Chunk;
 use super::index::Index;
 use super::pool::ChunkPool;
 use super::returned::Returned;
+use super::run::RunTaker;
+use super::seq_of;
 use super::slot::{Place, Slot, State};
 
 #[derive(Debug, Default)]
@@ -66,6 +68,12 @@ impl Lane {
 
     pub(super) fn ready(&self) -> u64 {
         self.ready
+    }
+
+    /// See the module.
+    #[inline]
+    pub(super) fn cursor(&self) -> u64 {
+        self.cursor
     }
 
     /// The first ready message from that number on.
@@ -145,6 +153,57 @@ impl Lane {
     #[inline]
     pub(super) fn remove_unacked(&mut self, pool: &mut ChunkPool, number: u64) -> Option<Slot> {
         self.index.kill(pool, number, State::Unacked)
+    }
+
+    /// As `remove_unacked`, of the messages from that number on, `limit` at most, as far as they are found by one
+    /// look. `take` gets their slots. Gives how many there were.
+    #[inline]
+    pub(super) fn remove_unacked_run(
+        &mut self,
+        pool: &mut ChunkPool,
+        number: u64,
+        limit: usize,
+        take: impl FnOnce(&[Slot]),
+    ) -> usize {
+        self.index.kill_run(pool, number, limit, State::Unacked, take)
+    }
+
+    /// Hands out ready messages that follow one another, `limit` at most, as far as they are found by one look, none
+    /// of them has come back or expires, and `taker` takes them. Without `acks` they are gone. Gives how many there
+    /// were, and the octets of their bodies.
+    #[inline]
+    pub(super) fn hand_out_run(
+        &mut self,
+        pool: &mut ChunkPool,
+        level: usize,
+        limit: usize,
+        acks: bool,
+        taker: &mut impl RunTaker,
+    ) -> (usize, u64) {
+        if !self.returned.is_empty() || self.ready == 0 {
+            return (0, 0);
+        }
+        let first = self.cursor;
+        let (mut count, mut bytes) = (0, 0);
+        for slot in self.index.slots_from(first).iter_mut().take(limit) {
+            let is_plain = slot.state() == State::Ready && slot.expiry() == 0;
+            if !is_plain || !taker.give(seq_of(level, first + count as u64), slot) {
+                break;
+            }
+            bytes += slot.body_bytes();
+            count += 1;
+            if acks {
+                slot.deliver();
+            }
+        }
+        if !acks && count > 0 {
+            let free = |slots: &[Slot]| taker.free(seq_of(level, first), slots);
+            let gone = self.index.kill_run(pool, first, count, State::Ready, free);
+            assert!(gone == count, "of {count} messages handed out for good {gone} are gone");
+        }
+        self.ready -= count as u64;
+        self.cursor += count as u64;
+        (count, bytes)
     }
 
     /// An unacked message is ready again, at its old place. Gives its slot and expiry.

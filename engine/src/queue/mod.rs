@@ -29,6 +29,7 @@ mod remains;
 mod removal;
 mod returned;
 mod role;
+mod run;
 mod settings;
 mod slot;
 mod window;
@@ -50,6 +51,7 @@ pub use parcels::Paged;
 pub use pool::{ChunkPool, Packing};
 pub use remains::Remains;
 pub use role::Role;
+pub use run::RunTaker;
 pub use settings::{DeadLetterRule, Overflow, QueueSettings};
 pub use slot::{Place, Slot, State};
 
@@ -426,6 +428,7 @@ impl Queue {
     }
 }
 
+#[inline]
 fn seq_of(lane: usize, number: u64) -> Seq {
     Seq(((lane as u64) << LANE_SHIFT) | number)
 }

@@ -19,6 +19,11 @@ pub(super) struct Returned {
 }
 
 impl Returned {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
     /// First and last number of the lowest range.
     #[inline]
     pub(super) fn first(&self) -> Option<(u64, u64)> {

@@ -88,15 +88,27 @@ impl Slot {
         if self.address & ARENA != 0 {
             return Place::Arena { address: self.address & !ARENA };
         }
-        let length = match self.bits & BODY {
-            0 => self.length,
-            _ => self.bits >> OVERHEAD_SHIFT,
-        };
-        let (address, reference) = (self.address, self.reference);
+        let (address, length, reference) = self.record();
         match self.bits & SPILLED {
             0 => Place::Log { address, length, reference },
             _ => Place::Spilled { address, length, reference },
         }
+    }
+
+    /// It lies in the log for good: [`Place::Log`].
+    #[inline]
+    pub fn is_in_log(&self) -> bool {
+        self.address & ARENA == 0 && self.bits & SPILLED == 0
+    }
+
+    /// Address and length of the record of a message in the log, and the number of its reference.
+    #[inline]
+    pub fn record(&self) -> (u64, u32, u32) {
+        let length = match self.bits & BODY {
+            0 => self.length,
+            _ => self.bits >> OVERHEAD_SHIFT,
+        };
+        (self.address, length, self.reference)
     }
 
     #[inline]
@@ -143,6 +155,7 @@ impl Slot {
     }
 
     /// Ready messages become unacked by a delivery.
+    #[inline]
     pub(super) fn deliver(&mut self) {
         debug_assert_eq!(self.state(), State::Ready);
         self.bits = (self.bits & !STATE) | UNACKED;
@@ -154,6 +167,7 @@ impl Slot {
         self.bits = (self.bits & !STATE) | READY | REDELIVERED;
     }
 
+    #[inline]
     pub(super) fn expiry(&self) -> u32 {
         self.expiry
     }

@@ -78,6 +78,12 @@ impl Window {
         self.slots.get_mut(offset.wrapping_sub(self.start as usize))
     }
 
+    /// Its slots from that offset of the chunk on.
+    #[inline]
+    pub(super) fn slots_from(&mut self, offset: usize) -> Option<&mut [Slot]> {
+        self.slots.get_mut(offset.checked_sub(self.start as usize)?..)
+    }
+
     /// Slots, and where the first of them is in the chunk.
     pub(super) fn slots(&self) -> (usize, &[Slot]) {
         (self.start as usize, &self.slots)

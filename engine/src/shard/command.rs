@@ -196,12 +196,23 @@ impl<M: Memory> Shard<M> {
         let Some((hosted, pool)) = self.queues.get_mut(at) else { return };
         let queue = &mut hosted.queue;
         let survives = queue.settings().survives_restart;
+        self.sampling.settled_run(now.monotonic_us, at, first, u64::from(count));
+        let store = &mut self.store;
+        let (mut next, end) = (first.0, first.0.saturating_add(u64::from(count)));
         let mut settled = 0;
-        for seq in (first.0..first.0.saturating_add(u64::from(count))).map(Seq) {
-            self.sampling.settled(now.monotonic_us, at, seq);
-            if let Some(slot) = queue.ack(pool, seq) {
-                self.store.free(now, id, survives, seq, &slot);
-                settled += 1;
+        while next < end {
+            let (seq, limit) = (Seq(next), (end - next) as usize);
+            let run = queue.ack_run(pool, seq, limit, |slots| {
+                store.free_run(now, id, survives, seq, slots);
+            });
+            settled += run as u32;
+            next += run as u64;
+            if run == 0 {
+                if let Some(slot) = queue.ack(pool, seq) {
+                    store.free(now, id, survives, seq, &slot);
+                    settled += 1;
+                }
+                next += 1;
             }
         }
         if settled == 0 {

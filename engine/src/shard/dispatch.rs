@@ -5,14 +5,15 @@ use std::collections::VecDeque;
 use super::dead_letters::Testament;
 use super::links::{LinkSlot, Links};
 use super::queues::QueueSlot;
+use super::store::Store;
 use super::{Effect, Outlet, Shard};
 use crate::dead_letter::{with_delivery_count, Cause};
-use crate::ids::Seq;
+use crate::ids::{QueueId, Seq};
 use crate::log::{Fetch, Memory};
 use crate::mail::{Delivery, DeliveryTo, Notice};
 use crate::message::MessageRef;
 use crate::now::Now;
-use crate::queue::{ConsumerSlot, Due, PendingGet, Queue};
+use crate::queue::{ConsumerSlot, Due, PendingGet, Queue, RunTaker, Slot};
 
 /// Deliveries that one queue makes before the next one has its turn.
 const TURN: usize = 64;
@@ -125,6 +126,22 @@ impl<M: Memory> Shard<M> {
         let (id, survives) = (queue.id(), queue.settings().survives_restart);
         let long_bytes = config.body_part_bytes as u64;
         while *done < limit {
+            if let Some((slot, consumer)) = queue.sole_consumer() {
+                let (key, link, no_ack) = (consumer.key(), consumer.link(), consumer.no_ack());
+                let to = DeliveryTo::Consumer { consumer: key, no_ack };
+                let most = consumer.credit().min((limit - *done) as u64) as usize;
+                let left_bytes = links.left_bytes(link, key.channel);
+                let mut hand =
+                    Hand { now, queue: id, survives, to, long_bytes, left_bytes, store, outlet };
+                let (first, count) = queue.serve_run(pool, slot, most, &mut hand);
+                if count > 0 {
+                    let spent_bytes = left_bytes.saturating_sub(hand.left_bytes);
+                    links.spend(link, spent_bytes.unsigned_abs());
+                    sampling.delivered_run(now.monotonic_us, at, first, count as u64, no_ack);
+                    *done += count;
+                    continue;
+                }
+            }
             // A basic.get is not there when a message comes, as a consumer is: what expires at once is
             // nothing for it.
             let by_unix_ms = now.unix_ms + u64::from(queue.next_get().is_some());
@@ -181,6 +198,39 @@ impl<M: Memory> Shard<M> {
             *done += 1;
         }
         Turn::Over
+    }
+}
+
+/// Who gets a run of messages, and what each of them needs.
+struct Hand<'a, M: Memory, O> {
+    now: Now,
+    queue: QueueId,
+    survives: bool,
+    to: DeliveryTo,
+    /// Longer bodies are for [`Readings`].
+    long_bytes: u64,
+    /// Of its connection's window: as long as there is any, a delivery is made whole.
+    left_bytes: i64,
+    store: &'a mut Store<M>,
+    outlet: &'a mut O,
+}
+
+impl<M: Memory, O: Outlet> RunTaker for Hand<'_, M, O> {
+    #[inline]
+    fn give(&mut self, seq: Seq, slot: &Slot) -> bool {
+        if self.left_bytes <= 0 || slot.body_bytes() > self.long_bytes {
+            return false;
+        }
+        let Fetch::Ready(stored) = self.store.fetch(slot) else { return false };
+        let (redelivered, message) = (slot.redelivered(), stored.message);
+        let delivery = Delivery { to: self.to, queue: self.queue, seq, redelivered, message };
+        self.left_bytes = self.left_bytes.saturating_sub_unsigned(delivery.window_bytes());
+        self.outlet.deliver(delivery);
+        true
+    }
+
+    fn free(&mut self, first: Seq, slots: &[Slot]) {
+        self.store.free_run(self.now, self.queue, self.survives, first, slots);
     }
 }
 

@@ -102,6 +102,14 @@ impl Links {
         self.all[at as usize].as_ref().is_some_and(has_room)
     }
 
+    /// Octets of deliveries to that channel that the connection has room for; a delivery is made whole as long as
+    /// there is any.
+    #[inline]
+    pub(super) fn left_bytes(&self, at: LinkSlot, channel: u16) -> i64 {
+        let left = |link: &Link| if link.busy.contains(&channel) { 0 } else { link.left_bytes };
+        self.all[at as usize].as_ref().map_or(0, left)
+    }
+
     /// A long message is on its way to a channel.
     pub(super) fn long_begun(&mut self, at: LinkSlot, channel: u16) {
         if let Some(link) = self.get_mut(at) {

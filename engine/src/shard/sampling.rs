@@ -114,6 +114,36 @@ impl Sampling {
         *place = Place::FREE;
     }
 
+    /// As `delivered`, of messages whose numbers follow one another from `first` on.
+    #[inline]
+    pub(super) fn delivered_run(
+        &mut self,
+        now_us: u64,
+        at: QueueSlot,
+        first: Seq,
+        count: u64,
+        settled: bool,
+    ) {
+        if let Some(seq) = self.among(at, first, count) {
+            self.delivered(now_us, at, seq, settled);
+        }
+    }
+
+    /// As `settled`, likewise.
+    #[inline]
+    pub(super) fn settled_run(&mut self, now_us: u64, at: QueueSlot, first: Seq, count: u64) {
+        if let Some(seq) = self.among(at, first, count) {
+            self.settled(now_us, at, seq);
+        }
+    }
+
+    /// The message that is followed in the queue's place, if it may be one of these.
+    #[inline]
+    fn among(&self, at: QueueSlot, first: Seq, count: u64) -> Option<Seq> {
+        let seq = self.places[place_of(at)].seq;
+        seq.0.checked_sub(first.0).filter(|after| *after < count).map(|_| seq)
+    }
+
     pub(super) fn take(&mut self) -> impl Iterator<Item = Sample> + '_ {
         self.done.drain(..)
     }

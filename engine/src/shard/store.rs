@@ -87,12 +87,39 @@ impl<M: Memory> Store<M> {
         seq: Seq,
         slot: &Slot,
     ) {
-        match slot.place() {
-            Place::Log { address, length, reference } if survives_restart => {
-                let address = Address(address);
-                self.log.append_settle(now, Settling { queue, seq, address, length, reference });
+        self.free_run(now, queue, survives_restart, seq, std::slice::from_ref(slot));
+    }
+
+    /// As `free`, of messages whose numbers follow one another from `first` on.
+    #[inline]
+    pub(super) fn free_run(
+        &mut self,
+        now: Now,
+        queue: QueueId,
+        survives_restart: bool,
+        first: Seq,
+        slots: &[Slot],
+    ) {
+        let mut at = 0;
+        while let Some(slot) = slots.get(at) {
+            let in_log = match slot.place() {
+                Place::Log { .. } if survives_restart => {
+                    slots[at..].iter().take_while(|slot| slot.is_in_log()).count()
+                }
+                Place::Log { .. } | Place::Spilled { .. } | Place::Arena { .. } => 0,
+            };
+            if in_log == 0 {
+                self.release(slot);
+                at += 1;
+                continue;
             }
-            Place::Log { .. } | Place::Spilled { .. } | Place::Arena { .. } => self.release(slot),
+            let (run, first) = (&slots[at..at + in_log], first.0 + at as u64);
+            self.log.append_settles(now, queue, Seq(first), in_log, |index| {
+                let (address, length, reference) = run[index].record();
+                let (address, seq) = (Address(address), Seq(first + index as u64));
+                Settling { queue, seq, address, length, reference }
+            });
+            at += in_log;
         }
     }
 

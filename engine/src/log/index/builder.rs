@@ -302,19 +302,23 @@ impl Builder {
         }
     }
 
-    /// A message is settled, whose reference has that number in that segment. It matters if some
+    /// Messages are settled, of which `reference` says the number in their segment. It matters if some
     /// index tells of the message already: one of an older segment, or a piece of this one. What
     /// else lives, the segment knows when the piece is composed.
     #[inline]
-    pub(in crate::log) fn settle(
-        &mut self,
-        queue: QueueId,
-        seq: Seq,
-        segment: u32,
-        reference: u32,
-    ) {
-        if segment < self.segment || reference < self.first_reference {
-            self.settle_run(Settle { queue, first: seq, segment, count: 1 });
+    pub(in crate::log) fn settle(&mut self, settle: Settle, reference: impl Fn(usize) -> u32) {
+        if settle.segment < self.segment {
+            return self.settle_run(settle);
+        }
+        if self.first_reference == 0 {
+            return;
+        }
+        let Settle { queue, first, segment, count } = settle;
+        for index in 0..count {
+            if reference(index as usize) < self.first_reference {
+                let first = Seq(first.0 + u64::from(index));
+                self.settle_run(Settle { queue, first, segment, count: 1 });
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use super::{Builder, Spot};
 use crate::ids::{QueueId, Seq};
 use crate::log::format::{BLOCK_HEADER_BYTES, BLOCK_TARGET_BYTES, PAGE_BYTES};
 use crate::log::geometry::Geometry;
-use crate::log::record::{IndexPiece, IndexScope};
+use crate::log::record::{IndexPiece, IndexScope, Settle};
 use crate::log::segment::Segment;
 use crate::log::segments::Segments;
 use crate::log::{Address, FileId};
@@ -79,7 +79,8 @@ impl Author {
         let key = (QueueId(queue), Seq(seq));
         let (_, _, reference, ..) = self.live.remove(&key).expect("alive");
         self.segments.tail_mut().kill(reference, 64, || false);
-        self.builder.settle(key.0, key.1, SEGMENT, reference);
+        let settle = Settle { queue: key.0, first: key.1, segment: SEGMENT, count: 1 };
+        self.builder.settle(settle, |_| reference);
     }
 
     /// Octets of the piece.

@@ -11,10 +11,11 @@
 //! apart; what is only looked for, moved or dropped in one is so by way of [`super::bales`].
 //!
 //! `tidy` packs and unpacks, `condense` packs when there is no memory to spare, `expiry` knows when
-//! messages expire.
+//! messages expire, `run` looks at messages that follow one another together.
 
 mod condense;
 mod expiry;
+mod run;
 mod tidy;
 
 use std::cmp::Ordering;
