@@ -140,14 +140,14 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "ack not logged",
         "shard/store.rs",
-        "Place::Log { address, length, reference } if survives_restart => {",
-        "Place::Log { address, length, reference } if survives_restart && length == 0 => {",
+        "Place::Log { .. } if survives_restart => {",
+        "Place::Log { .. } if survives_restart && slots.is_empty() => {",
     ),
     mutant(
         "settle says another segment",
-        "log/append.rs",
-        "self.batch.write_settle(at, Settle { queue, first: seq, segment, count: 1 });",
-        "self.batch.write_settle(at, Settle { queue, first: seq, segment: 0, count: 1 });",
+        "log/settling.rs",
+        "self.batch.write_settle(at, settle);",
+        "self.batch.write_settle(at, Settle { segment: 0, ..settle });",
     ),
     mutant(
         "liveness record left out",
@@ -169,7 +169,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "holder forgotten",
-        "log/append.rs",
+        "log/settling.rs",
         "            held.note_holder(holder);",
         "            let _ = (held, holder);",
     ),
