@@ -11,8 +11,6 @@ pub enum Judge {
     Simulator,
     /// Unit tests of the engine with that in their names: for what is no part of a schedule.
     LogTests(&'static str),
-    /// Tests of whole shards with that in their names: for what a schedule comes to too seldom.
-    ShardTests(&'static str),
 }
 
 /// One change.
@@ -44,16 +42,6 @@ const fn in_quarantine(
 ) -> Mutant {
     let judge = Judge::LogTests("log::tests::");
     Mutant { name, judge, file, from, to }
-}
-
-/// One that a start does wrong that finds several things unfinished at once.
-const fn at_start(
-    name: &'static str,
-    file: &'static str,
-    from: &'static str,
-    to: &'static str,
-) -> Mutant {
-    Mutant { name, judge: Judge::ShardTests("dying_once::"), file, from, to }
 }
 
 mod long_bodies;
@@ -287,7 +275,7 @@ const MUTANTS: &[Mutant] = &[
         "if let Some(held) = self.transactions.held.get(&name) {",
         "if let Some(held) = self.transactions.held.get(&name).filter(|held| held.length == 0) {",
     ),
-    at_start(
+    mutant(
         "a message makes room again before what was decided of it is carried out",
         "shard/trimming.rs",
         "        if !may_let_die {
@@ -295,7 +283,7 @@ const MUTANTS: &[Mutant] = &[
         "        if !may_let_die && now.unix_ms == 0 {
             if queue.has_excess() {",
     ),
-    at_start(
+    mutant(
         "a message expires again before what was decided of it is carried out",
         "shard/mod.rs",
         "        if !may_let_die {

@@ -7,7 +7,6 @@ mod dead_letters;
 mod definitions;
 mod disk;
 mod durability;
-mod dying_once;
 mod exchanges;
 mod held_schedules;
 mod limits;

@@ -94,7 +94,6 @@ fn what_judges(judge: Judge) -> &'static [&'static str] {
     match judge {
         Judge::Simulator => &["build", "-p", "haremq-sim", "--bin", "haremq-sim"],
         Judge::LogTests(_) => &["test", "-p", "haremq-engine", "--lib"],
-        Judge::ShardTests(_) => &["test", "-p", "haremq-engine", "--test", "shards"],
     }
 }
 
@@ -236,7 +235,7 @@ impl Workshop {
     pub fn look(&self, number: usize, mutant: &Mutant, limits: Limits) -> Result<String, String> {
         match mutant.judge {
             Judge::Simulator => self.look_by_schedules(number, limits),
-            Judge::LogTests(filter) | Judge::ShardTests(filter) => {
+            Judge::LogTests(filter) => {
                 let tests = self.cargo(what_judges(mutant.judge));
                 let (passes, said) = self.run(number, tests, &[filter], GRACE)?;
                 let failed = said.lines().find(|line| line.contains("FAILED"));
