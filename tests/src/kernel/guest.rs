@@ -96,8 +96,9 @@ fn write_script(path: &Path, test: &str, variables: &[(&str, String)]) {
         "#!/bin/sh".to_string(),
         "export PATH=/usr/sbin:/usr/bin:/sbin:/bin RUST_BACKTRACE=1".to_string(),
         "mount -t proc proc /proc && mount -t sysfs sys /sys".to_string(),
-        // Nothing of the machine is written to; the test's own directories are below the target directory.
-        format!("for place in /tmp /run {}; do mount -t tmpfs tmp $place; done", tests.display()),
+        // Nothing of the machine is written to; the test's own directories are below the target directory. Nothing is
+        // put over /tmp, where all of this may be.
+        format!("for place in /run {}; do mount -t tmpfs tmp $place; done", tests.display()),
         "ip link set lo up".to_string(),
         format!("insmod {} && insmod {} && echo '{UP}'", modules[0], modules[1]),
         format!("export {INSIDE}=1 {PROGRAMS_VARIABLE}={}", programs.display()),

@@ -34,9 +34,11 @@ impl Builder {
                 writer
             }
         };
-        let filtered = match self.is_all_wanted(segments, scope) {
-            true => Ok(out.take_over(&self.notes)),
-            false => self.filter(segments, scope, &mut out),
+        let filtered = if self.is_all_wanted(segments, scope) {
+            out.take_over(&self.notes);
+            Ok(())
+        } else {
+            self.filter(segments, scope, &mut out)
         };
         debug_assert!(filtered.is_ok(), "notes that cannot be read: {filtered:?}");
         if is_sealing {
