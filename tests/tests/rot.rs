@@ -34,7 +34,7 @@ fn setup(directory: &Path) -> Setup {
 }
 
 fn message(generation: u32, number: u64) -> Vec<u8> {
-    let length = if number % 9 == 0 { 30_000 } else { 40 + number * 37 % 1500 };
+    let length = if number.is_multiple_of(9) { 30_000 } else { 40 + number * 37 % 1500 };
     let id = MessageId { queue: 0, publisher: generation, number };
     id.body(usize::try_from(length).expect("small"))
 }
