@@ -244,6 +244,11 @@ impl RingBatch {
         self.first_publish_us.map(|first_us| (first_us, self.publishes.len() as u64))
     }
 
+    /// Whether there is something in it for a log to write: messages, or parts of their bodies.
+    pub fn fills_a_log(&self) -> bool {
+        !self.publishes.is_empty() || !self.body_parts.is_empty()
+    }
+
     /// Hands every item to `visit`, in the order they were put in, and leaves the batch empty.
     pub fn drain(&mut self, mut visit: impl FnMut(Mail<'_>)) {
         let mut publishes = self.publishes.drain(..);

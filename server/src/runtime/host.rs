@@ -276,7 +276,7 @@ impl Host {
 
     /// Takes in everything that one peer had to say.
     pub(super) fn receive_batch(&mut self, from: ShardId, batch: &mut RingBatch) {
-        let publishes = batch.publishes();
+        let (publishes, fills_a_log) = (batch.publishes(), batch.fills_a_log());
         batch.drain(|mail| match mail {
             Mail::Publish(publish) => {
                 abort::on_panic(|| self.shard.publish(self.world.now, &publish));
@@ -310,9 +310,10 @@ impl Host {
         });
         if let Some((since_us, count)) = publishes {
             self.note_enqueued(since_us, count);
-            if self.world.rooms.must_tell(from) {
-                self.world.port.batch(from).room(false);
-            }
+        }
+        // Nothing but parts comes for as long as a long body does.
+        if fills_a_log && self.world.rooms.must_tell(from) {
+            self.world.port.batch(from).room(false);
         }
     }
 
