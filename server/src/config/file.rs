@@ -14,8 +14,8 @@ use super::auth::{certificate_name, handshake_timeout, mechanisms};
 use super::settings::{address, count, milliseconds, on_or_off, segment_size, shard_count, spin};
 use super::stamps::stamp;
 use super::tls::{verify, versions, TlsKeys};
-use super::watermarks::{disk_free_limit, index_memory, paging_ratio};
-use super::{CertificateName, ConfigError, LogLevel, MemoryWatermark, Pin};
+use super::watermarks::{index_memory, paging_ratio};
+use super::{CertificateName, ConfigError, DiskFreeLimit, LogLevel, MemoryWatermark, Pin};
 use crate::sasl::Mechanism;
 
 /// The file's values, judged.
@@ -38,7 +38,7 @@ pub(super) struct FileKeys {
     pub(super) index_memory_bytes: Option<usize>,
     pub(super) vm_memory_high_watermark: Option<MemoryWatermark>,
     pub(super) vm_memory_high_watermark_paging_ratio: Option<f64>,
-    pub(super) disk_free_limit: Option<u64>,
+    pub(super) disk_free_limit: Option<DiskFreeLimit>,
     pub(super) event_exchange: Option<bool>,
     pub(super) consumer_timeout: Option<u64>,
     pub(super) connection_max: Option<u64>,
@@ -78,8 +78,11 @@ struct Written {
     spin_us: Option<Spanned<i64>>,
     segment_bytes: Option<Spanned<i64>>,
     index_memory_bytes: Option<Spanned<toml::Value>>,
+    #[serde(alias = "vm_memory_high_watermark")]
     vm_memory_high_watermark: Option<Spanned<toml::Value>>,
+    #[serde(alias = "vm_memory_high_watermark_paging_ratio")]
     vm_memory_high_watermark_paging_ratio: Option<Spanned<toml::Value>>,
+    #[serde(alias = "disk_free_limit")]
     disk_free_limit: Option<Spanned<toml::Value>>,
     event_exchange: Option<Spanned<String>>,
     consumer_timeout: Option<Spanned<toml::Value>>,
@@ -192,20 +195,11 @@ impl FileKeys {
             keys.segment_bytes = Some(judged.map_err(|what| quoted(complain, &bytes, what))?);
         }
         keys.index_memory_bytes = judged(complain, written.index_memory_bytes, index_memory)?;
-        if let Some(watermark) = written.vm_memory_high_watermark.map(plain) {
-            let judged = watermark.get_ref().parse();
-            keys.vm_memory_high_watermark =
-                Some(judged.map_err(|what| quoted(complain, &watermark, what))?);
-        }
-        if let Some(ratio) = written.vm_memory_high_watermark_paging_ratio.map(plain) {
-            let judged = paging_ratio(ratio.get_ref());
-            keys.vm_memory_high_watermark_paging_ratio =
-                Some(judged.map_err(|what| quoted(complain, &ratio, what))?);
-        }
-        if let Some(limit) = written.disk_free_limit.map(plain) {
-            let judged = disk_free_limit(limit.get_ref());
-            keys.disk_free_limit = Some(judged.map_err(|what| quoted(complain, &limit, what))?);
-        }
+        keys.vm_memory_high_watermark =
+            judged(complain, written.vm_memory_high_watermark.map(chosen), str::parse)?;
+        keys.vm_memory_high_watermark_paging_ratio =
+            judged(complain, written.vm_memory_high_watermark_paging_ratio, paging_ratio)?;
+        keys.disk_free_limit = judged(complain, written.disk_free_limit.map(chosen), str::parse)?;
         if let Some(events) = written.event_exchange {
             let judged = on_or_off(events.get_ref());
             keys.event_exchange = Some(judged.map_err(|what| quoted(complain, &events, what))?);
@@ -238,13 +232,30 @@ fn judged<T>(
     value.map(plain).map(judge).transpose()
 }
 
+/// What RabbitMQ's files say of a limit, `.relative` or `.absolute`, is a table to TOML; this is what the flag would have.
+fn chosen(value: Spanned<toml::Value>) -> Spanned<toml::Value> {
+    use toml::Value::{Float, Integer, Table};
+    let (span, value) = (value.span(), value.into_inner());
+    let chosen = match &value {
+        Table(table) if table.len() == 1 => match (table.get("relative"), table.get("absolute")) {
+            (Some(Integer(times)), None) => Some(Float(*times as f64)),
+            (Some(Float(times)), None) => Some(Float(*times)),
+            (None, Some(bytes)) if !bytes.is_float() => Some(bytes.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    Spanned::new(span, chosen.unwrap_or(value))
+}
+
 /// A number as the flag would have it, or the text of a string; a list of strings with
 /// spaces between them.
 fn plain(value: Spanned<toml::Value>) -> Spanned<String> {
     let text = match value.get_ref() {
         toml::Value::String(text) => text.clone(),
         toml::Value::Integer(number) => number.to_string(),
-        toml::Value::Float(number) => number.to_string(),
+        // With its point, also if nothing follows: that makes it no number of octets.
+        toml::Value::Float(number) => format!("{number:?}"),
         toml::Value::Boolean(true) => "on".to_owned(),
         toml::Value::Boolean(false) => "off".to_owned(),
         toml::Value::Array(words) if words.iter().all(|word| word.is_str()) => {

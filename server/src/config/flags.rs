@@ -88,16 +88,17 @@ pub struct Flags {
     /// beyond goes to a scratch file in the data directory [default: 33554432]
     #[arg(long, value_name = "BYTES")]
     pub index_memory_bytes: Option<String>,
-    /// Messages kept in memory that block publishers: a part of the machine's memory, or octets
-    /// [default: 0.4]
+    /// Messages kept in memory that block publishers: a part of the machine's memory, or octets, like 2GB; 0: nobody
+    /// may publish [default: 0.4]
     #[arg(long, value_name = "PART|BYTES")]
     pub vm_memory_high_watermark: Option<String>,
     /// Part of --vm-memory-high-watermark that messages may take before those that are held in
     /// memory alone go to disk; shards have equal shares of it [default: 0.5]
     #[arg(long, value_name = "PART")]
     pub vm_memory_high_watermark_paging_ratio: Option<String>,
-    /// Free disk space, in octets, below which publishers are blocked [default: 50000000]
-    #[arg(long, value_name = "BYTES")]
+    /// Free disk space below which publishers are blocked: octets, like 1GB, or, with a point, a multiple of the
+    /// machine's memory, like 1.0 [default: 50MB]
+    #[arg(long, value_name = "BYTES|TIMES")]
     pub disk_free_limit: Option<String>,
     /// Have an exchange amq.rabbitmq.event in vhost / that tells of what happens in the broker:
     /// on or off [default: off]

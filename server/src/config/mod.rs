@@ -18,4 +18,4 @@ pub use flags::{CheckFlags, Flags};
 pub use limits::NodeLimits;
 pub use settings::{LogLevel, Pin, Settings, SHARDS_MAX};
 pub use tls::{TlsSettings, TlsVersions};
-pub use watermarks::{MemoryWatermark, Watermarks};
+pub use watermarks::{DiskFreeLimit, MemoryWatermark, Watermarks};

@@ -10,8 +10,7 @@ use super::file::FileKeys;
 use super::stamps;
 use super::tls::{self, Lacking, TlsKeys};
 use super::watermarks::{
-    disk_free_limit, index_memory, paging_ratio, Watermarks, DISK_FREE_DEFAULT_BYTES,
-    INDEX_MEMORY_DEFAULT_BYTES, PAGING_RATIO_DEFAULT,
+    index_memory, paging_ratio, Watermarks, INDEX_MEMORY_DEFAULT_BYTES, PAGING_RATIO_DEFAULT,
 };
 use super::{ConfigError, Flags};
 use crate::config::{AuthSettings, NodeLimits, TlsSettings};
@@ -207,11 +206,11 @@ impl Settings {
             }
             None => file.vm_memory_high_watermark_paging_ratio.unwrap_or(PAGING_RATIO_DEFAULT),
         };
-        let disk_free_bytes = match &flags.disk_free_limit {
-            Some(text) => flag("--disk-free-limit", text, disk_free_limit(text))?,
-            None => file.disk_free_limit.unwrap_or(DISK_FREE_DEFAULT_BYTES),
+        let disk_free = match &flags.disk_free_limit {
+            Some(text) => flag("--disk-free-limit", text, text.parse())?,
+            None => file.disk_free_limit.unwrap_or_default(),
         };
-        let watermarks = Watermarks { memory, paging_ratio, disk_free_bytes };
+        let watermarks = Watermarks { memory, paging_ratio, disk_free };
         let event_exchange = match &flags.event_exchange {
             Some(text) => flag("--event-exchange", text, on_or_off(text))?,
             None => file.event_exchange.unwrap_or(false),

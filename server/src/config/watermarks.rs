@@ -3,13 +3,67 @@
 
 use std::str::FromStr;
 
-/// RabbitMQ's `disk_free_limit` (behaviour D12), in octets.
-pub(super) const DISK_FREE_DEFAULT_BYTES: u64 = 50_000_000;
+/// RabbitMQ's `disk_free_limit` (behaviour D12).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum DiskFreeLimit {
+    /// So many times the machine's memory.
+    Relative(f64),
+    /// Octets.
+    Absolute(u64),
+}
+
+impl DiskFreeLimit {
+    /// Octets, on a machine with `total_bytes` of memory.
+    pub fn bytes(self, total_bytes: u64) -> u64 {
+        match self {
+            DiskFreeLimit::Relative(times) => (total_bytes as f64 * times) as u64,
+            DiskFreeLimit::Absolute(bytes) => bytes,
+        }
+    }
+}
+
+impl Default for DiskFreeLimit {
+    fn default() -> Self {
+        DiskFreeLimit::Absolute(50_000_000)
+    }
+}
+
+impl FromStr for DiskFreeLimit {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(bytes) = octets(text) {
+            return Ok(DiskFreeLimit::Absolute(bytes));
+        }
+        match text.parse::<f64>() {
+            Ok(times) if times >= 0.0 && times.is_finite() => Ok(DiskFreeLimit::Relative(times)),
+            _ => Err("must be a number of octets, like 50MB, or with a point a multiple of the memory, like 1.0".into()),
+        }
+    }
+}
+
+/// Octets as RabbitMQ's configuration has them: a whole number, with a unit or without.
+fn octets(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let each = match unit.to_ascii_lowercase().as_str() {
+        "" => 1,
+        "k" | "kib" => 1 << 10,
+        "kb" => 1000,
+        "m" | "mib" => 1 << 20,
+        "mb" => 1_000_000,
+        "g" | "gib" => 1 << 30,
+        "gb" => 1_000_000_000,
+        "t" | "tib" => 1 << 40,
+        "tb" => 1_000_000_000_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(each)
+}
 
 /// RabbitMQ's `vm_memory_high_watermark` (behaviour D11).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MemoryWatermark {
-    /// Part of the machine's memory, above 0 and at most 1.
+    /// Part of the machine's memory, from 0, with which nobody may publish, to 1.
     Relative(f64),
     /// Octets.
     Absolute(u64),
@@ -34,14 +88,15 @@ impl Default for MemoryWatermark {
 impl FromStr for MemoryWatermark {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(bytes) = text.parse::<u64>() {
-            if bytes > 1 {
-                return Ok(MemoryWatermark::Absolute(bytes));
-            }
+        if let Some(bytes) = octets(text).filter(|bytes| *bytes > 1) {
+            return Ok(MemoryWatermark::Absolute(bytes));
         }
         match text.parse::<f64>() {
-            Ok(part) if part > 0.0 && part <= 1.0 => Ok(MemoryWatermark::Relative(part)),
-            _ => Err("must be a part of the memory, like 0.4, or a number of octets".into()),
+            Ok(part) if (0.0..=1.0).contains(&part) => Ok(MemoryWatermark::Relative(part)),
+            _ => {
+                Err("must be a part of the memory, like 0.4, or a number of octets, like 2GB"
+                    .into())
+            }
         }
     }
 }
@@ -63,7 +118,7 @@ pub struct Watermarks {
     /// memory alarm comes first, and nothing goes to disk.
     pub paging_ratio: f64,
     /// Of the disk that holds the data directory.
-    pub disk_free_bytes: u64,
+    pub disk_free: DiskFreeLimit,
 }
 
 impl Watermarks {
@@ -89,6 +144,32 @@ pub(super) fn paging_ratio(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) fn disk_free_limit(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "must be a number of octets".into())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_rabbitmqs() {
+        let all = [("7", 7), ("4k", 4096), ("4KiB", 4096), ("4KB", 4000), ("2M", 2 << 20)];
+        let more =
+            [("2MiB", 2 << 20), ("50MB", 50_000_000), ("1G", 1 << 30), ("3GB", 3_000_000_000)];
+        for (text, bytes) in all.into_iter().chain(more) {
+            assert_eq!(octets(text), Some(bytes), "{text}");
+        }
+        for text in ["", "MB", "-1", "1.5GB", "1 MB", "99999999999999999999", "99999999TB"] {
+            assert_eq!(octets(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn both_limits_are_octets_or_follow_the_memory() {
+        let memory = |text: &str| text.parse::<MemoryWatermark>().map(|limit| limit.bytes(1000));
+        assert_eq!([memory("0.4"), memory("1"), memory("0")], [Ok(400), Ok(1000), Ok(0)]);
+        assert_eq!(memory("2GB"), Ok(2_000_000_000));
+        assert!(memory("1.5").is_err() && memory("a lot").is_err() && memory("-0.1").is_err());
+        let disk = |text: &str| text.parse::<DiskFreeLimit>().map(|limit| limit.bytes(1000));
+        assert_eq!([disk("0"), disk("1"), disk("50MB")], [Ok(0), Ok(1), Ok(50_000_000)]);
+        assert_eq!([disk("1.0"), disk("2.5")], [Ok(1000), Ok(2500)]);
+        assert!(disk("inf").is_err() && disk("-1").is_err() && disk("1.5GB").is_err());
+    }
 }

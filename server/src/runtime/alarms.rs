@@ -42,7 +42,7 @@ impl Alarms {
         let total_bytes = machine::memory_bytes();
         let alarms = Alarms {
             memory_max_bytes: watermarks.memory.bytes(total_bytes),
-            disk_free_min_bytes: watermarks.disk_free_bytes,
+            disk_free_min_bytes: watermarks.disk_free.bytes(total_bytes),
             data_dir,
             memory_bytes: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             disk_look_us: AtomicU64::new(0),
@@ -50,6 +50,7 @@ impl Alarms {
             is_out_of_space: (0..shards).map(|_| AtomicBool::new(false)).collect(),
             raised: AtomicU8::new(0),
         };
+        alarms.judge_memory(0);
         alarms.look_at_disk(0);
         alarms
     }
@@ -78,8 +79,14 @@ impl Alarms {
         if before.abs_diff(bytes) >= STEP_BYTES || (bytes == 0 && before != 0) {
             told.store(bytes, Relaxed);
             let all: u64 = self.memory_bytes.iter().map(|bytes| bytes.load(Relaxed)).sum();
-            self.set(MEMORY, all > self.memory_max_bytes, "memory");
+            self.judge_memory(all);
         }
+    }
+
+    /// A watermark of 0 is always passed: so an operator says that nobody is to publish.
+    fn judge_memory(&self, bytes: u64) {
+        let max_bytes = self.memory_max_bytes;
+        self.set(MEMORY, bytes > max_bytes || max_bytes == 0, "memory");
     }
 
     /// Looks at the disk if the last look was long enough ago. One shard does this.
@@ -130,15 +137,13 @@ impl Alarms {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::MemoryWatermark;
+    use crate::config::{DiskFreeLimit, MemoryWatermark};
 
     fn alarms(memory_bytes: u64, disk_free_bytes: u64) -> Alarms {
         let memory = MemoryWatermark::Absolute(memory_bytes);
-        Alarms::new(
-            2,
-            Watermarks { memory, paging_ratio: 0.5, disk_free_bytes },
-            std::env::temp_dir(),
-        )
+        let disk_free = DiskFreeLimit::Absolute(disk_free_bytes);
+        let watermarks = Watermarks { memory, paging_ratio: 0.5, disk_free };
+        Alarms::new(2, watermarks, std::env::temp_dir())
     }
 
     #[test]
@@ -150,6 +155,15 @@ mod tests {
         assert_eq!(alarms.reason(), Some("low on memory"));
         alarms.memory(ShardId(0), 0);
         assert_eq!(alarms.reason(), None);
+    }
+
+    #[test]
+    fn with_a_watermark_of_nothing_nobody_ever_publishes() {
+        let alarms = alarms(0, 0);
+        assert_eq!(alarms.reason(), Some("low on memory"), "from the start");
+        alarms.memory(ShardId(0), 6 << 20);
+        alarms.memory(ShardId(0), 0);
+        assert_eq!(alarms.reason(), Some("low on memory"));
     }
 
     #[test]

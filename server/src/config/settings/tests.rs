@@ -1,7 +1,7 @@
 //! What a flag, a key of the file and a default come to.
 
 use super::*;
-use crate::config::MemoryWatermark;
+use crate::config::{DiskFreeLimit, MemoryWatermark};
 use clap::Parser;
 
 fn flags(arguments: &[&str]) -> Flags {
@@ -42,7 +42,7 @@ fn defaults_apply_when_nothing_is_said() {
     assert_eq!(settings.consumer_timeout_ms, 1_800_000);
     assert_eq!(settings.watermarks.memory, MemoryWatermark::Relative(0.4));
     assert_eq!(settings.watermarks.paging_ratio, 0.5);
-    assert_eq!(settings.watermarks.disk_free_bytes, 50_000_000);
+    assert_eq!(settings.watermarks.disk_free, DiskFreeLimit::Absolute(50_000_000));
 }
 
 #[test]
@@ -83,6 +83,8 @@ fn an_error_in_the_file_names_its_line() {
         ("ratio", "vm-memory-high-watermark-paging-ratio = 0", 1, "above 0"),
         ("acks", "consumer-timeout = \"long\"", 1, "number of milliseconds"),
         ("disk", "disk-free-limit = \"much\"", 1, "number of octets"),
+        ("both", "\ndisk_free_limit = { relative = 1, absolute = 1 }", 2, "number of octets"),
+        ("half", "vm_memory_high_watermark.absolute = 0.5", 1, "part of the memory"),
         ("queues", "\ncluster-queue-limit = -1", 2, "number"),
         ("syntax", "shards = \n", 1, ""),
     ] {
@@ -96,6 +98,38 @@ fn an_error_in_the_file_names_its_line() {
 }
 
 #[test]
+fn watermarks_may_be_written_as_in_a_file_of_rabbitmqs() {
+    use DiskFreeLimit::{Absolute, Relative};
+    for (text, memory, disk) in [
+        (
+            "vm_memory_high_watermark.relative = 0.6\ndisk_free_limit.relative = 1.0",
+            MemoryWatermark::Relative(0.6),
+            Relative(1.0),
+        ),
+        (
+            "vm_memory_high_watermark.absolute = \"2GiB\"\ndisk_free_limit.absolute = \"50MB\"",
+            MemoryWatermark::Absolute(2 << 30),
+            Absolute(50_000_000),
+        ),
+        (
+            "vm-memory-high-watermark = 0.0\ndisk-free-limit.relative = 2",
+            MemoryWatermark::Relative(0.0),
+            Relative(2.0),
+        ),
+        (
+            "vm-memory-high-watermark = \"1G\"\ndisk-free-limit = 1.0",
+            MemoryWatermark::Absolute(1 << 30),
+            Relative(1.0),
+        ),
+    ] {
+        let path = file("watermarks", text);
+        let settings = Settings::resolve(flags(&["--config", path.0.to_str().unwrap()])).unwrap();
+        let watermarks = settings.watermarks;
+        assert_eq!((watermarks.memory, watermarks.disk_free), (memory, disk), "{text}");
+    }
+}
+
+#[test]
 fn a_bad_flag_value_is_named_with_its_flag() {
     for (arguments, flag) in [
         (["--listen", "localhost"], "--listen localhost"),
@@ -103,7 +137,7 @@ fn a_bad_flag_value_is_named_with_its_flag() {
         (["--pin", "maybe"], "--pin maybe"),
         (["--spin-us", "1000"], "--spin-us 1000"),
         (["--log-level", "loud"], "--log-level loud"),
-        (["--vm-memory-high-watermark", "0"], "--vm-memory-high-watermark 0"),
+        (["--vm-memory-high-watermark", "1.1"], "--vm-memory-high-watermark 1.1"),
         (
             ["--vm-memory-high-watermark-paging-ratio", "half"],
             "--vm-memory-high-watermark-paging-ratio half",
