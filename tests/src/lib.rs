@@ -19,6 +19,7 @@
 //! - [`disk`] disks of a test: recorded block for block, cut off, failing, full
 //! - [`kernel`] another kernel as a process, whose device mapper loses writes
 //! - [`durations`] how long things took, to be shown
+//! - [`report`] figures of a run, for whoever keeps them
 //! - [`requirement`] what a test needs beyond the ordinary, and is skipped without
 //! - [`random`] numbers that can be had again
 //! - [`memory_limit`] a limit on the memory of a broker, kept by the kernel
@@ -43,6 +44,7 @@ pub mod output;
 pub mod probe;
 pub mod python;
 pub mod random;
+pub mod report;
 pub mod requirement;
 pub mod source_tree;
 pub mod tokens;

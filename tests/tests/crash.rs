@@ -3,6 +3,7 @@
 use haremq_tests::broker::Broker;
 use haremq_tests::durations::Durations;
 use haremq_tests::ledger::Verdict;
+use haremq_tests::report::Report;
 use haremq_tests::traffic::{declare, drain, Consumer, Publisher, SharedLedger};
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::{method, Client};
@@ -78,9 +79,13 @@ fn work_without_any_crash_is_flawless() {
 
 #[test]
 fn nothing_confirmed_is_lost_over_kill9() {
+    let mut report = Report::begin("kill -9 under load");
     let mut random = seed();
     println!("HAREMQ_CRASH_SEED={random} repeats the times of the kills");
+    report.add("seed", random);
+    report.add("cycles", cycles());
     let mut broker = Broker::start();
+    report.disk(&broker.data_directory());
     declare(broker.amqp(), QUEUES);
     let mut ledger = SharedLedger::default();
     let mut publishers = [Publisher::new(0, QUEUES, 200), Publisher::new(1, QUEUES, 1)];
@@ -97,13 +102,18 @@ fn nothing_confirmed_is_lost_over_kill9() {
     }
     println!("from the start of the process until it serves: {starts}");
     let verdict = finish(&broker, &ledger);
+    report.durations("start", &starts);
+    report.verdict(&verdict);
     verdict.assert_flawless();
     assert!(verdict.confirmed > 100, "too little happened to mean anything: {verdict}");
 }
 
 #[test]
 fn nothing_confirmed_is_lost_over_sigterm_under_load() {
+    let mut report = Report::begin("SIGTERM under load");
+    report.add("cycles", cycles().div_ceil(2));
     let mut broker = Broker::start();
+    report.disk(&broker.data_directory());
     declare(broker.amqp(), QUEUES);
     let mut ledger = SharedLedger::default();
     let mut publishers = [Publisher::new(0, QUEUES, 200)];
@@ -119,6 +129,9 @@ fn nothing_confirmed_is_lost_over_sigterm_under_load() {
     }
     println!("from SIGTERM to the end of the process: {stops}; to the next that serves: {starts}");
     let verdict = finish(&broker, &ledger);
+    report.durations("stop", &stops);
+    report.durations("start", &starts);
+    report.verdict(&verdict);
     verdict.assert_flawless();
     assert!(verdict.confirmed > 100, "too little happened to mean anything: {verdict}");
 }

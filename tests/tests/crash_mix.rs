@@ -5,6 +5,7 @@
 
 use haremq_tests::broker::{Broker, Setup};
 use haremq_tests::random::Random;
+use haremq_tests::report::Report;
 use haremq_tests::traffic::{declare, go_on, queue_name, Consumer, Publisher, SharedLedger};
 use haremq_tests::wire::{method, Arguments, Client, Received};
 use rustix::process::Signal;
@@ -94,9 +95,14 @@ fn drain_all(broker: SocketAddr, ledger: &SharedLedger) {
 
 #[test]
 fn confirmed_messages_survive_kills_pauses_and_kills_in_recovery() {
-    let mut random = Random::new(Random::seed("HAREMQ_CRASH_SEED"));
+    let mut report = Report::begin("pauses, kills, and kills in recovery");
+    let seed = Random::seed("HAREMQ_CRASH_SEED");
+    report.add("seed", seed);
+    report.add("cycles", cycles());
+    let mut random = Random::new(seed);
     let setup = Setup::new().arguments(["--segment-bytes", "4194304"]);
     let mut broker = Broker::start_with(setup);
+    report.disk(&broker.data_directory());
     declare_all(broker.amqp());
     let mut ledger = SharedLedger::default();
     let mut publishers = [Publisher::new(0, QUEUES, 100), Publisher::new(1, QUEUES, 1)];
@@ -125,6 +131,7 @@ fn confirmed_messages_survive_kills_pauses_and_kills_in_recovery() {
     drain_all(broker.amqp(), &ledger);
     let verdict = ledger.lock().verdict();
     println!("{verdict}");
+    report.verdict(&verdict);
     verdict.assert_flawless();
     assert!(verdict.confirmed > 100, "too little happened to mean anything: {verdict}");
 }

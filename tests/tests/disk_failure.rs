@@ -8,6 +8,7 @@ use haremq_tests::disk::recording::Tear;
 use haremq_tests::eventually;
 use haremq_tests::ledger::MessageId;
 use haremq_tests::random::Random;
+use haremq_tests::report::Report;
 use haremq_tests::requirement::skipped;
 use haremq_tests::traffic::{
     declare, drain, queue_name, Consumer, Publisher, SharedLedger, PERSISTENT,
@@ -26,9 +27,12 @@ fn setup(mounted: &Mounted) -> Setup {
 /// Publishes until the disk has begun to refuse and the broker is gone; starts it on what the disk held, all of it
 /// behind the last good flush torn away.
 fn nothing_is_confirmed_after(refusal: Refusal) {
+    let mut report = Report::begin("a disk that refuses");
+    report.add("refuses", format!("{refusal:?}"));
     let disk = Disk::new(Blocks::new(192 << 20));
     format(&disk, &[]).expect("the disk can be formatted");
     let mounted = Mounted::new(&disk).expect("the disk can be mounted");
+    report.disk(mounted.path());
     let mut broker = Broker::start_with(setup(&mounted));
     declare(broker.amqp(), QUEUES);
     disk.record();
@@ -48,6 +52,7 @@ fn nothing_is_confirmed_after(refusal: Refusal) {
         (status, text, refused_at.elapsed())
     });
     println!("{status} {:.1} ms after the disk began to refuse\n{text}", took.as_secs_f64() * 1e3);
+    report.add("ends_after_ms", took.as_secs_f64() * 1e3);
     assert!(disk.refused() > 0);
     assert_eq!(status.code(), Some(1), "a failed disk ends the broker with a failure:\n{text}");
     assert!(text.contains("Input/output error"), "what the system said is missing:\n{text}");
@@ -64,6 +69,7 @@ fn nothing_is_confirmed_after(refusal: Refusal) {
     drain(broker.amqp(), QUEUES, &ledger);
     let verdict = ledger.lock().verdict();
     println!("{verdict}");
+    report.verdict(&verdict);
     verdict.assert_flawless();
     drop(broker);
 }

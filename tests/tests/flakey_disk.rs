@@ -11,6 +11,7 @@ use haremq_tests::kernel::flakey::FlakeyDisk;
 use haremq_tests::kernel::guest::{possible, run_inside, Outcome, INSIDE};
 use haremq_tests::ledger::Verdict;
 use haremq_tests::random::Random;
+use haremq_tests::report::Report;
 use haremq_tests::requirement::skipped;
 use haremq_tests::tokens;
 use haremq_tests::traffic::{declare, queue_name, Consumer, Publisher, SharedLedger};
@@ -168,15 +169,23 @@ fn confirmed_messages_survive_a_device_that_drops_writes_under_another_kernel() 
     if skipped(NAME, possible()) {
         return;
     }
-    let variables = [(CYCLES, cycles().to_string()), (SEED, Random::seed(SEED).to_string())];
+    let mut report = Report::begin("a device that drops writes under another kernel");
+    let seed = Random::seed(SEED);
+    report.add("seed", seed);
+    report.add("cycles", cycles());
+    let variables = [(CYCLES, cycles().to_string()), (SEED, seed.to_string())];
     let limit = Duration::from_secs(120) + Duration::from_secs(60) * cycles();
     match run_inside(NAME, DISK_OCTETS, &variables, limit) {
         Outcome::NoKernel(text) => {
             println!("{text}");
+            report.add("skipped", true);
             skipped(NAME, Err("the other kernel does not start here".to_string()));
         }
         Outcome::Ended(code, text) => {
             println!("{text}");
+            // What it has counted comes out of the other kernel as text alone.
+            let summary = text.lines().rfind(|line| line.contains(" cycles: 0 lost of "));
+            report.add("summary", summary.map(str::trim));
             assert_eq!(code, Some(0), "the test inside the other kernel has failed");
         }
     }

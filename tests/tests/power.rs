@@ -10,6 +10,7 @@ use haremq_tests::disk::mount::{possible, FileSystem, Mounted};
 use haremq_tests::disk::recording::{Recording, Tear};
 use haremq_tests::ledger::{Ledger, Verdict};
 use haremq_tests::random::Random;
+use haremq_tests::report::Report;
 use haremq_tests::requirement::skipped;
 use haremq_tests::tokens;
 use haremq_tests::traffic::{declare, queue_name, Consumer, Publisher, SharedLedger};
@@ -79,11 +80,12 @@ struct Work {
 }
 
 /// A broker at work on a recorded disk.
-fn work() -> Work {
+fn work(report: &mut Report) -> Work {
     let file_system = FileSystem::of_environment();
     let disk = Disk::new(Blocks::new(file_system.disk_octets()));
     file_system.format(&disk, &[]).expect("the disk can be formatted");
     let mounted = Mounted::new(&disk).expect("the disk can be mounted");
+    report.disk(mounted.path());
     disk.record();
     let mut broker = Broker::start_with(setup(&mounted));
     let address = broker.amqp();
@@ -234,8 +236,11 @@ fn confirmed_messages_survive_a_power_cut_at_any_moment() {
     if skipped("confirmed_messages_survive_a_power_cut_at_any_moment", possible()) {
         return;
     }
-    let mut random = Random::new(Random::seed("HAREMQ_POWER_SEED"));
-    let work = work();
+    let mut report = Report::begin("power cuts");
+    let seed = Random::seed("HAREMQ_POWER_SEED");
+    report.add("seed", seed);
+    let mut random = Random::new(seed);
+    let work = work(&mut report);
     let length = work.recording.length();
     println!(
         "{length} requests recorded, {} of them flushes, {} queues declared, {} transactions, {} octets copied",
@@ -270,6 +275,15 @@ fn confirmed_messages_survive_a_power_cut_at_any_moment() {
         flawed.len(),
         start.elapsed() / cuts()
     );
+    report.add("requests", length);
+    report.add("flushes", work.recording.flushes());
+    report.add("transactions", work.transactions);
+    report.add("copied_octets", work.copied);
+    report.add("images", cuts());
+    report.add("flawed", flawed.len());
+    report.add("confirmed_looked_for", confirmed);
+    report.add("returned", returned);
+    report.add("ms_an_image", start.elapsed().as_secs_f64() * 1e3 / f64::from(cuts()));
     assert!(flawed.is_empty(), "flawed at {flawed:?}");
     assert!(work.ledger.lock().verdict().confirmed > 100, "too little happened");
 
@@ -284,5 +298,7 @@ fn confirmed_messages_survive_a_power_cut_at_any_moment() {
         println!("kept {kept} of {length} requests: {verdict}");
         seen += u64::from(!verdict.lost.is_empty());
     }
+    report.add("lies", LIES);
+    report.add("lies_seen", seen);
     assert_eq!(seen, LIES, "a disk that lies must be found out");
 }

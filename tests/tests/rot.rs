@@ -10,6 +10,7 @@ use haremq_tests::damage::check;
 use haremq_tests::directory::TestDirectory;
 use haremq_tests::ledger::MessageId;
 use haremq_tests::random::Random;
+use haremq_tests::report::Report;
 use haremq_tests::traffic::PERSISTENT;
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::{method, Client, Received};
@@ -220,7 +221,10 @@ fn serve(directory: &Path) -> Service {
 fn damage_at_any_place_of_large_segments_is_found_or_harmless() {
     let count: u64 = std::env::var("HAREMQ_DAMAGES")
         .map_or(14, |text| text.parse().expect("a number of damages"));
-    let mut random = Random::new(Random::seed("HAREMQ_DAMAGE_SEED"));
+    let mut report = Report::begin("rot at random places");
+    let seed = Random::seed("HAREMQ_DAMAGE_SEED");
+    report.add("seed", seed);
+    let mut random = Random::new(seed);
     let directory = TestDirectory::new();
     let log = written(&directory.path().join("data"));
     let octets: usize = log.files.values().map(Vec::len).sum();
@@ -292,6 +296,18 @@ fn damage_at_any_place_of_large_segments_is_found_or_harmless() {
         served[1],
         served[2]
     );
+    for (name, count) in [
+        ("damages", count),
+        ("found", found),
+        ("harmless", count - found - shortened.len() as u64),
+        ("newest_cut_off", shortened.len() as u64),
+        ("served_refused", served[0]),
+        ("served_ended", served[1]),
+        ("served_all", served[2]),
+        ("wrong_deliveries", 0),
+    ] {
+        report.add(name, count);
+    }
     assert!(
         shortened.iter().all(|path| *path == shortened[0]),
         "more than the newest: {shortened:?}"

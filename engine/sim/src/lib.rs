@@ -10,7 +10,7 @@
 //! | `shadow` | the model: follows what was promised, touches nothing |
 //! | `invariants` | judges after every step; reads only, draws no random number |
 //! | `oracle` | judges at the end, after crash, recovery and drain |
-//! | `schedule`, `failures` | a seed from beginning to end; the loop over the N-th operation |
+//! | `schedule`, `failures`, `tally` | a seed from beginning to end; the loop over the N-th operation; what was counted |
 //!
 //! docs/testing.md says how to run it and how to replay a seed.
 
@@ -38,6 +38,7 @@ pub mod schedule;
 pub mod shadow;
 pub mod simulation;
 pub mod stumbles;
+pub mod tally;
 pub mod trace;
 pub mod uploads;
 pub mod violation;

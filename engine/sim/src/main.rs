@@ -2,13 +2,17 @@
 //! several; `--seconds S` runs fresh ones for so long. The first failing seed is printed and the
 //! exit code is 1.
 
-use std::process::ExitCode;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use haremq_sim::failures::fail_each;
 use haremq_sim::schedule::{run, Plan};
-use haremq_sim::simulation::{Conditions, Tally};
+use haremq_sim::simulation::Conditions;
+use haremq_sim::tally::Tally;
 
 #[derive(Debug, Parser)]
 #[command(about = "Runs the engine on simulated disks that crash, tear, fail and rot")]
@@ -37,6 +41,17 @@ struct Arguments {
     /// Goes on after a failing seed.
     #[arg(long)]
     keep_going: bool,
+    /// Appends a line of JSON that says what was run and what was counted to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// Which state of the sources this was run in.
+fn commit() -> String {
+    let ask = Command::new("git").args(["describe", "--always", "--abbrev=12", "--dirty"]).output();
+    let answer = ask.ok().filter(|answer| answer.status.success());
+    let text = answer.and_then(|answer| String::from_utf8(answer.stdout).ok());
+    text.map_or_else(|| "unknown".into(), |text| text.trim().into())
 }
 
 fn range(text: &str) -> Result<(u64, u64), String> {
@@ -60,11 +75,11 @@ fn main() -> ExitCode {
     };
     let begun = Instant::now();
     if arguments.fail_each {
-        return fail_all(first, end.min(first + 100));
+        return fail_all(first, end.min(first + 100), begun, arguments.json.as_deref());
     }
     let limit = arguments.seconds.map(Duration::from_secs);
     let mut total = Tally::default();
-    let (mut schedules, mut failed) = (0_u64, 0_u64);
+    let (mut schedules, mut failed) = (0_u64, Vec::new());
     for seed in first..end {
         if limit.is_some_and(|limit| begun.elapsed() >= limit) {
             break;
@@ -73,7 +88,7 @@ fn main() -> ExitCode {
         match run(seed, plan, conditions) {
             Ok(outcome) => total.add(&outcome.tally),
             Err(violation) => {
-                failed += 1;
+                failed.push(seed.to_string());
                 println!("seed {seed}: {violation}");
                 let shards =
                     if shards == 0 { String::new() } else { format!(" --shards {shards}") };
@@ -86,15 +101,36 @@ fn main() -> ExitCode {
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!(
-        "{schedules} schedules in {seconds:.1} s ({:.0} a minute), {failed} failed",
-        schedules as f64 * 60.0 / seconds
+        "{schedules} schedules in {seconds:.1} s ({:.0} a minute), {} failed",
+        schedules as f64 * 60.0 / seconds,
+        failed.len()
     );
     println!("{total}");
-    ExitCode::from(u8::from(failed > 0))
+    let fields = format!(
+        "\"first_seed\":{first},\"steps\":{},\"schedules\":{schedules},\"failed_seeds\":[{}],{}",
+        plan.steps,
+        failed.join(","),
+        total.json_fields()
+    );
+    if !arguments.json.is_none_or(|path| is_told(&path, "schedules", seconds, &fields)) {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::from(u8::from(!failed.is_empty()))
+}
+
+/// Appends a line about this run; says why if it cannot.
+fn is_told(path: &Path, run: &str, seconds: f64, fields: &str) -> bool {
+    let line = format!(
+        "{{\"run\":\"{run}\",\"commit\":\"{}\",\"disks\":\"simulated\",\"seconds\":{seconds:.3},{fields}}}\n",
+        commit()
+    );
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    written.inspect_err(|error| eprintln!("{}: {error}", path.display())).is_ok()
 }
 
 /// The loop over the N-th operation, for some seeds.
-fn fail_all(first: u64, end: u64) -> ExitCode {
+fn fail_all(first: u64, end: u64, begun: Instant, json: Option<&Path>) -> ExitCode {
     let (mut points, mut ended) = (0, 0);
     for seed in first..end {
         match fail_each(seed) {
@@ -112,5 +148,13 @@ fn fail_all(first: u64, end: u64) -> ExitCode {
         "{points} failures of {} seeds, {ended} of them final: all promises kept",
         end - first
     );
-    ExitCode::SUCCESS
+    let seconds = begun.elapsed().as_secs_f64();
+    let fields = format!(
+        "\"first_seed\":{first},\"schedules\":{},\"points\":{points},\"ended\":{ended}",
+        end - first
+    );
+    match json.is_none_or(|path| is_told(path, "failing operations", seconds, &fields)) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }

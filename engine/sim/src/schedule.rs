@@ -6,7 +6,8 @@ use haremq_engine::ids::QueueId;
 
 use crate::disk::Scope;
 use crate::invariants;
-use crate::simulation::{Conditions, Simulation, Tally};
+use crate::simulation::{Conditions, Simulation};
+use crate::tally::Tally;
 use crate::violation::{Kind, Verdict, Violation};
 use crate::workload::Mixture;
 

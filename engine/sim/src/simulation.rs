@@ -1,7 +1,5 @@
 //! One run: world, shadow and clients together, and how what happens goes from one to the others.
 
-use std::fmt;
-
 use haremq_engine::ids::{ChannelKey, QueueId, ShardId};
 use haremq_engine::mail::{Command, DeliveryTo, Notice, Outcome, PeerMail};
 use haremq_engine::shard::Shard;
@@ -16,6 +14,7 @@ use crate::mail::{settled_by, short, Letter, Mail, Received};
 use crate::random::Random;
 use crate::readings::Readings;
 use crate::shadow::{CommitId, Shadow};
+use crate::tally::Tally;
 use crate::trace::Trace;
 use crate::uploads::Uploads;
 use crate::violation::{broken, require, Kind, Verdict};
@@ -29,35 +28,6 @@ pub struct Conditions {
     pub lie: Lie,
     pub failure: Option<Failure>,
     pub is_verbose: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub crashes: u64,
-    pub clean_stops: u64,
-    pub interrupted_boots: u64,
-    pub damages: u64,
-    pub damages_found: u64,
-    pub failures: u64,
-    pub confirmed: u64,
-    pub refused: u64,
-    pub delivered: u64,
-    pub settled: u64,
-    pub committed: u64,
-    /// Transactions under way when the power went.
-    pub interrupted_commits: u64,
-    /// Steps after which a shard had some of a queue packed.
-    pub packed: u64,
-    /// And after which it had some paged out.
-    pub paged: u64,
-    pub operations: u64,
-    /// Bodies in parts that were sent to their end, and those that were not.
-    pub uploaded: u64,
-    pub given_up: u64,
-    /// Bodies that were taken piece by piece, to the end.
-    pub read: u64,
-    /// Parts of bodies that went from shard to shard.
-    pub shipped: u64,
 }
 
 pub struct Simulation {
@@ -450,48 +420,5 @@ impl Simulation {
             operations: self.world.disks.iter().map(|disk| disk.operations()).sum(),
             ..self.tally
         }
-    }
-}
-
-impl Tally {
-    pub fn add(&mut self, other: &Tally) {
-        self.crashes += other.crashes;
-        self.clean_stops += other.clean_stops;
-        self.interrupted_boots += other.interrupted_boots;
-        self.damages += other.damages;
-        self.damages_found += other.damages_found;
-        self.failures += other.failures;
-        self.confirmed += other.confirmed;
-        self.refused += other.refused;
-        self.delivered += other.delivered;
-        self.settled += other.settled;
-        self.committed += other.committed;
-        self.interrupted_commits += other.interrupted_commits;
-        self.packed += other.packed;
-        self.paged += other.paged;
-        self.operations += other.operations;
-        self.uploaded += other.uploaded;
-        self.given_up += other.given_up;
-        self.read += other.read;
-        self.shipped += other.shipped;
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { crashes, clean_stops, interrupted_boots, damages, damages_found, .. } = self;
-        let Tally { failures, confirmed, refused, delivered, settled, operations, .. } = self;
-        let Tally { committed, interrupted_commits, packed, paged, uploaded, given_up, .. } = self;
-        let Tally { read, shipped, .. } = self;
-        write!(
-            f,
-            "{crashes} crashes, {interrupted_boots} interrupted starts, {clean_stops} clean stops, \
-             {failures} failures, {damages} damages ({damages_found} found); \
-             {confirmed} confirmed, {refused} refused, {delivered} delivered, {settled} settled; \
-             {uploaded} bodies in parts, {given_up} given up, {read} read in pieces, {shipped} parts sent to other shards; \
-             {committed} transactions, {interrupted_commits} interrupted; {packed} steps with packed queues, \
-             {paged} with paged ones; \
-             {operations} disk operations"
-        )
     }
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use haremq_sim::disk::Lie;
 use haremq_sim::failures::fail_each;
 use haremq_sim::schedule::{run, Plan};
-use haremq_sim::simulation::{Conditions, Tally};
+use haremq_sim::simulation::Conditions;
+use haremq_sim::tally::Tally;
 use haremq_sim::violation::Kind;
 
 /// Half a transaction, of one message for queues with different limits of time; a message that a start
