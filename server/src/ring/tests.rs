@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use futures_lite::future::block_on;
 use haremq_engine::ids::{ChannelKey, ConnectionId, QueueId, ShardId};
-use haremq_engine::mail::{Command, Notice, Publish};
+use haremq_engine::mail::{BodyPart, Command, Notice, Publish};
 use haremq_engine::message::MessageRef;
 
+use super::batch::RingBatch;
 use super::{mesh, Doorbell, Mail, Port};
 
 fn numbered(number: u64) -> Command {
@@ -75,6 +76,25 @@ fn batches_are_used_again_by_the_shard_that_made_them() {
         receiver.give_back(from, batch);
     }
     assert!(boxes.len() <= 3, "{} boxes for 100 batches", boxes.len());
+}
+
+#[test]
+fn parts_of_a_body_alone_are_something_for_a_log_to_write() {
+    let connection = ConnectionId::new(ShardId(0), 1);
+    let channel = ChannelKey { connection, channel: 1, incarnation: 1 };
+    let mut batch = RingBatch::new();
+    batch.command(numbered(1));
+    assert!(!batch.fills_a_log());
+    batch.body_part(&BodyPart {
+        channel,
+        queues: &[QueueId(1)],
+        persistent: true,
+        body_bytes: 1 << 20,
+        octets: b"some of it",
+    });
+    assert!(batch.fills_a_log() && batch.publishes().is_none());
+    batch.drain(|_| {});
+    assert!(!batch.fills_a_log());
 }
 
 #[test]
