@@ -335,6 +335,11 @@ pub enum PeerMail {
     /// A copy of something that an exchange remembers, for these queues of the receiver
     /// (behaviour C11). Not answered.
     Copy { queues: Arc<[QueueId]>, letter: Arc<Letter> },
+    /// Say by [`PeerMail::Vouched`] when what that transaction, which `from` is going to decide, settles of the
+    /// receiver's queues can only be there or be gone after a crash, and not come back as another message.
+    Vouch { from: ShardId, request: u64, transaction: Arc<Transaction> },
+    /// Answer to a [`PeerMail::Vouch`].
+    Vouched { request: u64 },
     /// Carry out the receiver's part of a transaction, and say so by [`PeerMail::CarriedOut`]
     /// when it is as safe as it promises to be. `journaled`: mark what is done until
     /// [`PeerMail::Forget`]. `again`: leave out what is marked, it was done before a crash.

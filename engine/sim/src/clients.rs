@@ -35,6 +35,8 @@ pub struct Clients {
     pub next_number: u64,
     next_serial: u32,
     next_commit: u32,
+    /// Commits that their shards have not decided yet.
+    pub undecided: Vec<(usize, ChannelKey)>,
     pub consumers: BTreeMap<u32, Consumer>,
     pub held: Vec<Received>,
     /// Deliveries that have not left for the socket.
@@ -53,6 +55,7 @@ impl Clients {
             next_number: 1,
             next_serial: 1,
             next_commit: 0,
+            undecided: Vec::new(),
             consumers: BTreeMap::new(),
             held: Vec::new(),
             unsent: Vec::new(),
@@ -71,6 +74,7 @@ impl Clients {
             *admin = self.next_connection;
             self.next_connection += 1;
         }
+        self.undecided.clear();
         self.consumers.clear();
         self.held.clear();
         self.unsent.clear();

@@ -9,7 +9,7 @@ use haremq_engine::transaction::{Transaction, TransactionSettle};
 
 use crate::body::{body, number_of, properties};
 use crate::mail::{Mail, Received, ROUTING_KEY};
-use crate::shadow::{Commit, Put, Take};
+use crate::shadow::{Commit, CommitId, Put, Take};
 use crate::simulation::Simulation;
 use crate::violation::Verdict;
 use crate::workload::Mixture;
@@ -62,6 +62,20 @@ impl Simulation {
         let channel = self.clients.channel_of_commit(home, id);
         let command = Command::Commit { channel, transaction: Arc::new(transaction) };
         self.send(home, home, Mail::Command(command))
+    }
+
+    /// A shard does its part of what it decides: at once, or when others have vouched for what it settles there.
+    pub fn note_decisions(&mut self, home: usize) -> Verdict {
+        let shard = &self.world.shards[home];
+        let is_decided =
+            |one: &mut (usize, ChannelKey)| one.0 == home && !shard.is_undecided(one.1);
+        let decided: Vec<_> = self.clients.undecided.extract_if(.., is_decided).collect();
+        let now_unix_ms = self.world.clock.now().unix_ms;
+        for (_, channel) in decided {
+            let (id, shard) = (CommitId(channel.incarnation), ShardId(home as u16));
+            self.shadow.part_handed(id, shard, false, now_unix_ms)?;
+        }
+        Ok(())
     }
 
     fn put_one(

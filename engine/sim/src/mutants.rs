@@ -239,9 +239,27 @@ const MUTANTS: &[Mutant] = &[
     ),
     mutant(
         "transaction without a journal",
-        "shard/transactions.rs",
+        "shard/transactions/decision.rs",
         "let is_journaled = self.lasting_deeds(&transaction) > 1;",
         "let is_journaled = self.lasting_deeds(&transaction) > 1_000;",
+    ),
+    mutant(
+        "a commit does not ask other shards to vouch for what it settles",
+        "shard/transactions/decision.rs",
+        "if shards.is_empty() {",
+        "if shards.len() < 1_000 {",
+    ),
+    mutant(
+        "a shard vouches for what is not durable",
+        "shard/transactions/decision.rs",
+        "            if end > durable {",
+        "            if end > durable.max(end) {",
+    ),
+    mutant(
+        "what transactions have put is taken for merely published",
+        "shard/transactions/decision.rs",
+        "        self.vouching.put_end = end;",
+        "        self.vouching.put_end = end.min(Position::default());",
     ),
     mutant(
         "what is marked is put again",

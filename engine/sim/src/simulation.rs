@@ -102,13 +102,11 @@ impl Simulation {
                 match command {
                     Command::Purge { queue, .. } => self.shadow.purged(queue),
                     Command::Delete { queue, .. } => self.shadow.closing(queue),
-                    Command::Commit { channel, .. } => {
-                        let (id, shard) = (CommitId(channel.incarnation), ShardId(to as u16));
-                        self.shadow.part_handed(id, shard, false, now.unix_ms)?;
-                    }
+                    Command::Commit { channel, .. } => self.clients.undecided.push((to, channel)),
                     _ => {}
                 }
                 self.world.shards[to].command(now, command);
+                self.note_decisions(to)?;
             }
             Mail::Settle { numbers, command } => {
                 self.trace.say(|| format!("s{to} {command:?} of {numbers:?}"));
@@ -125,6 +123,7 @@ impl Simulation {
                 }
                 self.tally.shipped += u64::from(matches!(mail, PeerMail::Body { .. }));
                 self.world.shards[to].peer(now, mail);
+                self.note_decisions(to)?;
             }
             Mail::Notice(notice) => self.read_notice(to, notice)?,
             Mail::Delivery(received) => self.read_delivery(to, received),

@@ -3,7 +3,11 @@
 //! has seen, and marks of transactions that were not dropped for good, must not count then.
 
 use haremq_engine::ids::{QueueId, ShardId};
+use haremq_engine::mail::Outcome;
+use haremq_engine::transaction::Transaction;
 
+use crate::body::{number_of, BODY_BYTES_MIN};
+use crate::mail::Received;
 use crate::shadow::Queue;
 use crate::simulation::Simulation;
 use crate::violation::Verdict;
@@ -21,9 +25,10 @@ impl Simulation {
     /// Right after a start. `mixture`: what transactions are like.
     pub fn stumble(&mut self, mixture: &Mixture) -> Verdict {
         if self.world.count() > 1 {
-            return match self.random.below(3) {
+            return match self.random.below(4) {
                 0 => self.stumble_over_marks(mixture),
                 1 => self.stumble_over_a_mark(),
+                2 => self.stumble_over_a_put(),
                 _ => self.stumble_over_a_start(),
             };
         }
@@ -147,6 +152,42 @@ impl Simulation {
             }
         }
         Ok(())
+    }
+
+    /// What a transaction has put on another shard, whose disk does nothing, is delivered, and acked by another
+    /// transaction, before it is durable there.
+    fn stumble_over_a_put(&mut self) -> Verdict {
+        if !self.wait_to_be_open(|_| true)? {
+            return Ok(());
+        }
+        let home = self.random.below(self.world.count());
+        let lazy = (home + 1) % self.world.count();
+        let (here, there) = (self.any_durable_queue(home), self.any_durable_queue(lazy));
+        let Some((here, there)) = here.zip(there) else { return Ok(()) };
+        self.consume(home, there, 0, false)?;
+        let put = self.clients.next_number;
+        self.commit_to(home, &[here, there], BODY_BYTES_MIN)?;
+        for _ in 0..ROUNDS_OF_COMMIT {
+            self.hurry(|shard| shard != lazy)?;
+        }
+        let is_it = |one: &Received| one.queue == there && number_of(&one.body).ok() == Some(put);
+        let held = &self.clients.held;
+        let at = held.iter().position(|one| is_it(one) && usize::from(one.home().0) == home);
+        if let Some(at) = at.filter(|_| self.world.down.is_none()) {
+            let received = self.clients.held.remove(at);
+            let (mut transaction, mut puts) = (Transaction::new(), Vec::new());
+            self.put_to(home, &[here], BODY_BYTES_MIN, &mut transaction, &mut puts)?;
+            let take = self.settle_in(&received, Outcome::Ack, &mut transaction)?;
+            self.ask_to_commit(home, transaction, puts, vec![take])?;
+            let rounds = self.random.below(ROUNDS_OF_COMMIT);
+            for _ in 0..rounds {
+                self.hurry(|shard| shard != lazy)?;
+            }
+        }
+        match self.world.down {
+            None => self.crash(),
+            Some(_) => Ok(()),
+        }
     }
 
     /// Goes on until clients are served. False: they are not. `works`: shards whose disks do anything.

@@ -21,7 +21,9 @@ use super::record::{self, DEFINITION_HEAD_BYTES, RECORD_HEADER_BYTES};
 use super::segment::Segment;
 use super::segments::Segments;
 use super::space::Space;
-use super::{FileId, IoFailure, LogCompletion, LogConfig, LogEffect, LogError, Memory, Position};
+use super::{
+    Address, FileId, IoFailure, LogCompletion, LogConfig, LogEffect, LogError, Memory, Position,
+};
 use crate::now::Now;
 
 /// Smallest batch buffer that is any use.
@@ -176,6 +178,12 @@ impl<M: Memory> Log<M> {
             return Position(self.end.max(self.commit.durable() + 1));
         }
         Position(self.end)
+    }
+
+    /// A record there is durable once [`Log::durable`] has reached this.
+    pub fn end_of(&self, address: Address) -> Position {
+        // A block goes out in one write.
+        Position(address.block().0 + 1)
     }
 
     /// Make everything appended so far durable without waiting for `settle_delay_us`.

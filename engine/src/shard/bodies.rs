@@ -178,17 +178,17 @@ impl<M: Memory> Shard<M> {
         last.is_whole = ends;
     }
 
-    /// The channel commits: that transaction has its bodies from now on.
+    /// The channel commits: the bodies of that transaction, with the indexes of its publishes.
     ///
     /// # Panics
     /// If they are not those that it names: messages would get bodies of others.
-    pub(super) fn give_bodies(
+    pub(super) fn take_bodies(
         &mut self,
         channel: ChannelKey,
-        number: u64,
         transaction: &Transaction,
-    ) {
+    ) -> Vec<(usize, OpenBody)> {
         let mut held = self.bodies.uncommitted.remove(&channel).unwrap_or_default().into_iter();
+        let mut bodies = Vec::new();
         for index in transaction.long_publishes() {
             let named = transaction.long_body_bytes(index);
             let Some(HeldBody { body, .. }) =
@@ -196,11 +196,12 @@ impl<M: Memory> Shard<M> {
             else {
                 panic!("{channel:?} commits a body of {named} octets that it has not sent");
             };
-            self.shipping.hold(number, index, body);
+            bodies.push((index, body));
         }
         for HeldBody { body, .. } in held {
             self.store.log.drop_body(body);
         }
+        bodies
     }
 
     /// A body is not going to be whole, nor are those to be committed that are held.

@@ -183,6 +183,9 @@ impl<M: Memory> Shard<M> {
             let kept = self.keep_value(now, store, message);
             end = if is_in_log { end.max(kept) } else { end };
         }
+        if from.is_some() || mark.is_some() {
+            self.transactions.note_put(self.store.log.end());
+        }
         if let Some(dead) = from {
             if !is_in_log || settling.is_none() {
                 dead.free(&mut self.store, now);

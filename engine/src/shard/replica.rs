@@ -27,6 +27,10 @@ impl<M: Memory> Shard<M> {
             PeerMail::Copy { queues, letter } => {
                 self.take_message(now, &letter.message(), &queues, None, None);
             }
+            PeerMail::Vouch { from, request, transaction } => {
+                self.vouch(from, request, &transaction);
+            }
+            PeerMail::Vouched { request } => self.vouched(now, request),
             PeerMail::CarryOut { from, number, transaction, journaled, again } => {
                 self.carry_out(now, from, number, &transaction, journaled, again);
                 self.drive_transactions(now);

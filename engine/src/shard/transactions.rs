@@ -12,6 +12,8 @@
 //! A dead letter that goes to queues of other shards is a transaction, too: one publish, and the
 //! settle of what it was in the queue that it died in.
 //!
+//! Before a tx.commit is decided that settles messages of other shards, these vouch for them ([`decision`]).
+//!
 //! After a crash a transaction whose journal record is live is carried out again. What had been
 //! done must not be done twice: each message of a transaction makes one further reference, its
 //! *mark*, which lives until the journal record's settle is durable, whatever becomes of the
@@ -23,6 +25,7 @@
 //!
 //! Section "Transactions" of docs/log-format.md.
 
+mod decision;
 mod journal;
 mod moves;
 
@@ -37,6 +40,7 @@ use crate::log::{Address, Memory, Position};
 use crate::mail::{Notice, Outcome, PeerMail};
 use crate::now::Now;
 use crate::transaction::{Transaction, TRANSACTION_PUBLISHES_MAX};
+use decision::Vouching;
 
 /// Bits of a mark's sequence number that say which publish of the transaction it is.
 const INDEX_BITS: u32 = TRANSACTION_PUBLISHES_MAX.trailing_zeros();
@@ -91,6 +95,7 @@ struct Ended {
 pub(super) struct Transactions {
     /// Number of the next transaction of this shard. Starts anew with the broker.
     next: u64,
+    vouching: Vouching,
     pending: BTreeMap<u64, Pending>,
     /// In order of their decisions.
     undecided: VecDeque<u64>,
@@ -126,6 +131,7 @@ impl Transactions {
         let unread: VecDeque<u64> = held.range(journal).map(|((_, seq), _)| seq.0).collect();
         Transactions {
             next: unread.back().map_or(1, |last| last + 1),
+            vouching: Vouching::default(),
             pending: BTreeMap::new(),
             undecided: VecDeque::new(),
             finished: Vec::new(),
@@ -160,7 +166,10 @@ impl Transactions {
 
     /// True if nobody waits.
     pub(super) fn is_quiet(&self) -> bool {
-        self.pending.is_empty() && self.parts.is_empty() && self.unread.is_empty()
+        self.pending.is_empty()
+            && self.parts.is_empty()
+            && self.unread.is_empty()
+            && self.vouching.is_quiet()
     }
 
     /// A participant has carried out its part.
@@ -200,39 +209,6 @@ impl<M: Memory> Shard<M> {
     pub fn is_resolved(&self) -> bool {
         self.transactions.resolved_shards >= self.config.shards
             && self.transactions.frontier_gone.max(self.outset) <= self.store.log.durable()
-    }
-
-    /// Carries out a transaction of a connection of this shard.
-    pub(super) fn commit(&mut self, now: Now, channel: ChannelKey, transaction: Arc<Transaction>) {
-        let number = self.transactions.next;
-        self.transactions.next += 1;
-        self.give_bodies(channel, number, &transaction);
-        let is_journaled = self.lasting_deeds(&transaction) > 1;
-        let decided = is_journaled.then(|| self.write_journal(now, number, &transaction));
-        self.begin(now, number, Origin::Commit(channel), transaction, decided, None);
-        self.drive_transactions(now);
-    }
-
-    /// Whether persistent messages of that queue survive a restart.
-    fn lasts(&self, queue: QueueId) -> bool {
-        // Queues behind exchanges are in no list; they may last.
-        self.topology.queue_by_id(queue).is_none_or(|queue| queue.survives_restart())
-    }
-
-    /// How many things of it a crash could keep apart from the others.
-    fn lasting_deeds(&self, transaction: &Transaction) -> usize {
-        let lasts = |queue: QueueId| self.lasts(queue);
-        let mut deeds = transaction.settles().iter().filter(|settle| lasts(settle.queue)).count();
-        let mut shards: Vec<ShardId> = Vec::new();
-        for (message, targets) in transaction.publishes() {
-            let lasting = targets.iter().filter(|target| message.persistent && lasts(target.queue));
-            shards.clear();
-            shards.extend(lasting.map(|target| target.shard));
-            shards.sort_unstable();
-            shards.dedup();
-            deeds += shards.len();
-        }
-        deeds
     }
 
     /// The transaction stands in the log, if it has to: carries out this shard's part. `dead`: the
@@ -337,6 +313,7 @@ impl<M: Memory> Shard<M> {
         self.read_journal(now);
         self.spread_decided();
         self.ship();
+        self.vouch_for_durable();
         self.report_parts();
         self.end_transactions(now);
         self.forget_ended(now);

@@ -26,4 +26,5 @@ mod spilling;
 mod transactions;
 mod trimming;
 mod values;
+mod vouching;
 mod world;

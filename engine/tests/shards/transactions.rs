@@ -14,22 +14,22 @@ use crate::world::{message, Received, World};
 
 /// A transaction in the making, and what it amounts to.
 #[derive(Debug, Default)]
-struct Deeds {
-    transaction: Transaction,
+pub(crate) struct Deeds {
+    pub(crate) transaction: Transaction,
     /// Queue and body of each publish.
     puts: Vec<(QueueId, String)>,
     acks: Vec<(QueueId, String)>,
 }
 
 impl Deeds {
-    fn publish(&mut self, world: &World, queues: &[QueueId], body: &str) {
+    pub(crate) fn publish(&mut self, world: &World, queues: &[QueueId], body: &str) {
         let targets =
             queues.iter().map(|queue| Target { queue: *queue, shard: world.owner(*queue) });
         self.transaction.publish(&message(body.as_bytes(), true), targets);
         self.puts.extend(queues.iter().map(|queue| (*queue, body.to_owned())));
     }
 
-    fn settle(&mut self, received: &Received, outcome: Outcome) {
+    pub(crate) fn settle(&mut self, received: &Received, outcome: Outcome) {
         let Received { queue, seq, from, .. } = *received;
         let settle = TransactionSettle { shard: from, queue, seq, consumer: None, outcome };
         self.transaction.settle(settle);
@@ -40,14 +40,14 @@ impl Deeds {
 }
 
 /// Commits through a channel of that shard.
-fn commit(world: &mut World, shard: u16, number: u64, deeds: &Deeds) {
+pub(crate) fn commit(world: &mut World, shard: u16, number: u64, deeds: &Deeds) {
     let transaction = Arc::new(deeds.transaction.clone());
     let commit = Command::Commit { channel: channel(shard, number), transaction };
     world.command(ShardId(shard), commit);
 }
 
 /// Everything that is ready in the queue, taken and not settled.
-fn take_all(world: &mut World, queue: QueueId) -> Vec<Received> {
+pub(crate) fn take_all(world: &mut World, queue: QueueId) -> Vec<Received> {
     let owner = world.owner(queue);
     for _ in 0..world.counts(queue).0 {
         let get = Command::Get { queue, channel: channel(owner.0, 1), no_ack: false };

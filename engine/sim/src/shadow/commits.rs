@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use haremq_engine::ids::{QueueId, Seq, ShardId};
 use haremq_engine::mail::Outcome;
+use haremq_engine::transaction::TransactionSettle;
 
 use crate::violation::{require, Kind, Verdict};
 
@@ -81,13 +82,11 @@ pub(super) type Evidence = (CommitId, bool);
 pub struct Commits {
     all: BTreeMap<CommitId, Commit>,
     by_message: BTreeMap<u64, CommitId>,
-    by_settle: BTreeMap<(QueueId, Seq), CommitId>,
 }
 
 impl Commits {
     pub fn add(&mut self, id: CommitId, commit: Commit) {
         self.by_message.extend(commit.puts.iter().map(|put| (put.number, id)));
-        self.by_settle.extend(commit.takes.iter().map(|take| ((take.queue, take.seq), id)));
         self.all.insert(id, commit);
     }
 
@@ -102,9 +101,17 @@ impl Commits {
         puts.iter().any(|put| put.number == number && put.queue == queue).then_some(id)
     }
 
-    /// The latest commit that settles that delivery.
-    pub fn of_settle(&self, queue: QueueId, seq: Seq) -> Option<CommitId> {
-        self.by_settle.get(&(queue, seq)).copied()
+    /// The latest commit that does nothing but settle these deliveries. One of them alone does not tell it: what has
+    /// been requeued may have come again, and be settled by a later commit while the earlier one is carried out.
+    pub fn of_settles(&self, settles: &[TransactionSettle]) -> Option<CommitId> {
+        let is_one = |(take, settle): (&Take, &TransactionSettle)| {
+            (take.queue, take.seq, take.outcome) == (settle.queue, settle.seq, settle.outcome)
+        };
+        let is_it = |commit: &Commit| {
+            let is_as_long = commit.puts.is_empty() && commit.takes.len() == settles.len();
+            is_as_long && commit.takes.iter().zip(settles).all(is_one)
+        };
+        self.all.iter().rev().find(|(_, commit)| is_it(commit)).map(|(id, _)| *id)
     }
 
     /// A shard is handed its part. False: it has been handed it before.
@@ -189,5 +196,36 @@ impl Commits {
         commit.fate = Some(happened);
         // What is known of interrupted ones is told when all have been carried out.
         Ok(before.is_none() && commit.phase == Phase::Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(settles: &[(u64, Outcome)]) -> (Commit, Vec<TransactionSettle>) {
+        let (shard, queue) = (ShardId(0), QueueId(1));
+        let settle = |&(number, outcome): &(u64, Outcome)| {
+            let (seq, consumer) = (Seq(number), None);
+            TransactionSettle { shard, queue, seq, consumer, outcome }
+        };
+        let take = |&(number, outcome): &(u64, Outcome)| {
+            let (seq, is_lasting) = (Seq(number), true);
+            Take { shard, queue, seq, number, outcome, is_lasting }
+        };
+        let takes = settles.iter().map(take).collect();
+        (Commit::new(Vec::new(), takes), settles.iter().map(settle).collect())
+    }
+
+    /// It was: the other shard's part of the first one was taken for the second, and an ack in it was not known.
+    #[test]
+    fn a_commit_is_not_taken_for_a_later_one_that_settles_what_it_has_requeued() {
+        let mut commits = Commits::default();
+        let (first, settles) = of(&[(41, Outcome::Requeue), (4, Outcome::Ack)]);
+        commits.add(CommitId(9), first);
+        let (second, settles_later) = of(&[(41, Outcome::Ack)]);
+        commits.add(CommitId(19), second);
+        assert_eq!(commits.of_settles(&settles), Some(CommitId(9)));
+        assert_eq!(commits.of_settles(&settles_later), Some(CommitId(19)));
     }
 }

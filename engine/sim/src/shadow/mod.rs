@@ -271,12 +271,11 @@ impl Shadow {
         now_unix_ms: u64,
     ) -> Verdict {
         let message = of.publishes().next();
-        let found = match (message, of.settles().first()) {
-            (Some((message, targets)), _) => number_put(&message).and_then(|number| {
+        let found = match message {
+            Some((message, targets)) => number_put(&message).and_then(|number| {
                 targets.iter().find_map(|to| self.commits.of_message(number, to.queue))
             }),
-            (None, Some(settle)) => self.commits.of_settle(settle.queue, settle.seq),
-            (None, None) => None,
+            None => self.commits.of_settles(of.settles()),
         };
         match found {
             Some(id) => self.part_handed(id, shard, again, now_unix_ms),
