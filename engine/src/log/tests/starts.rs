@@ -6,7 +6,7 @@ use super::world::World;
 use crate::ids::QueueId;
 use crate::log::{Recovered, Recovery};
 
-const MESSAGES: u64 = 40_000;
+const MESSAGES: u64 = 20_000;
 const BODY_OCTETS: usize = 1000;
 
 /// Octets that a recovery reads, and messages that it tells of.
