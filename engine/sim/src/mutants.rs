@@ -10,7 +10,9 @@
 pub enum Judge {
     Simulator,
     /// Unit tests of the engine with that in their names: for what is no part of a schedule.
-    LogTests(&'static str),
+    UnitTests(&'static str),
+    /// Tests of shards with that in their names: for what comes about too seldom in one.
+    ShardTests(&'static str),
 }
 
 /// One change.
@@ -24,37 +26,43 @@ pub struct Mutant {
     pub to: &'static str,
 }
 
+const fn judged(
+    judge: Judge,
+    name: &'static str,
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+) -> Mutant {
+    Mutant { name, judge, file, from, to }
+}
+
 const fn mutant(
     name: &'static str,
     file: &'static str,
     from: &'static str,
     to: &'static str,
 ) -> Mutant {
-    Mutant { name, judge: Judge::Simulator, file, from, to }
+    judged(Judge::Simulator, name, file, from, to)
 }
 
-/// One that makes damage whole in a wrong way.
-const fn in_quarantine(
-    name: &'static str,
-    file: &'static str,
-    from: &'static str,
-    to: &'static str,
-) -> Mutant {
-    let judge = Judge::LogTests("log::tests::");
-    Mutant { name, judge, file, from, to }
-}
+/// What makes damage whole in a wrong way is no part of a schedule.
+const LOG_TESTS: Judge = Judge::UnitTests("log::tests::");
 
 mod long_bodies;
 mod queues;
+mod settles;
 pub mod switch;
+mod transactions;
 pub mod workshop;
 
 use long_bodies::LONG_BODIES;
 use queues::QUEUES;
+use settles::SETTLES;
+use transactions::TRANSACTIONS;
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    MUTANTS.iter().chain(QUEUES).chain(LONG_BODIES)
+    MUTANTS.iter().chain(TRANSACTIONS).chain(SETTLES).chain(QUEUES).chain(LONG_BODIES)
 }
 
 /// Those that every test run looks at: the mistakes that a log is most easily made with. That nothing is synced, that
@@ -220,96 +228,6 @@ const MUTANTS: &[Mutant] = &[
         "ttl.map(|ttl| now_unix_ms.saturating_add(ttl + 20))",
     ),
     mutant(
-        "part of a transaction reported before it is durable",
-        "shard/parts.rs",
-        "if end > durable {",
-        "if end > durable.max(end) {",
-    ),
-    mutant(
-        "marks of an earlier run not gone for good before transactions begin",
-        "shard/transactions.rs",
-        "&& transactions.outlived_gone <= durable",
-        "&& transactions.outlived_gone <= durable.max(transactions.outlived_gone)",
-    ),
-    mutant(
-        "transaction carried out elsewhere before it is decided",
-        "shard/transactions.rs",
-        "if pending.decided > durable {",
-        "if pending.decided > durable.max(pending.decided) {",
-    ),
-    mutant(
-        "transaction without a journal",
-        "shard/transactions/decision.rs",
-        "let is_journaled = self.lasting_deeds(&transaction) > 1;",
-        "let is_journaled = self.lasting_deeds(&transaction) > 1_000;",
-    ),
-    mutant(
-        "a commit does not ask other shards to vouch for what it settles",
-        "shard/transactions/decision.rs",
-        "if shards.is_empty() {",
-        "if shards.len() < 1_000 {",
-    ),
-    mutant(
-        "a shard vouches for what is not durable",
-        "shard/transactions/decision.rs",
-        "            if end > durable {",
-        "            if end > durable.max(end) {",
-    ),
-    mutant(
-        "what transactions have put is taken for merely published",
-        "shard/transactions/decision.rs",
-        "        self.vouching.put_end = end;",
-        "        self.vouching.put_end = end.min(Position::default());",
-    ),
-    mutant(
-        "what is marked is put again",
-        "shard/transactions.rs",
-        "(again && self.transactions.held.contains_key(&mark))",
-        "(again && self.transactions.held.contains_key(&mark) && index > 1_000)",
-    ),
-    mutant(
-        "what a transaction was refused is put when it is repeated",
-        "shard/transactions.rs",
-        "mark.filter(|_| taken.is_left_out)",
-        "mark.filter(|_| taken.is_left_out && index > 1_000)",
-    ),
-    mutant(
-        "marks forgotten before the journal is settled for good",
-        "shard/transactions/journal.rs",
-        "self.transactions.ended.front().is_some_and(|ended| ended.settled <= durable)",
-        "self.transactions.ended.front().is_some_and(|ended| ended.settled <= durable.max(ended.settled))",
-    ),
-    mutant(
-        "what a start puts again is not marked as redelivered",
-        "shard/transactions.rs",
-        "            if again {
-                self.note_seen();",
-        "            if again && queues.is_empty() {
-                self.note_seen();",
-    ),
-    mutant(
-        "a broken off start is forgotten",
-        "shard/transactions/journal.rs",
-        "if let Some(held) = self.transactions.held.get(&name) {",
-        "if let Some(held) = self.transactions.held.get(&name).filter(|held| held.length == 0) {",
-    ),
-    mutant(
-        "a message makes room again before what was decided of it is carried out",
-        "shard/trimming.rs",
-        "        if !may_let_die {
-            if queue.has_excess() {",
-        "        if !may_let_die && now.unix_ms == 0 {
-            if queue.has_excess() {",
-    ),
-    mutant(
-        "a message expires again before what was decided of it is carried out",
-        "shard/mod.rs",
-        "        if !may_let_die {
-            let later = now.unix_ms + 1;",
-        "        if !may_let_die && now.unix_ms == 0 {
-            let later = now.unix_ms + 1;",
-    ),
-    mutant(
         "copies for different limits of time in different blocks",
         "shard/publish.rs",
         "if !store.log.make_room_for_all(now, message, sizes) {",
@@ -392,13 +310,15 @@ const MUTANTS: &[Mutant] = &[
         "self.exceeds(SLACK_SEGMENTS) || self.is_out_of_space()",
         "self.is_out_of_space()",
     ),
-    in_quarantine(
+    judged(
+        LOG_TESTS,
         "quarantine drops a good record",
         "log/recovery/damage.rs",
         "_ if self.at == self.from => {}",
         "_ if self.at <= self.from + PAGE_BYTES as u64 => {}",
     ),
-    in_quarantine(
+    judged(
+        LOG_TESTS,
         "quarantine keeps silent about what is gone",
         "log/recovery/toll.rs",
         "if !is_dead(reference) && places.any(|place| self.is_in_hole(place)) {",

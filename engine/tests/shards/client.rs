@@ -177,6 +177,15 @@ impl World {
         self.take_notices()
     }
 
+    /// Asks for so many messages of a queue by basic.get; what has come of it is held.
+    pub(crate) fn hold(&mut self, queue: QueueId, count: usize) -> Vec<Received> {
+        let owner = self.owner(queue);
+        for _ in 0..count {
+            self.command(owner, Command::Get { queue, channel: channel(0, 5), no_ack: false });
+        }
+        self.deliveries()
+    }
+
     pub(crate) fn stats(&self, queue: QueueId) -> QueueStats {
         let owner = usize::from(self.owner(queue).0);
         self.shards[owner].queue_stats(queue).expect("its owner has the queue")

@@ -51,15 +51,6 @@ fn drain(world: &mut World, queue: QueueId) -> Vec<Received> {
     received
 }
 
-/// Takes the first `count` messages and holds them.
-fn hold(world: &mut World, queue: QueueId, count: u32) -> Vec<Received> {
-    let owner = world.owner(queue);
-    for _ in 0..count {
-        world.command(owner, Command::Get { queue, channel: channel(0, 5), no_ack: false });
-    }
-    world.deliveries()
-}
-
 fn headers(received: &Received) -> Table {
     // Flags, then the headers, unless there is something before them.
     assert_eq!(received.properties[0] & 0b1110_0000, 0b0010_0000);
@@ -92,7 +83,7 @@ fn rejected_message_is_dead_lettered_and_tells_so() {
     let queue = mortal(&mut world, "q", "heir", &[]);
     world.send(&[queue], "0", true);
     world.send(&[queue], "1", false);
-    for held in hold(&mut world, queue, 2) {
+    for held in world.hold(queue, 2) {
         world.settle(&held, Outcome::Reject);
     }
     world.settle_down();
@@ -118,7 +109,7 @@ fn acked_purged_and_deleted_messages_are_not_dead_lettered() {
     for body in ["0", "1", "2"] {
         world.send(&[queue, lapsing], body, true);
     }
-    let held = hold(&mut world, queue, 1);
+    let held = world.hold(queue, 1);
     world.settle(&held[0], Outcome::Ack);
     let owner = world.owner(queue);
     world.command(owner, Command::Purge { queue, channel: channel(0, 5) });
@@ -220,7 +211,7 @@ fn queue_that_refuses_new_messages_drops_none_that_come_back() {
     let limits = [("x-max-length", 1), ("x-overflow", 1)];
     let queue = mortal(&mut world, "q", "heir", &limits);
     world.send(&[queue], "0", true);
-    let held = hold(&mut world, queue, 1);
+    let held = world.hold(queue, 1);
     world.send(&[queue], "1", true);
     world.settle(&held[0], Outcome::Requeue);
     world.settle_down();
@@ -235,7 +226,7 @@ fn message_that_came_back_too_often_is_dead_lettered() {
     let queue = mortal(&mut world, "q", "heir", &[("x-delivery-limit", 2)]);
     world.send(&[queue], "0", true);
     for count in 0..3 {
-        let held = hold(&mut world, queue, 1);
+        let held = world.hold(queue, 1);
         let told = headers(&held[0]).get("x-delivery-count").cloned();
         assert_eq!(told, Some(Value::I64(count)));
         assert_eq!(held[0].redelivered, count > 0);
@@ -286,10 +277,10 @@ fn message_that_goes_round_by_itself_is_dropped_and_one_that_is_rejected_is_not(
     assert_eq!(world.counts(queue), (0, 0));
     world.send(&[queue], "1", true);
     for count in 1..=3 {
-        let held = hold(&mut world, queue, 1);
+        let held = world.hold(queue, 1);
         world.settle(&held[0], Outcome::Reject);
         world.settle_down();
-        let held = hold(&mut world, queue, 1);
+        let held = world.hold(queue, 1);
         assert_eq!(deaths(&held[0]), [died("q", "rejected", count)]);
         world.settle(&held[0], Outcome::Requeue);
     }
@@ -302,13 +293,13 @@ fn retry_through_a_waiting_queue_counts_both_deaths() {
     let wait = mortal(&mut world, "wait", "work", &[("x-message-ttl", 100)]);
     world.send(&[work], "0", true);
     for round in 1..=3 {
-        let held = hold(&mut world, work, 1);
+        let held = world.hold(work, 1);
         world.settle(&held[0], Outcome::Reject);
         world.settle_down();
         assert_eq!((world.counts(work), world.counts(wait)), ((0, 0), (1, 0)));
         world.pass_ms(101, 0);
         world.settle_down();
-        let held = hold(&mut world, work, 1);
+        let held = world.hold(work, 1);
         let both = [died("wait", "expired", round), died("work", "rejected", round)];
         assert_eq!(deaths(&held[0]), both);
         world.settle(&held[0], Outcome::Requeue);
@@ -368,8 +359,8 @@ fn dead_messages_that_lie_on_the_device_do_not_hold_up_a_consumer() {
 }
 
 /// Two shards, a queue on each: the first one's dead messages go to the second.
-fn on_two_shards() -> (World, QueueId, QueueId) {
-    let mut world = World::new(2, 1);
+pub(crate) fn on_two_shards(seed: u64) -> (World, QueueId, QueueId) {
+    let mut world = World::new(2, seed);
     let heir = world.durable_queue("heir");
     let queue = mortal_on(&mut world, 1, "q", "heir", &[]);
     assert_ne!(world.owner(queue), world.owner(heir));
@@ -380,11 +371,11 @@ fn on_two_shards() -> (World, QueueId, QueueId) {
 fn letter_to_another_shard_leaves_when_it_is_safe_and_is_in_one_of_both_after_any_crash() {
     let mut found = [0, 0];
     for seed in 0..300 {
-        let (mut world, queue, heir) = on_two_shards();
+        let (mut world, queue, heir) = on_two_shards(1);
         world.random = Random::new(seed);
         let (here, there) = (world.owner(queue).0.into(), world.owner(heir).0.into());
         world.send(&[queue], "0", true);
-        let held = hold(&mut world, queue, 1);
+        let held = world.hold(queue, 1);
         world.settle(&held[0], Outcome::Reject);
         world.dispatch(here);
         world.poll(here);
@@ -412,11 +403,11 @@ fn letter_to_another_shard_leaves_when_it_is_safe_and_is_in_one_of_both_after_an
 
 #[test]
 fn letters_to_another_shard_keep_their_order_and_leave_nothing() {
-    let (mut world, queue, heir) = on_two_shards();
+    let (mut world, queue, heir) = on_two_shards(1);
     for number in 0..1000 {
         world.send(&[queue], &number.to_string(), number % 3 > 0);
     }
-    for held in hold(&mut world, queue, 1000) {
+    for held in world.hold(queue, 1000) {
         world.settle(&held, Outcome::Reject);
     }
     world.settle_down();

@@ -9,7 +9,8 @@ use haremq_engine::table::{Table, Value};
 use haremq_engine::transaction::{Transaction, TransactionSettle};
 
 use crate::client::{channel, declare};
-use crate::dead_letters::mortal_on;
+use crate::dead_letters::{mortal_on, on_two_shards};
+use crate::footprint::Footprint;
 use crate::long_bodies::body;
 use crate::random::Random;
 use crate::world::{message, Received, World};
@@ -18,39 +19,18 @@ use crate::world::{message, Received, World};
 const RECORD_MAX: usize = 16_384;
 const LONG: usize = 200_000;
 
-/// Two shards: dead messages of the first queue go to the second one, on the other shard.
-fn on_two_shards(seed: u64) -> (World, QueueId, QueueId) {
-    let mut world = World::new(2, seed);
-    let heir = world.durable_queue("heir");
-    let queue = mortal_on(&mut world, 1, "q", "heir", &[]);
-    assert_ne!(world.owner(queue), world.owner(heir));
-    (world, queue, heir)
-}
-
 fn send(world: &mut World, queue: QueueId, octets: &[u8], persistent: bool) {
     world.send_message(&[queue], message(octets, persistent), None);
-}
-
-pub(crate) fn take(world: &mut World, queue: QueueId, count: usize) -> Vec<Received> {
-    let owner = world.owner(queue);
-    for _ in 0..count {
-        world.command(owner, Command::Get { queue, channel: channel(0, 5), no_ack: false });
-    }
-    world.deliveries()
-}
-
-pub(crate) fn live_octets(world: &World) -> u64 {
-    world.shards.iter().map(|shard| shard.log_space().live_octets).sum()
 }
 
 #[test]
 fn a_large_dead_letter_goes_to_another_shard_part_by_part_and_leaves_nothing() {
     for (seed, persistent) in [(0, true), (0, false), (1, true), (1, false)] {
         let (mut world, queue, heir) = on_two_shards(seed);
-        let before = live_octets(&world);
+        let before = Footprint::of(&world);
         let octets = body(seed, LONG);
         send(&mut world, queue, &octets, persistent);
-        let held = take(&mut world, queue, 1);
+        let held = world.hold(queue, 1);
         world.settle(&held[0], Outcome::Reject);
         world.settle_down();
         let in_log = persistent || seed == 0;
@@ -61,14 +41,13 @@ fn a_large_dead_letter_goes_to_another_shard_part_by_part_and_leaves_nothing() {
             world.restart_cleanly();
             world.settle_down();
         }
-        let received = take(&mut world, heir, 1);
+        let received = world.hold(heir, 1);
         assert!(received[0].body == octets, "it is not as it was");
         world.settle(&received[0], Outcome::Ack);
         world.restart_cleanly();
         world.settle_down();
         assert_eq!((world.counts(queue), world.counts(heir)), ((0, 0), (0, 0)));
-        let left = live_octets(&world).saturating_sub(before);
-        assert!(left < 1_000, "{left} octets are kept for nobody");
+        before.expect(&world);
     }
 }
 
@@ -79,11 +58,11 @@ fn wherever_the_power_goes_a_large_dead_letter_is_in_one_of_both_queues() {
     let mut found = [0, 0];
     for seed in 0..400 {
         let (mut world, queue, heir) = on_two_shards(seed);
-        let before = live_octets(&world);
+        let before = Footprint::of(&world);
         world.random = Random::new(seed);
         let octets = body(seed, 60_000 + 500 * seed as usize);
         send(&mut world, queue, &octets, true);
-        let held = take(&mut world, queue, 1);
+        let held = world.hold(queue, 1);
         world.settle(&held[0], Outcome::Reject);
         for _ in 0..seed {
             world.step();
@@ -102,10 +81,10 @@ fn wherever_the_power_goes_a_large_dead_letter_is_in_one_of_both_queues() {
         world.restart_cleanly();
         world.settle_down();
         assert_eq!((world.counts(queue).0, world.counts(heir).0), (first, second), "for good");
-        let kept = live_octets(&world) - before;
+        let kept = before.growth(&world);
         assert!(kept < octets.len() as u64 + 3_000, "seed {seed}: {kept} octets are kept");
         let owner = if first > 0 { queue } else { heir };
-        let received = take(&mut world, owner, 1);
+        let received = world.hold(owner, 1);
         assert!(received[0].body == octets, "seed {seed}: it is not as it was");
     }
     assert!(found[0] > 10 && found[1] > 50, "{found:?}");
@@ -123,7 +102,7 @@ fn a_large_letter_keeps_its_place_in_its_queue_and_holds_up_no_other() {
     for (of, octets) in [(queue, "behind it"), (other, "elsewhere")] {
         send(&mut world, of, octets.as_bytes(), true);
     }
-    for held in [take(&mut world, queue, 2), take(&mut world, other, 1)].concat() {
+    for held in [world.hold(queue, 2), world.hold(other, 1)].concat() {
         world.settle(&held, Outcome::Reject);
     }
     for _ in 0..20 {
@@ -136,7 +115,7 @@ fn a_large_letter_keeps_its_place_in_its_queue_and_holds_up_no_other() {
     assert_eq!((world.counts(heir).0, world.counts(aside).0), (0, 1));
     assert!((1..=4).contains(&world.parts_carried), "{} parts are under way", world.parts_carried);
     world.settle_down();
-    let received = take(&mut world, heir, 2);
+    let received = world.hold(heir, 2);
     let lengths: Vec<usize> = received.iter().map(|one| one.body.len()).collect();
     assert_eq!(lengths, [LONG, "behind it".len()]);
 }
@@ -156,9 +135,9 @@ fn a_large_letter_whose_queue_has_gone_or_refuses_it_leaves_nothing() {
             world.send(&[heir], "full", true);
         }
         world.settle_down();
-        let before = live_octets(&world);
+        let before = Footprint::of(&world);
         send(&mut world, queue, &body(1, LONG), true);
-        let held = take(&mut world, queue, 1);
+        let held = world.hold(queue, 1);
         world.settle(&held[0], Outcome::Reject);
         let (here, there) = (usize::from(world.owner(queue).0), usize::from(world.owner(heir).0));
         world.dispatch(here);
@@ -180,8 +159,7 @@ fn a_large_letter_whose_queue_has_gone_or_refuses_it_leaves_nothing() {
         world.restart_cleanly();
         world.settle_down();
         assert!(goes || world.counts(heir) == (1, 0), "what was refused stays refused");
-        let left = live_octets(&world).saturating_sub(before);
-        assert!(left < 1_000, "{left} octets are kept for nobody");
+        before.expect(&world);
     }
 }
 
@@ -232,7 +210,7 @@ pub(crate) fn to_commit(seed: u64) -> (World, Vec<QueueId>, Received, Vec<Vec<u8
         .into();
     assert_ne!(world.owner(queues[0]), world.owner(queues[1]));
     world.send(&queues[..1], "old", true);
-    let old = take(&mut world, queues[0], 1).remove(0);
+    let old = world.hold(queues[0], 1).remove(0);
     let bodies = vec![body(seed, 90_000), b"short".to_vec(), body(seed + 1, 30_000)];
     (world, queues, old, bodies)
 }
@@ -244,7 +222,7 @@ pub(crate) fn bodies_of(received: &[Received]) -> Vec<Vec<u8>> {
 #[test]
 fn a_commit_of_large_bodies_goes_part_by_part_and_leaves_nothing() {
     let (mut world, queues, old, bodies) = to_commit(1);
-    let before = live_octets(&world);
+    let before = Footprint::of(&world);
     let from = channel(1, 7);
     commit(&mut world, from, &bodies, &queues, &old);
     let answers = world.notices();
@@ -256,14 +234,11 @@ fn a_commit_of_large_bodies_goes_part_by_part_and_leaves_nothing() {
     world.restart_cleanly();
     world.settle_down();
     for queue in &queues {
-        let received = take(&mut world, *queue, 4);
+        let received = world.hold(*queue, 4);
         assert!(bodies_of(&received) == bodies, "they are not as they were");
         received.iter().for_each(|one| world.settle(one, Outcome::Ack));
     }
-    world.restart_cleanly();
-    world.settle_down();
-    let left = live_octets(&world).saturating_sub(before);
-    assert!(left < 1_000, "{left} octets are kept for nobody");
+    before.expect_after_restart(&mut world);
 }
 
 /// Before the commit, before its decision, between the parts, and while the next start repeats it.
@@ -288,7 +263,7 @@ fn wherever_the_power_goes_a_commit_of_large_bodies_is_whole_or_not_there() {
         world.restart_cleanly();
         world.settle_down();
         let received: Vec<_> =
-            queues.iter().map(|queue| bodies_of(&take(&mut world, *queue, 5))).collect();
+            queues.iter().map(|queue| bodies_of(&world.hold(*queue, 5))).collect();
         let has_happened = received[1] == bodies;
         let expected = match has_happened {
             true => [bodies.clone(), bodies],
@@ -305,22 +280,21 @@ fn wherever_the_power_goes_a_commit_of_large_bodies_is_whole_or_not_there() {
 fn bodies_of_a_transaction_that_is_never_committed_leave_nothing() {
     for how in 0..3 {
         let (mut world, _, _, _) = to_commit(1);
-        let before = live_octets(&world);
+        let before = Footprint::of(&world);
         let from = channel(0, 7);
         hold(&mut world, from, &body(1, LONG));
         hold(&mut world, from, &body(2, LONG));
         let now = world.now;
         world.shards[0].hold_body(now, from, &body(3, 10_000), false);
         world.settle_down();
-        assert!(live_octets(&world) > before + 2 * LONG as u64);
+        assert!(before.growth(&world) > 2 * LONG as u64);
         match how {
             0 => world.command(ShardId(0), Command::DropBody { channel: from }),
             1 => world.command(ShardId(0), Command::Forget { connection: from.connection }),
             _ => world.crash(),
         }
         world.settle_down();
-        let left = live_octets(&world).saturating_sub(before);
-        assert!(left < 1_000, "{left} octets are kept for nobody");
+        before.expect(&world);
         world.restart_cleanly();
         assert!(world.shards[0].log_space().segments <= 3);
     }

@@ -6,7 +6,8 @@ use haremq_engine::log::LostMessage;
 use haremq_engine::mail::Outcome;
 
 use crate::client::channel;
-use crate::long_transfers::{bodies_of, commit, live_octets, take, to_commit};
+use crate::footprint::Footprint;
+use crate::long_transfers::{bodies_of, commit, to_commit};
 use crate::world::World;
 
 /// The first body is in nothing but the coordinator's log, where a part of it rots before the other shard has been
@@ -15,7 +16,7 @@ use crate::world::World;
 fn what_damage_takes_of_a_decided_transaction_is_listed_and_the_rest_of_it_happens() {
     let (mut world, queues, old, bodies) = to_commit(3);
     let (here, there) = (queues[0], queues[1]);
-    let before = live_octets(&world);
+    let before = Footprint::of(&world);
     commit(&mut world, channel(0, 7), &bodies, &queues, &old);
     world.poll(0);
     while world.complete(0, 0) {
@@ -36,7 +37,7 @@ fn what_damage_takes_of_a_decided_transaction_is_listed_and_the_rest_of_it_happe
     let rest = || bodies[1..].to_vec();
     let expect = |world: &mut World, told: &str| {
         for queue in [here, there] {
-            let received = take(world, queue, 4);
+            let received = world.hold(queue, 4);
             assert!(bodies_of(&received) == rest(), "{told}: queue {queue:?}");
         }
     };
@@ -47,19 +48,16 @@ fn what_damage_takes_of_a_decided_transaction_is_listed_and_the_rest_of_it_happe
     world.restart_cleanly();
     world.settle_down();
     // A transaction of the same number as the one that has lost something is another one.
-    let received = take(&mut world, here, 4);
+    let received = world.hold(here, 4);
     commit(&mut world, channel(0, 8), &bodies, &queues, &received[0]);
     world.settle_down();
     received[1..].iter().for_each(|one| world.settle(one, Outcome::Ack));
     for (queue, behind) in [(here, 0), (there, 2)] {
-        let received = take(&mut world, queue, 5);
+        let received = world.hold(queue, 5);
         assert!(bodies_of(&received[behind..]) == bodies, "queue {queue:?}");
         received.iter().for_each(|one| world.settle(one, Outcome::Ack));
     }
-    world.restart_cleanly();
-    world.settle_down();
-    let left = live_octets(&world).saturating_sub(before);
-    assert!(left < 1_000, "{left} octets are kept for nobody");
+    before.expect_after_restart(&mut world);
 }
 
 /// The record that decides it rots: nobody has been told that it happened, and nothing of it does. What had been
@@ -67,7 +65,7 @@ fn what_damage_takes_of_a_decided_transaction_is_listed_and_the_rest_of_it_happe
 #[test]
 fn a_transaction_whose_decision_damage_takes_is_listed_and_does_not_happen_elsewhere() {
     let (mut world, queues, old, bodies) = to_commit(3);
-    let before = live_octets(&world);
+    let before = Footprint::of(&world);
     let short = b"short of a decision that is going to rot".to_vec();
     let bodies = vec![bodies[0].clone(), short.clone()];
     commit(&mut world, channel(0, 7), &bodies, &queues, &old);
@@ -94,11 +92,8 @@ fn a_transaction_whose_decision_damage_takes_is_listed_and_does_not_happen_elsew
         world.restart_cleanly();
         world.settle_down();
     }
-    for held in take(&mut world, queues[0], 6) {
+    for held in world.hold(queues[0], 6) {
         world.settle(&held, Outcome::Ack);
     }
-    world.restart_cleanly();
-    world.settle_down();
-    let left = live_octets(&world).saturating_sub(before);
-    assert!(left < 1_000, "{left} octets are kept for nobody");
+    before.expect_after_restart(&mut world);
 }

@@ -48,12 +48,8 @@ pub(crate) fn commit(world: &mut World, shard: u16, number: u64, deeds: &Deeds) 
 
 /// Everything that is ready in the queue, taken and not settled.
 pub(crate) fn take_all(world: &mut World, queue: QueueId) -> Vec<Received> {
-    let owner = world.owner(queue);
-    for _ in 0..world.counts(queue).0 {
-        let get = Command::Get { queue, channel: channel(owner.0, 1), no_ack: false };
-        world.command(owner, get);
-    }
-    world.deliveries()
+    let (ready, _) = world.counts(queue);
+    world.hold(queue, ready as usize)
 }
 
 fn queues_on_both_shards(world: &mut World) -> Vec<QueueId> {

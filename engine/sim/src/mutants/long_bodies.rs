@@ -1,12 +1,12 @@
 //! Of bodies that come in parts.
 
-use super::{in_quarantine, mutant, Judge, Mutant};
+use super::{judged, mutant, Judge, Mutant, LOG_TESTS};
 
 pub(super) const LONG_BODIES: &[Mutant] = &[
     // Of what is not in a transaction the model asks each queue alone.
     Mutant {
         name: "records of one long message in different blocks",
-        judge: Judge::LogTests("log::tests::bodies::"),
+        judge: Judge::UnitTests("log::tests::bodies::"),
         file: "log/bodies.rs",
         from: "self.keep_together(now, bytes + settle_bytes, references.len() as u32);",
         to: "let _ = bytes;",
@@ -57,7 +57,7 @@ pub(super) const LONG_BODIES: &[Mutant] = &[
     ),
     Mutant {
         name: "parts of a body under way stay where they are",
-        judge: Judge::LogTests("log::tests::bodies::"),
+        judge: Judge::UnitTests("log::tests::bodies::"),
         file: "log/copying.rs",
         from: "Record::Part(part) => self.copy_part(now, address, &part, parts),",
         to: "Record::Part(_) => {}",
@@ -132,7 +132,8 @@ pub(super) const LONG_BODIES: &[Mutant] = &[
         "        let _ = ended.body;
 ",
     ),
-    in_quarantine(
+    judged(
+        LOG_TESTS,
         "a record believed without its parts",
         "log/recovery/parts.rs",
         "entries.iter().all(is_there) && message.content_bytes() == Some(bytes)",

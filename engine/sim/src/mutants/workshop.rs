@@ -93,7 +93,8 @@ fn manifest(text: &str) -> String {
 fn what_judges(judge: Judge) -> &'static [&'static str] {
     match judge {
         Judge::Simulator => &["build", "-p", "haremq-sim", "--bin", "haremq-sim"],
-        Judge::LogTests(_) => &["test", "-p", "haremq-engine", "--lib"],
+        Judge::UnitTests(_) => &["test", "-p", "haremq-engine", "--lib"],
+        Judge::ShardTests(_) => &["test", "-p", "haremq-engine", "--test", "shards"],
     }
 }
 
@@ -172,17 +173,24 @@ impl Workshop {
     /// # Errors
     /// It does not build, or the copy breaks a promise though it is no mutant.
     pub fn build(&self, mutants: &[(usize, &Mutant)]) -> Result<(), String> {
-        let mut built: Vec<&[&str]> = Vec::new();
-        for (_, mutant) in mutants {
-            let of = what_judges(mutant.judge);
-            if !built.contains(&of) {
-                self.build_for(mutant.judge)?;
-                built.push(of);
+        let mut judges: Vec<Judge> = Vec::new();
+        for (_, Mutant { judge, .. }) in mutants {
+            if judges.contains(judge) {
+                continue;
             }
+            if judges.iter().all(|built| what_judges(*built) != what_judges(*judge)) {
+                self.build_for(*judge)?;
+            }
+            judges.push(*judge);
         }
-        if mutants.iter().any(|(_, mutant)| mutant.judge == Judge::Simulator) {
+        for judge in judges {
             let seeds = format!("1..{}", PASSED_SCHEDULES + 1);
-            let (passes, text) = self.run(0, self.simulator(), &["--seeds", &seeds], GRACE)?;
+            let (passes, text) = match judge {
+                Judge::Simulator => self.run(0, self.simulator(), &["--seeds", &seeds], GRACE)?,
+                Judge::UnitTests(filter) | Judge::ShardTests(filter) => {
+                    self.run(0, self.cargo(what_judges(judge)), &[filter], GRACE)?
+                }
+            };
             if !passes {
                 return Err(format!("the copy fails though nothing is broken in it: {text}"));
             }
@@ -235,7 +243,7 @@ impl Workshop {
     pub fn look(&self, number: usize, mutant: &Mutant, limits: Limits) -> Result<String, String> {
         match mutant.judge {
             Judge::Simulator => self.look_by_schedules(number, limits),
-            Judge::LogTests(filter) => {
+            Judge::UnitTests(filter) | Judge::ShardTests(filter) => {
                 let tests = self.cargo(what_judges(mutant.judge));
                 let (passes, said) = self.run(number, tests, &[filter], GRACE)?;
                 let failed = said.lines().find(|line| line.contains("FAILED"));

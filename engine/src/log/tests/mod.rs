@@ -9,6 +9,7 @@ mod mending;
 mod random;
 mod recycling;
 mod schedules;
+mod settling;
 mod starts;
 mod strangers;
 mod world;

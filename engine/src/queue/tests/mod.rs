@@ -1,6 +1,7 @@
 mod budget;
 mod packing;
 mod paging;
+mod runs;
 
 use std::collections::BTreeMap;
 
