@@ -6,6 +6,14 @@ use super::{judged, Mutant, LOG_TESTS};
 pub(super) const SETTLES: &[Mutant] = &[
     judged(
         LOG_TESTS,
+        "a segment is given back before its record has room",
+        "log/reclaim.rs",
+        "        let (_, octets) = self.claim(now, RECYCLED_BYTES, 0);",
+        "        self.segments.remove(number);
+        let (_, octets) = self.claim(now, RECYCLED_BYTES, 0);",
+    ),
+    judged(
+        LOG_TESTS,
         "a settle is told of before its message",
         "log/batch.rs",
         "|| newest >= Address::new(block, slot.at - offset)",

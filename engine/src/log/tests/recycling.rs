@@ -1,8 +1,11 @@
 //! What the log promises about space: what is done with comes back, and nothing else does.
 
+use super::body::{Body, Texts};
 use super::tiny;
 use super::world::World;
 use crate::ids::QueueId;
+use crate::log::format::PAGE_BYTES;
+use crate::log::record::{content_bytes, MESSAGE_HEAD_BYTES, SETTLE_BYTES};
 
 const Q: QueueId = QueueId(1);
 const R: QueueId = QueueId(2);
@@ -11,6 +14,15 @@ fn ready() -> World {
     let mut world = World::new(tiny(), 1);
     world.settle_down();
     world
+}
+
+impl World {
+    /// Octets of the record of the message appended next, for one queue, beside those of its body.
+    fn next_record_bytes(&self) -> usize {
+        let seed = self.random.clone().next() >> 20;
+        let body = Body { seed, bytes: 0, is_definition: false, is_spilled: false };
+        MESSAGE_HEAD_BYTES + content_bytes(&body.message(&[], &Texts::of(body)), 1)
+    }
 }
 
 #[test]
@@ -49,6 +61,54 @@ fn one_unsettled_message_does_not_make_the_disk_grow() {
         }
     }
     assert!(world.disk.files.len() <= 6, "{} files", world.disk.files.len());
+}
+
+/// The record that gives a segment back is the first one for which there is no room: the segment is sealed first, and its
+/// index has to tell of what is settled in the other one, which is live as long as the record is not durable. Two crashes
+/// take it: the first one leaves the index and nothing behind it, the second one the beginning of another segment.
+#[test]
+fn what_was_settled_stays_settled_when_the_record_that_gives_its_segment_back_is_lost_twice() {
+    let mut world = ready();
+    let mut settled = world.fill_segment(Q);
+    // It lies in the next one.
+    let last = settled.pop();
+    let sealed = world.log.segments.iter().next().expect("the first").number;
+    let tail = world.log.segments.tail().number;
+    // Another page, and so on, until the last one.
+    let room = |world: &World| {
+        world.log.room(world.log.batch.start() + world.log.batch.used() as u64) as usize
+    };
+    while room(&world) > PAGE_BYTES {
+        world.append(&[R], 100);
+        world.settle_down();
+    }
+    assert!(world.log.batch.is_empty() && world.log.segments.tail().number == tail);
+    let beside = world.next_record_bytes() + SETTLE_BYTES;
+    world.append(&[R], world.log.batch.room() - beside);
+    for message in &settled {
+        world.settle(*message);
+    }
+    assert_eq!(world.log.batch.room(), 0, "a settle of all of them fills the page");
+    let writes = world.poll_writes();
+    assert!(world.log.segments.get(sealed).is_none(), "it is given back");
+    assert_eq!(world.log.segments.tail().number, tail + 1, "by a record in another segment");
+    for write in writes {
+        let completion = world.disk.carry_out(&write);
+        world.complete(completion).expect("a sound disk");
+    }
+    assert!(world.log.durable() < world.log.end(), "nothing of what is behind that is written");
+    world.recover().expect("a crash is no damage");
+    let kept = |world: &World| world.unsettled().into_iter().find(|(queue, _)| *queue == Q);
+    assert_eq!(kept(&world), last);
+    for _ in 0..2 {
+        world.append(&[R], 15_000);
+    }
+    let writes = world.poll_writes();
+    assert_eq!(world.log.segments.tail().number, tail + 1);
+    let first = world.disk.carry_out(&writes[0]);
+    world.complete(first).expect("a sound disk");
+    world.recover().expect("a crash is no damage");
+    assert_eq!(kept(&world), last, "the others were settled, durably, before the first crash");
 }
 
 /// Many old segments, each with a bitmap of hundreds of octets, all settled in one new segment:
