@@ -231,7 +231,7 @@ impl<M: Memory> Log<M> {
         let buffer = Rc::new(buffer);
         if std::mem::take(&mut self.holds_messages) {
             let page = start / PAGE_BYTES as u64;
-            let mut window = Window::new(Rc::clone(&buffer), page, end, false);
+            let mut window = Window::written(Rc::clone(&buffer), page, end);
             window.held = (!holds_parts).then_some(References { segment: number, numbers });
             self.cache.insert(window, self.commit.durable());
         }

@@ -272,7 +272,7 @@ impl<M: Memory> Log<M> {
         let (file, segment) = (victim.file, work.victim);
         self.ticket += 1;
         let ticket = self.ticket;
-        let read = Pending { ticket, segment, start, length, limit, scattered: false };
+        let read = Pending { ticket, segment, start, length, limit };
         if let Some(work) = &mut self.copying.work {
             work.stage = Stage::Reading(read);
         }

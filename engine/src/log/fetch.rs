@@ -2,14 +2,11 @@
 
 use std::rc::Rc;
 
-use super::block::{Block, Defect};
-use super::cache::Window;
-use super::format::{whole_pages, PAGE_BYTES};
+use super::format::PAGE_BYTES;
 use super::parts::{Assembly, Extent};
-use super::readback::{Pending, SCATTERED_BYTES, WINDOW_BYTES, WINDOW_BYTES_MAX};
 use super::reading::beginning_parts;
 use super::record::{record_at, Malformed, MessageView, Payload, Record, KIND_MESSAGE};
-use super::{Address, Fetch, FileId, IoFailure, Log, LogEffect, LogError, Memory, Stored};
+use super::{Address, Fetch, Log, Memory, Stored};
 
 /// Parts of a message that are asked for ahead of the one that is wanted next.
 const PARTS_AHEAD: usize = 2;
@@ -36,17 +33,6 @@ impl<M: Memory> Log<M> {
             panic!("{address:?} is that of a message in parts which nobody holds");
         };
         Fetch::Ready(no_message(address, message.stored(content)))
-    }
-
-    /// Asks for the message at `address`, which is going to be fetched soon, unlike its neighbours:
-    /// of those that are wanted in another order than that of the log. Asking for several at once
-    /// lets their reads go side by side.
-    pub fn prefetch(&mut self, address: Address, length: u32) {
-        let page = address.page();
-        if page < self.batch.start() / PAGE_BYTES as u64 && !self.cache.contains(page) {
-            let needed = whole_pages(address.offset() + length as usize).max(PAGE_BYTES);
-            self.ask_for(address.block().0, SCATTERED_BYTES.max(needed as u64), true, false);
-        }
     }
 
     /// The Message record at a located address.
@@ -97,133 +83,11 @@ impl<M: Memory> Log<M> {
             return false;
         };
         let window = Rc::clone(window);
-        if window.from_device && !window.ahead.get() {
-            self.read_ahead(&window, page);
+        if window.run.get() != 0 {
+            self.looked_at(&window, page);
         }
         self.memo = Some((page, window));
         true
-    }
-
-    /// Asks for what follows a window, once its second half is reached.
-    fn read_ahead(&mut self, window: &Window<M::Buffer>, page: u64) {
-        let end = window.end / PAGE_BYTES as u64;
-        if page == window.first_page || page < (window.first_page + end) / 2 {
-            return;
-        }
-        window.ahead.set(true);
-        let segment = self.geometry.segment_of(window.end);
-        let same = segment == self.geometry.segment_of(window.end - 1);
-        if same && end < self.batch.start() / PAGE_BYTES as u64 && !self.cache.contains(end) {
-            let length = window.end - window.first_page * PAGE_BYTES as u64;
-            let wanted = (2 * length).clamp(WINDOW_BYTES, WINDOW_BYTES_MAX);
-            self.ask_for(window.end, wanted, false, false);
-        }
-    }
-
-    /// Asks for a window that begins with the block of `address` and reaches to the end of the
-    /// record of `length` octets at least.
-    pub(super) fn ask(&mut self, address: Address, length: u32) {
-        let needed = whole_pages(address.offset() + length as usize).max(PAGE_BYTES);
-        self.ask_for(address.block().0, WINDOW_BYTES.max(needed as u64), false, false);
-    }
-
-    /// As `ask`, however many octets are on their way.
-    fn insist(&mut self, address: Address, length: u32) {
-        let needed = whole_pages(address.offset() + length as usize).max(PAGE_BYTES);
-        self.ask_for(address.block().0, WINDOW_BYTES.max(needed as u64), false, true);
-    }
-
-    fn ask_for(&mut self, start: u64, wanted: u64, scattered: bool, insists: bool) {
-        if self.readback.covers(start / PAGE_BYTES as u64) {
-            return;
-        }
-        let number = self.geometry.segment_of(start);
-        let Some(segment) = self.segments.get(number) else { return };
-        let durable = self.commit.durable();
-        let limit = segment.sealed_end.map_or(durable, |end| end.min(durable));
-        let Some(there) = limit.checked_sub(start).filter(|octets| *octets > 0) else { return };
-        let length = there.min(wanted) as usize;
-        if !insists && !self.readback.has_room(length) {
-            return;
-        }
-        self.ticket += 1;
-        let ticket = self.ticket;
-        let offset = self.geometry.offset(start);
-        self.reads.push_back(LogEffect::Read { ticket, file: segment.file, offset, length });
-        self.readback.push(Pending { ticket, segment: number, start, length, limit, scattered });
-    }
-
-    /// Octets of a read have come: what is whole in them goes into the cache.
-    pub(super) fn read_done(&mut self, ticket: u64, buffer: M::Buffer) -> Result<(), LogError> {
-        if let Some(read) = self.copying.take_read(ticket) {
-            return self.copy_read_done(&read, buffer);
-        }
-        let Some(read) = self.readback.take(ticket) else { return Ok(()) };
-        self.assemblies.read_done();
-        // Recycled meanwhile: nobody wants it, and the file may hold something else by now.
-        let Some(segment) = self.segments.get(read.segment) else { return Ok(()) };
-        let end = match self.whole_blocks(segment.file, &read, buffer.as_ref())? {
-            Ok(octets) => read.start + octets as u64,
-            Err(needed) => {
-                let wanted = match read.scattered {
-                    true => SCATTERED_BYTES,
-                    false => WINDOW_BYTES,
-                };
-                self.ask_for(read.start, wanted.max(needed as u64), read.scattered, false);
-                return Ok(());
-            }
-        };
-        let first_page = read.start / PAGE_BYTES as u64;
-        let window = Window::new(Rc::new(buffer), first_page, end, true);
-        window.ahead.set(read.scattered);
-        self.cache.insert(window, self.commit.durable());
-        Ok(())
-    }
-
-    /// Octets of the whole blocks that a read from `file` has brought; `Err`: octets that the
-    /// first one has, if there are not enough of them.
-    pub(super) fn whole_blocks(
-        &self,
-        file: FileId,
-        read: &Pending,
-        octets: &[u8],
-    ) -> Result<Result<usize, usize>, LogError> {
-        let octets = &octets[..octets.len().min(read.length)];
-        let rot = |at: usize, what| LogError::Rot {
-            file: file.0,
-            offset: self.geometry.offset(read.start) + at as u64,
-            durable: read.limit,
-            what,
-        };
-        let mut at = 0;
-        while at < octets.len() {
-            match Block::open(&octets[at..], read.start + at as u64, Some(self.stamp.log)) {
-                Ok(block) => at += block.length(),
-                Err(Defect::Cut(_)) if octets.len() < read.length => {
-                    return Err(rot(at, "the file ends too early"));
-                }
-                Err(Defect::Cut(_)) if at > 0 => break,
-                Err(Defect::Cut(needed)) => {
-                    if read.start + needed as u64 > read.limit {
-                        return Err(rot(at, "a block longer than what was written"));
-                    }
-                    return Ok(Err(needed));
-                }
-                Err(Defect::Bad(what)) => return Err(rot(at, what)),
-            }
-        }
-        match at {
-            0 => Err(rot(0, "the file ends too early")),
-            _ => Ok(Ok(at)),
-        }
-    }
-
-    pub(super) fn read_failed(&mut self, ticket: u64, error: IoFailure) -> Result<(), LogError> {
-        let read = self.copying.take_read(ticket).or_else(|| self.readback.take(ticket));
-        let Some(read) = read else { return Ok(()) };
-        let Some(segment) = self.segments.get(read.segment) else { return Ok(()) };
-        let offset = self.geometry.offset(read.start);
-        Err(LogError::Read { file: segment.file.0, offset, error })
     }
 
     #[cold]

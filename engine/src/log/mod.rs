@@ -13,7 +13,7 @@
 //! | `batch`, `commit` | what is being written, and how far it is durable |
 //! | `segment`, `segments`, `space`, `files`, `reclaim` | what lives, and giving the rest back |
 //! | `room` | whether publishers should wait for the device |
-//! | `cache`, `readback`, `parts`, `fetch`, `reading` | reading back |
+//! | `cache`, `readback`, `reads`, `parts`, `fetch`, `reading` | reading back |
 //! | `recovery` | reading everything back at start |
 
 mod allowance;
@@ -37,6 +37,7 @@ mod moving;
 mod parts;
 mod readback;
 mod reading;
+mod reads;
 mod reclaim;
 mod record;
 mod recovery;

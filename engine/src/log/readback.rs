@@ -1,70 +1,301 @@
-//! Reads under way: what will be in memory soon, and how much of it may be on its way at once.
+//! Runs: stretches of the log that are being read from one end to the other, and how much of it may be on its way at
+//! once.
+//!
+//! A run begins where somebody wants a block that is not in memory. If what it brings is looked at beyond its
+//! beginning it *goes on*: several reads are under way then, so that the device never waits for who consumes, up to a
+//! measure that grows while what they bring is looked at. Where one read ends and the next begins a block may be cut
+//! in two; it is put together from both (`Torn`), so that no octet is read twice and no read waits for the one before.
 
-use super::format::PAGE_BYTES;
+use std::collections::VecDeque;
+use std::rc::Weak;
 
-/// Octets that one read brings, where the segment has as many.
+use super::cache::Window;
+
+/// Octets that the first read of a run brings, where the segment has as many.
 pub(super) const WINDOW_BYTES: u64 = 256 * 1024;
 
-/// Octets that a read ahead brings at most: each is twice as long as the one before. A read costs the device and
-/// the processor much the same whatever its length, but what is read and not wanted was read for nothing, so that
-/// only who goes on reading gets more.
+/// Octets that a read of a run that goes on brings at most: each is twice as long as the one before. A read costs the
+/// device and the processor much the same whatever its length, but what is read and not wanted was read for nothing,
+/// so that only who goes on reading gets more.
 pub(super) const WINDOW_BYTES_MAX: u64 = 768 * 1024;
+
+/// Octets of a run that are under way or that nobody has looked at, at most: what the device reads while the executor
+/// does not look at it, several times over.
+const AHEAD_BYTES_MAX: u64 = 4 << 20;
 
 /// Octets that a read of one message brings at least: a block of several records is no longer.
 pub(super) const SCATTERED_BYTES: u64 = 64 * 1024;
+
+/// Runs that nothing is under way of and that are remembered all the same.
+const IDLE_RUNS_MAX: usize = 32;
 
 /// A read that has been asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
     pub ticket: u64,
     pub segment: u32,
-    /// Position of its first octet, where a block starts.
+    /// Position of its first octet.
     pub start: u64,
     pub length: usize,
     /// Position up to which blocks are known to be there.
     pub limit: u64,
-    /// What follows it is not going to be wanted next.
-    pub scattered: bool,
 }
 
 impl Pending {
-    fn covers(&self, page: u64) -> bool {
-        let first = self.start / PAGE_BYTES as u64;
-        (first..first + (self.length / PAGE_BYTES) as u64).contains(&page)
+    pub(super) fn end(&self) -> u64 {
+        self.start + self.length as u64
+    }
+    /// The same, but for its first `octets`.
+    pub(super) fn behind(&self, octets: usize) -> Self {
+        let start = self.start + octets as u64;
+        Pending { start, length: self.length - octets, ..*self }
+    }
+}
+
+/// The beginning of a block whose end is in the next read.
+#[derive(Debug)]
+pub(super) struct Torn<B> {
+    /// Position of the block.
+    pub start: u64,
+    pub buffer: B,
+    /// Octets of the block.
+    pub length: usize,
+    have: usize,
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Torn<B> {
+    pub(super) fn new(start: u64, buffer: B, length: usize, octets: &[u8]) -> Self {
+        let mut torn = Torn { start, buffer, length, have: 0 };
+        torn.add(octets);
+        torn
+    }
+    /// Takes as many octets as it lacks. Gives how many there were of them.
+    pub(super) fn add(&mut self, octets: &[u8]) -> usize {
+        let taken = octets.len().min(self.length - self.have);
+        let place = self.have..self.have + taken;
+        self.buffer.as_mut()[place].copy_from_slice(&octets[..taken]);
+        self.have += taken;
+        taken
+    }
+}
+
+impl<B> Torn<B> {
+    pub(super) fn is_whole(&self) -> bool {
+        self.have == self.length
+    }
+    /// Position of the first octet that it lacks.
+    pub(super) fn goes_on_at(&self) -> u64 {
+        self.start + self.have as u64
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Readback {
-    pending: Vec<Pending>,
+struct Asked<B> {
+    read: Pending,
+    outcome: Outcome<B>,
+}
+
+#[derive(Debug)]
+enum Outcome<B> {
+    UnderWay,
+    /// What it has brought; nothing if it failed where nobody wants it any more.
+    Over(Option<B>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Run<B> {
+    id: u64,
+    /// What follows is not going to be wanted next.
+    scattered: bool,
+    pub goes_on: bool,
+    /// Position behind the octets that have been asked for.
+    pub next: u64,
+    /// Position behind the blocks that have come.
+    pub done: u64,
+    /// Position that is to be reached, however much is ahead.
+    pub wanted: u64,
+    /// Octets of its next read.
+    pub length: u64,
+    /// Octets that may be ahead.
+    ahead_max: u64,
+    asked: VecDeque<Asked<B>>,
+    pub torn: Option<Torn<B>>,
+    /// What it has brought and nobody has looked at, and others.
+    windows: VecDeque<Weak<Window<B>>>,
+}
+
+impl<B: AsRef<[u8]>> Run<B> {
+    /// Octets that are under way.
+    fn asked_bytes(&self) -> u64 {
+        self.asked.iter().map(|asked| asked.read.length as u64).sum()
+    }
+    /// Octets that are under way or that nobody has looked at.
+    fn ahead_bytes(&self) -> u64 {
+        let windows = self.windows.iter().filter_map(Weak::upgrade);
+        windows.map(|window| window.awaited_bytes() as u64).sum::<u64>() + self.asked_bytes()
+    }
+    /// Nothing of it has come yet that was whole.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.windows.is_empty() && !self.goes_on
+    }
+    pub(super) fn is_under_way(&self) -> bool {
+        !self.asked.is_empty()
+    }
+    /// The block at `position` is on its way.
+    fn covers(&self, position: u64) -> bool {
+        !self.asked.is_empty() && (self.done..self.next).contains(&position)
+    }
+}
+
+/// The runs, the one used last at the end.
+#[derive(Debug)]
+pub(super) struct Readback<B> {
+    runs: Vec<Run<B>>,
+    latest: u64,
+    /// Octets under way.
     bytes: usize,
     bytes_max: usize,
 }
 
-impl Readback {
+impl<B: AsRef<[u8]>> Readback<B> {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Readback { pending: Vec::new(), bytes: 0, bytes_max }
+        Readback { runs: Vec::new(), latest: 0, bytes: 0, bytes_max }
     }
-    /// The block at `page` is on its way.
-    pub(super) fn covers(&self, page: u64) -> bool {
-        self.pending.iter().any(|read| read.covers(page))
+    pub(super) fn run(&mut self, id: u64) -> Option<&mut Run<B>> {
+        self.runs.iter_mut().rfind(|run| run.id == id)
+    }
+    /// A run that begins with the block at `start`.
+    pub(super) fn begin(&mut self, start: u64, scattered: bool) -> u64 {
+        self.latest += 1;
+        let id = self.latest;
+        self.runs.push(Run {
+            id,
+            scattered,
+            goes_on: false,
+            next: start,
+            done: start,
+            wanted: start,
+            length: WINDOW_BYTES,
+            ahead_max: WINDOW_BYTES,
+            asked: VecDeque::new(),
+            torn: None,
+            windows: VecDeque::new(),
+        });
+        id
+    }
+    /// The block at `position` is on its way, by another run than `but`.
+    pub(super) fn covers(&self, position: u64, but: u64) -> bool {
+        self.runs.iter().any(|run| run.id != but && run.covers(position))
+    }
+    /// The run that will come to the block at `position` soon, if it goes on.
+    pub(super) fn reaching(&self, position: u64) -> Option<u64> {
+        let reaches = |run: &&Run<B>| {
+            let reach = if run.goes_on { run.ahead_max } else { SCATTERED_BYTES };
+            !run.scattered && (run.done..run.next + reach).contains(&position)
+        };
+        self.runs.iter().rev().find(reaches).map(|run| run.id)
     }
     /// One more read of that length may go out. One always may.
     pub(super) fn has_room(&self, length: usize) -> bool {
-        self.pending.is_empty() || self.bytes + length <= self.bytes_max
+        self.is_empty() || self.bytes + length <= self.bytes_max
     }
+    /// Whether the run may read so many octets that nobody waits for.
+    pub(super) fn may_go_ahead(&self, id: u64, length: u64) -> bool {
+        let Some(run) = self.runs.iter().rfind(|run| run.id == id) else { return false };
+        let ahead = run.ahead_bytes();
+        if ahead == 0 {
+            return true;
+        }
+        let all: u64 = self.runs.iter().map(Run::ahead_bytes).sum();
+        ahead + length <= run.ahead_max && all + length <= self.bytes_max as u64 / 2
+    }
+    /// Nothing is under way.
     pub(super) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.bytes == 0
     }
-    pub(super) fn push(&mut self, read: Pending) {
+    /// The run is not remembered.
+    pub(super) fn forget(&mut self, id: u64) {
+        self.runs.retain(|run| run.id != id);
+    }
+    /// Octets that are under way.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+    /// What the run goes on with has been asked for.
+    pub(super) fn push(&mut self, id: u64, read: Pending) {
         self.bytes += read.length;
-        self.pending.push(read);
+        if let Some(run) = self.run(id) {
+            run.next = read.end();
+            run.asked.push_back(Asked { read, outcome: Outcome::UnderWay });
+        }
     }
-    /// The read of that ticket, which is over.
-    pub(super) fn take(&mut self, ticket: u64) -> Option<Pending> {
-        let index = self.pending.iter().position(|read| read.ticket == ticket)?;
-        let read = self.pending.swap_remove(index);
+    /// Somebody has looked at what the run has brought: more of it may be ahead.
+    pub(super) fn looked_at(&mut self, id: u64) {
+        let Some(at) = self.runs.iter().rposition(|run| run.id == id) else { return };
+        let run = &mut self.runs[at];
+        run.goes_on = true;
+        run.length = (2 * run.length).min(WINDOW_BYTES_MAX);
+        run.ahead_max = (2 * run.ahead_max).clamp(2 * run.length, AHEAD_BYTES_MAX);
+        run.windows.retain(|window| window.upgrade().is_some_and(|held| held.awaited_bytes() > 0));
+        self.runs[at..].rotate_left(1);
+    }
+    /// The read of that ticket.
+    pub(super) fn pending(&self, ticket: u64) -> Option<Pending> {
+        let mut all = self.runs.iter().flat_map(|run| &run.asked);
+        all.find(|asked| asked.read.ticket == ticket).map(|asked| asked.read)
+    }
+    /// The read of that ticket is over, and this is what it has brought. Gives the run.
+    pub(super) fn arrived(&mut self, ticket: u64, buffer: Option<B>) -> Option<u64> {
+        let all = self.runs.iter_mut();
+        let mut all = all.flat_map(|run| run.asked.iter_mut().map(|asked| (run.id, asked)));
+        let (id, asked) = all.find(|(_, asked)| asked.read.ticket == ticket)?;
+        asked.outcome = Outcome::Over(buffer);
+        Some(id)
+    }
+    /// What the run's first read has brought, if that is over.
+    pub(super) fn next_arrived(&mut self, id: u64) -> Option<(Pending, Option<B>)> {
+        let run = self.run(id)?;
+        if matches!(run.asked.front()?.outcome, Outcome::UnderWay) {
+            return None;
+        }
+        let Asked { read, outcome } = run.asked.pop_front()?;
         self.bytes -= read.length;
-        Some(read)
+        let Outcome::Over(buffer) = outcome else { return None };
+        Some((read, buffer))
+    }
+    /// The blocks of a run have come up to `done`, in this window if there is one.
+    pub(super) fn note_done(&mut self, id: u64, done: u64, window: Option<Weak<Window<B>>>) {
+        if let Some(run) = self.run(id) {
+            run.done = done;
+            run.windows.extend(window);
+        }
+    }
+    /// The run does not go on.
+    pub(super) fn end(&mut self, id: u64) {
+        if let Some(run) = self.run(id) {
+            run.goes_on = false;
+            run.wanted = run.next;
+        }
+    }
+    /// If nothing of the run is under way, it may be that it is not remembered any more. It begins where its blocks
+    /// have come to if somebody has it go on.
+    pub(super) fn rest(&mut self, id: u64) {
+        let Some(at) = self.runs.iter().rposition(|run| run.id == id) else { return };
+        let run = &mut self.runs[at];
+        if run.asked.is_empty() && !run.goes_on {
+            run.torn = None;
+            run.next = run.done;
+            if run.scattered {
+                self.runs.remove(at);
+            }
+        }
+        let idle = self.runs.iter().filter(|run| run.asked.is_empty()).count();
+        if idle > IDLE_RUNS_MAX {
+            if let Some(at) = self.runs.iter().position(|run| run.asked.is_empty()) {
+                self.runs.remove(at);
+            }
+        }
     }
 }

@@ -6,7 +6,6 @@
 //! be in memory than the part at hand.
 
 use super::fetch::no_message;
-use super::format::PAGE_BYTES;
 use super::parts::Extent;
 use super::record::{MessageView, PartEntry, Payload, Record};
 use super::{Address, Fetch, Log, Memory, OpenBody, Stored};
@@ -101,14 +100,6 @@ impl<M: Memory> Log<M> {
         match no_message(address, self.record_at(address)) {
             Record::Part(part) => part.content,
             other => panic!("{address:?} is not that of a part but of {other:?}"),
-        }
-    }
-
-    /// Asks for a record that is going to be wanted soon, unless it is in memory.
-    pub(super) fn ask_ahead(&mut self, address: Address, length: u32) {
-        let page = address.page();
-        if page < self.batch.start() / PAGE_BYTES as u64 && !self.cache.contains(page) {
-            self.ask(address, length);
         }
     }
 }

@@ -42,7 +42,7 @@ pub struct Log<M: Memory> {
     pub(super) commit: Commit<M::Buffer>,
     pub(super) files: Files,
     pub(super) cache: Cache<M::Buffer>,
-    pub(super) readback: Readback,
+    pub(super) readback: Readback<M::Buffer>,
     /// Window and page of the block looked at last.
     pub(super) memo: Option<(u64, Rc<Window<M::Buffer>>)>,
     pub(super) multiparts: Multiparts,

@@ -1,17 +1,19 @@
 //! A backlog on disk is handed out in order, from a log that has just been opened: nothing of it is in memory, and reads
-//! go by no cache of the kernel, here as in the floor.
+//! go by no cache of the kernel, here as in the floor. There are two floors: reads alone, before and after, and reads
+//! of files of which as many are deleted meanwhile as the log has deleted. On a file system that discards what is
+//! freed the device spends as much time with that.
 
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 
 use super::beside::{middle, Beside, Figure};
-use super::floor::read_some;
+use super::floor::{read_and_delete, read_some};
 use super::place::Place;
 use super::rig::{Rig, INDEX_BYTES};
 use super::{part, thread_time, Executor};
 
-const BACKLOG_BYTES: u64 = 256 << 20;
+const BACKLOG_BYTES: u64 = 384 << 20;
 const BODY_BYTES: usize = 1024;
 /// Of these there are so many that their index has no room in the memory below: half of it is paged out.
 const SMALL_BODY_BYTES: usize = 256;
@@ -33,6 +35,7 @@ pub(crate) fn drain(criterion: &mut Criterion, executor: &Executor) {
         group.throughput(Throughput::Elements(count));
         let name = format!("drain of {bytes} B, {queues} queues interleaved{how}");
         let mut beside = Beside::new(name, Figure::Octets);
+        let mut deleting = Beside::new("the same beside as many deletions", Figure::Octets);
         let (mut processor, mut paged, mut times_read) = (Vec::new(), 0, 0.0);
         group.bench_function(BenchmarkId::new(format!("{bytes} B{how}"), queues), |bencher| {
             bencher.iter_custom(|rounds| {
@@ -49,13 +52,20 @@ pub(crate) fn drain(criterion: &mut Criterion, executor: &Executor) {
                     });
                     paged = rig.paged_octets();
                     // Not all of the files, of which some are empty.
-                    let floor = read_some(place.path(), octets);
+                    let before = read_some(place.path(), octets);
                     let busy = thread_time();
                     let time = executor.run(hand_out(&mut rig, count));
                     processor.push((thread_time() - busy).as_nanos() as f64 / count as f64);
                     times_read = rig.read.get() as f64 / octets as f64;
-                    beside.note(octets, time, floor);
+                    executor.run(rig.rest());
+                    let deleted = rig.deleted.get();
                     executor.run(rig.stop());
+                    let (left, after) = read_and_delete(place.path(), octets, 0);
+                    let after = after.mul_f64(octets as f64 / left as f64);
+                    beside.note(octets, time, (before + after) / 2);
+                    let deleted = (deleted * left).div_ceil(octets);
+                    let (left, floor) = read_and_delete(place.path(), octets, deleted);
+                    deleting.note(octets, time, floor.mul_f64(octets as f64 / left as f64));
                     all += time;
                 }
                 all
@@ -69,6 +79,7 @@ pub(crate) fn drain(criterion: &mut Criterion, executor: &Executor) {
             "; {:.0} ns of this thread a message, {paged} octets of index paged out, each octet read {times_read:.2} times",
             middle(&processor)
         ));
+        deleting.tell("");
     }
     group.finish();
 }

@@ -100,13 +100,21 @@ impl Drop for Floor {
 
 /// Reads so many octets of the directory's segment files, each from its first octet on, if there are as many.
 pub(crate) fn read_some(directory: &Path, octets_max: u64) -> Duration {
+    read_and_delete(directory, octets_max, 0).1
+}
+
+/// As `read_some`, and deletes so many of the files, each when it has been read and spread over all of them. Gives what
+/// has been read as well.
+pub(crate) fn read_and_delete(directory: &Path, octets_max: u64, delete: u64) -> (u64, Duration) {
     let mut memory = Aligned::new(PIECE);
-    let (mut octets, began) = (0, Instant::now());
-    for entry in fs::read_dir(directory).expect("the directory is there").flatten() {
-        if entry.path().extension().is_none_or(|extension| extension != "segment") {
-            continue;
-        }
-        let file = open(&entry.path());
+    let entries = fs::read_dir(directory).expect("the directory is there").flatten();
+    let is_segment =
+        |path: &PathBuf| path.extension().is_some_and(|extension| extension == "segment");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_segment).collect();
+    paths.sort_unstable();
+    let (mut octets, mut deleted, began) = (0, 0, Instant::now());
+    for (number, path) in (1..).zip(&paths) {
+        let file = open(path);
         let mut at = 0;
         while octets < octets_max {
             let left = (octets_max - octets).min(PIECE as u64) as usize;
@@ -117,6 +125,11 @@ pub(crate) fn read_some(directory: &Path, octets_max: u64) -> Duration {
             at += read as u64;
             octets += read as u64;
         }
+        drop(file);
+        if deleted < delete * number / paths.len() as u64 {
+            fs::remove_file(path).expect("a file that is there");
+            deleted += 1;
+        }
     }
-    began.elapsed()
+    (octets, began.elapsed())
 }

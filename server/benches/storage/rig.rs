@@ -99,6 +99,8 @@ pub(crate) struct Rig {
     pub(crate) written: Rc<Cell<u64>>,
     /// Octets that it has read back.
     pub(crate) read: Cell<u64>,
+    /// Files that it has had deleted.
+    pub(crate) deleted: Cell<u64>,
     /// Octets that recovery read, and how long it took.
     pub(crate) recovery: (u64, Duration),
 }
@@ -167,6 +169,7 @@ impl Rig {
             confirmed: 0,
             written: Rc::default(),
             read: Cell::new(0),
+            deleted: Cell::new(0),
             recovery,
         };
         rig.declare(queues).await;
@@ -219,8 +222,12 @@ impl Rig {
                     let is_urgent = |length| length >= URGENT_WRITE_BYTES_MIN;
                     self.is_look_due |=
                         matches!(&effect, LogEffect::Write { length, .. } if is_urgent(*length));
-                    if let LogEffect::Read { length, .. } = &effect {
-                        self.read.set(self.read.get() + *length as u64);
+                    match &effect {
+                        LogEffect::Read { length, .. } => {
+                            self.read.set(self.read.get() + *length as u64);
+                        }
+                        LogEffect::Delete { .. } => self.deleted.set(self.deleted.get() + 1),
+                        _ => {}
                     }
                     let (segments, written) = (self.segments.clone(), self.written.clone());
                     self.in_flight.push(Box::pin(async move {

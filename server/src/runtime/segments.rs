@@ -27,6 +27,8 @@ const UNFINISHED_SUFFIX: &str = ".segment.new";
 const FILL_BYTES: usize = 1 << 20;
 /// How often a file in which an earlier process has something under way is asked for again.
 const CLAIM_INTERVAL: Duration = Duration::from_millis(2);
+/// How often a file that is to be deleted is looked at, whether a read from it is under way.
+const LAST_READ_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The open files. One per shard, shared by the tasks that carry out its log effects.
 pub struct Segments {
@@ -186,17 +188,26 @@ impl Segments {
     }
 
     /// Nothing is lost if a crash undoes it, so the directory is not synced.
+    ///
+    /// A file system gives the space back when neither a name nor a descriptor is left, in the thread that takes the
+    /// last of them away: some tens of milliseconds, where it discards what is freed. So the descriptor goes first, and
+    /// the name in the thread that the executor has for such things.
     async fn delete(&self, file: FileId) -> Result<(), IoFailure> {
-        let held = self.file(file)?;
+        let mut held = self.file(file)?;
         let bytes = held.file_size().await.map_err(failure)?;
         self.files.borrow_mut().remove(&file);
-        held.remove().await.map_err(failure)?;
+        let held = loop {
+            held = match Rc::try_unwrap(held) {
+                Ok(held) => break held,
+                Err(held) => held,
+            };
+            // What is being read of it is wanted by nobody, but comes all the same.
+            glommio::timer::sleep(LAST_READ_INTERVAL).await;
+        };
+        held.close().await.map_err(failure)?;
+        glommio::io::remove(self.path(file)).await.map_err(failure)?;
         self.bytes.set(self.bytes.get().saturating_sub(bytes));
-        // Who still reads from it closes it.
-        match Rc::try_unwrap(held) {
-            Ok(held) => held.close().await.map_err(failure),
-            Err(_) => Ok(()),
-        }
+        Ok(())
     }
 
     fn file(&self, file: FileId) -> Result<Rc<DmaFile>, IoFailure> {

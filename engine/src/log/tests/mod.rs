@@ -4,6 +4,7 @@ mod bodies;
 mod body;
 mod damage;
 mod disk;
+mod draining;
 mod guarantees;
 mod mending;
 mod random;

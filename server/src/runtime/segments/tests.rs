@@ -137,3 +137,36 @@ fn a_deleted_file_is_gone() {
         assert!(!segments.path(FileId(7)).exists());
     });
 }
+
+/// Whoever takes the last of name and descriptors away waits for the file system: not the shard's thread.
+#[test]
+fn a_file_that_is_being_read_keeps_its_name_until_nobody_has_it_open() {
+    let dir = scratch("deleted-while-read");
+    run(async {
+        let (segments, _) = Segments::open(dir, BATCH).await.unwrap();
+        let segments = Rc::new(segments);
+        for file in [FileId(1), FileId(2), FileId(3)] {
+            let create = LogEffect::Create { ticket: 1, file, bytes: 1 << 16 };
+            let created = segments.perform(create).await;
+            assert!(matches!(created, LogCompletion::Created { ticket: 1 }), "{created:?}");
+        }
+        let reader = segments.file(FileId(1)).unwrap();
+        let deleter = segments.clone();
+        let deletion = glommio::spawn_local(async move {
+            deleter.perform(LogEffect::Delete { ticket: 2, file: FileId(1) }).await
+        });
+        // All that it does at once is done when others have come and gone.
+        for (ticket, file) in [(3, FileId(2)), (4, FileId(3))] {
+            let deleted = segments.perform(LogEffect::Delete { ticket, file }).await;
+            assert!(matches!(deleted, LogCompletion::Deleted { .. }), "{deleted:?}");
+            assert!(!segments.path(file).exists());
+        }
+        assert!(segments.path(FileId(1)).exists());
+        assert!(segments.file(FileId(1)).is_err(), "nobody begins another read");
+        drop(reader);
+        let deleted = deletion.await;
+        assert!(matches!(deleted, LogCompletion::Deleted { ticket: 2 }), "{deleted:?}");
+        assert!(!segments.path(FileId(1)).exists());
+        assert_eq!(segments.bytes(), 0);
+    });
+}
