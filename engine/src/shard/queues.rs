@@ -272,14 +272,15 @@ impl Queues {
     }
 
     /// A read has come back: it may have been any queue's. Those that wait for one have their turn
-    /// before others, which might have other octets read in the meantime, and these pushed out.
+    /// after those that have something to do already, and which may be far behind: of a backlog in which many queues
+    /// interleave, each reads what has come as far as it goes, and it must not leave memory before the last one has.
     pub(super) fn read_done(&mut self) {
-        for at in std::mem::take(&mut self.reading).into_iter().rev() {
+        for at in std::mem::take(&mut self.reading) {
             if let Some(hosted) = self.all[at as usize].as_deref_mut() {
                 hosted.reading = false;
                 if !hosted.dirty && hosted.queue.has_work() {
                     hosted.dirty = true;
-                    self.dirty.push_front(at);
+                    self.dirty.push_back(at);
                 }
             }
         }

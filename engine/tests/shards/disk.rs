@@ -28,6 +28,8 @@ pub(crate) struct Disk {
     files: BTreeMap<u32, Vec<u8>>,
     /// Octets of files that there is room for.
     pub(crate) capacity: Option<usize>,
+    /// Octets that have been read back since the log was opened first.
+    pub(crate) octets_read: usize,
 }
 
 impl Disk {
@@ -51,6 +53,7 @@ impl Disk {
                 LogCompletion::Deleted { ticket: *ticket }
             }
             LogEffect::Read { ticket, file, offset, length } => {
+                self.octets_read += length;
                 let read = RecoveryRead { file: *file, offset: *offset, length: *length };
                 LogCompletion::Read { ticket: *ticket, buffer: self.read(read).to_vec() }
             }

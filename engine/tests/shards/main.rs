@@ -7,6 +7,7 @@ mod dead_letters;
 mod decided_first;
 mod definitions;
 mod disk;
+mod draining;
 mod durability;
 mod exchanges;
 mod footprint;
