@@ -57,7 +57,7 @@ impl<M: Memory> Shard<M> {
             let Some(at) = self.queues.next_dirty() else { break };
             let mut done = 0;
             match self.turn(now, at, left.min(TURN), &mut done, outlet) {
-                Turn::Reading => self.queues.await_read(at),
+                Turn::Reading => self.queues.await_read(at, done == 0),
                 Turn::Over | Turn::Done => {
                     self.drop_excess(now, at);
                     self.hand_back_grants(at);

@@ -20,6 +20,8 @@ pub(super) struct Hosted {
     dirty: bool,
     /// In `reading`.
     reading: bool,
+    /// Turns in a row that ended with nothing but another wait for a read.
+    vain_turns: u8,
     /// In `to_trim`.
     to_trim: bool,
     /// When its timer goes off.
@@ -52,6 +54,9 @@ impl Work<'_> {
         }
     }
 }
+
+/// Turns in vain after which a queue that waits for a read goes first.
+const VAIN_TURNS_MAX: u8 = 2;
 
 /// Queues that pack what they have left open at one occasion. There is one for each message, and most
 /// open one chunk at most.
@@ -157,13 +162,13 @@ impl Queues {
             _ => None,
         };
         self.stores += usize::from(role != Role::Ordinary);
-        let (dirty, reading, to_trim, timer_unix_ms) = Default::default();
+        let (dirty, reading, vain_turns, to_trim, timer_unix_ms) = Default::default();
         let at = self.vacant.pop().unwrap_or_else(|| {
             self.all.push(None);
             (self.all.len() - 1) as QueueSlot
         });
         queue.keep_at(at, &mut self.pool);
-        let hosted = Hosted { queue, dirty, reading, to_trim, timer_unix_ms, seen };
+        let hosted = Hosted { queue, dirty, reading, vain_turns, to_trim, timer_unix_ms, seen };
         self.all[at as usize] = Some(Box::new(hosted));
         self.by_id.insert(id, at);
         at
@@ -261,9 +266,10 @@ impl Queues {
         !self.to_trim.is_empty()
     }
 
-    /// The queue can do nothing before a read has come back.
-    pub(super) fn await_read(&mut self, at: QueueSlot) {
+    /// The queue can do nothing before a read has come back. `in_vain`: nor has it done anything in this turn.
+    pub(super) fn await_read(&mut self, at: QueueSlot, in_vain: bool) {
         if let Some(hosted) = self.all[at as usize].as_deref_mut() {
+            hosted.vain_turns = if in_vain { hosted.vain_turns.saturating_add(1) } else { 0 };
             if !hosted.reading {
                 hosted.reading = true;
                 self.reading.push(at);
@@ -274,16 +280,34 @@ impl Queues {
     /// A read has come back: it may have been any queue's. Those that wait for one have their turn
     /// after those that have something to do already, and which may be far behind: of a backlog in which many queues
     /// interleave, each reads what has come as far as it goes, and it must not leave memory before the last one has.
+    /// Those that have had their turn in vain go first: others might have other octets read in the meantime, and
+    /// these pushed out.
     pub(super) fn read_done(&mut self) {
-        for at in std::mem::take(&mut self.reading) {
-            if let Some(hosted) = self.all[at as usize].as_deref_mut() {
-                hosted.reading = false;
-                if !hosted.dirty && hosted.queue.has_work() {
-                    hosted.dirty = true;
-                    self.dirty.push_back(at);
-                }
+        let woken = std::mem::take(&mut self.reading);
+        let is_first = |at: &QueueSlot| {
+            let hosted = self.all[*at as usize].as_deref();
+            hosted.is_some_and(|hosted| hosted.vain_turns >= VAIN_TURNS_MAX)
+        };
+        let (first, last): (Vec<_>, Vec<_>) = woken.into_iter().partition(is_first);
+        for at in first.into_iter().rev() {
+            if self.wake(at) {
+                self.dirty.push_front(at);
             }
         }
+        for at in last {
+            if self.wake(at) {
+                self.dirty.push_back(at);
+            }
+        }
+    }
+
+    /// It waits for no read any more. True if it is to be remembered for its turn.
+    fn wake(&mut self, at: QueueSlot) -> bool {
+        let Some(hosted) = self.all[at as usize].as_deref_mut() else { return false };
+        hosted.reading = false;
+        let is_new = !hosted.dirty && hosted.queue.has_work();
+        hosted.dirty |= is_new;
+        is_new
     }
 
     /// What is to be freed next.
