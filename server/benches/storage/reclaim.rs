@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use super::beside::{Beside, Figure};
 use super::floor::{Floor, PIECE};
 use super::place::Place;
-use super::rig::Rig;
+use super::rig::{histogram, Rig};
 use super::{part, Executor};
 
 const MESSAGES: u64 = 200_000;
@@ -19,11 +19,10 @@ const KEEP: u64 = 10;
 /// Of one message of so many it is measured how long its confirm takes.
 const WATCHED: u64 = 64;
 
-/// One of the two logs, and how long confirms took in it, in microseconds.
+/// One of the two logs.
 struct Side {
     rig: Rig,
     keep: u64,
-    waits_us: Histogram<u64>,
     _place: Place,
 }
 
@@ -32,7 +31,7 @@ impl Side {
         let place = Place::new();
         let mut rig = Rig::open(place.path(), 1).await;
         rig.consume(false);
-        Side { rig, keep, waits_us: histogram(), _place: place }
+        Side { rig, keep, _place: place }
     }
 
     /// Octets written, and the time that it took.
@@ -40,19 +39,11 @@ impl Side {
         let rig = &mut self.rig;
         let (written, began) = (rig.written.get(), Instant::now());
         let queue = rig.queues[0];
-        let mut watched = std::collections::VecDeque::new();
         for number in 0..count {
             rig.publish(queue, body).await;
             if number % WATCHED == 0 {
                 rig.deliver_now(self.keep);
-                watched.push_back((rig.published, Instant::now()));
-            }
-            while let Some((number, since)) = watched.front() {
-                if rig.confirmed < *number {
-                    break;
-                }
-                self.waits_us.saturating_record(since.elapsed().as_micros() as u64);
-                watched.pop_front();
+                rig.watch();
             }
         }
         rig.await_confirms().await;
@@ -63,7 +54,13 @@ impl Side {
     }
 
     fn tell(&self, what: &str) {
-        tell_times(what, &self.waits_us);
+        tell_times(&format!("confirm under load, {what}"), &self.rig.confirms_us);
+        tell_times(&format!("publisher without room, {what}"), &self.rig.held_back_us);
+    }
+
+    fn reset(&mut self) {
+        self.rig.confirms_us.reset();
+        self.rig.held_back_us.reset();
     }
 }
 
@@ -104,9 +101,9 @@ pub(crate) fn reclaim(criterion: &mut Criterion, executor: &Executor) {
                 }
                 against.note(octets, time, without);
                 if !beside.note(octets, time, alone) {
-                    for times_us in [&mut sparse.waits_us, &mut empty.waits_us, &mut writes_us] {
-                        times_us.reset();
-                    }
+                    sparse.reset();
+                    empty.reset();
+                    writes_us.reset();
                 }
                 all += time;
             }
@@ -116,18 +113,14 @@ pub(crate) fn reclaim(criterion: &mut Criterion, executor: &Executor) {
     if let Some((sparse, empty, floor)) = bench {
         beside.tell(&format!("; {:.1} MB copied in a round", copied as f64 / 1e6));
         against.tell("");
-        sparse.tell("confirm under load, one of ten stays");
-        empty.tell("confirm under load, none stays");
+        sparse.tell("one of ten stays");
+        empty.tell("none stays");
         tell_times("write and sync of 1 MiB, one at a time", &writes_us);
         drop(floor);
         executor.run(sparse.rig.stop());
         executor.run(empty.rig.stop());
     }
     group.finish();
-}
-
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 60_000_000, 3).expect("a minute, three digits")
 }
 
 fn tell_times(what: &str, times_us: &Histogram<u64>) {

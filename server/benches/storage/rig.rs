@@ -5,6 +5,7 @@
 //! shard's own thread.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -28,6 +29,7 @@ use haremq_engine::queue::Packing;
 use haremq_engine::shard::{Effect, Outlet, Shard, ShardBoot, ShardConfig};
 use haremq_engine::table::Table;
 use haremq_engine::topology::TopologyRequest;
+use hdrhistogram::Histogram;
 use rustix::event::{eventfd, EventfdFlags};
 
 /// As the broker has them by default.
@@ -95,6 +97,12 @@ pub(crate) struct Rig {
     pub(crate) is_waited_for: bool,
     pub(crate) published: u64,
     pub(crate) confirmed: u64,
+    /// Numbers of messages of which it is measured how long their confirms take, and since when.
+    watched: VecDeque<(u64, Instant)>,
+    /// How long those took, in microseconds.
+    pub(crate) confirms_us: Histogram<u64>,
+    /// How long the publisher waited each time that the log had no room.
+    pub(crate) held_back_us: Histogram<u64>,
     /// Octets of the log's writes.
     pub(crate) written: Rc<Cell<u64>>,
     /// Octets that it has read back.
@@ -167,6 +175,9 @@ impl Rig {
             is_waited_for: false,
             published: 0,
             confirmed: 0,
+            watched: VecDeque::new(),
+            confirms_us: histogram(),
+            held_back_us: histogram(),
             written: Rc::default(),
             read: Cell::new(0),
             deleted: Cell::new(0),
@@ -239,6 +250,7 @@ impl Rig {
                 }
                 Effect::Notice(Notice::Confirmed { first, last, .. }) => {
                     self.confirmed += last - first + 1;
+                    self.note_confirms();
                 }
                 Effect::Peer { mail, .. } => self.shard.peer(self.now(), mail),
                 _ => {}
@@ -301,10 +313,14 @@ impl Rig {
 
     /// Publishes one message, with a confirm; waits where the log has no room.
     pub(crate) async fn publish(&mut self, queue: QueueId, body: &[u8]) {
-        while !self.shard.has_room() {
-            // Where it waits for sparse segments, these are copied by dispatching.
-            self.shard.dispatch(self.now(), &mut self.taker);
-            self.turn(true).await;
+        if !self.shard.has_room() {
+            let since = Instant::now();
+            while !self.shard.has_room() {
+                // Where it waits for sparse segments, these are copied by dispatching.
+                self.shard.dispatch(self.now(), &mut self.taker);
+                self.turn(true).await;
+            }
+            self.held_back_us.saturating_record(since.elapsed().as_micros() as u64);
         }
         self.published += 1;
         let message = MessageRef {
@@ -321,6 +337,20 @@ impl Rig {
         // A turn of the broker.
         if self.published.is_multiple_of(TURN) {
             self.turn(false).await;
+        }
+    }
+
+    /// It is measured how long the confirm of the message published last takes.
+    pub(crate) fn watch(&mut self) {
+        self.watched.push_back((self.published, Instant::now()));
+    }
+
+    fn note_confirms(&mut self) {
+        while let Some((_, since)) =
+            self.watched.front().filter(|(number, _)| *number <= self.confirmed)
+        {
+            self.confirms_us.saturating_record(since.elapsed().as_micros() as u64);
+            self.watched.pop_front();
         }
     }
 
@@ -476,6 +506,10 @@ impl Rig {
     pub(crate) async fn abandon(mut self) {
         while self.in_flight.next().await.is_some() {}
     }
+}
+
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000, 3).expect("a minute, three digits")
 }
 
 fn now(began: Instant) -> Now {
