@@ -34,7 +34,8 @@ const INDEX_MESSAGE_BYTES: usize = 40;
 /// After every step.
 pub fn check(simulation: &Simulation) -> Verdict {
     counts(simulation)?;
-    budget(simulation)
+    budget(simulation)?;
+    reclaiming(simulation)
 }
 
 /// When the shards have come to rest.
@@ -116,6 +117,20 @@ fn budget(simulation: &Simulation) -> Verdict {
         })?;
         require(paged.octets == paged.store_bytes, Kind::Space, || {
             format!("the pages that are kept are not those that are wanted: {paged:?}")
+        })?;
+    }
+    Ok(())
+}
+
+/// What giving segments back has written and is not on stable storage is no more than one write
+/// holds, whose last record may be the longest that there is.
+fn reclaiming(simulation: &Simulation) -> Verdict {
+    let limits = &simulation.world.limits;
+    let max = limits.buffer_bytes as u64 + limits.segment_bytes / 4;
+    for shard in &simulation.world.shards {
+        let space = shard.log_space();
+        require(space.reclaiming_octets <= max, Kind::Space, || {
+            format!("a confirm may wait for {max} octets of reclaiming: {space:?}")
         })?;
     }
     Ok(())

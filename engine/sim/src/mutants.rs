@@ -148,8 +148,8 @@ const MUTANTS: &[Mutant] = &[
     mutant(
         "liveness record left out",
         "log/reclaim.rs",
-        "            self.append_liveness(now, older);",
-        "            let _ = older;",
+        "            if !self.append_liveness(now, older) {",
+        "            if older == u32::MAX {",
     ),
     mutant(
         "recycled with live references",
@@ -309,6 +309,12 @@ const MUTANTS: &[Mutant] = &[
         "log/space.rs",
         "self.exceeds(SLACK_SEGMENTS) || self.is_out_of_space()",
         "self.is_out_of_space()",
+    ),
+    mutant(
+        "reclaiming does not wait for what it has written",
+        "log/share.rs",
+        "Some(batch) => batch < self.commit.durable(),",
+        "Some(batch) => batch < u64::MAX,",
     ),
     judged(
         LOG_TESTS,

@@ -135,6 +135,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Batch<B> {
         self.reserve_in_another_block(need, reference, stamp)
     }
 
+    /// There is room for records of `need` octets together.
+    pub(super) fn fits(&self, need: usize) -> bool {
+        let next = if self.records == 0 { self.block } else { whole_pages(self.at) };
+        self.at + need <= self.limit
+            || next + whole_pages(BLOCK_HEADER_BYTES + need) <= self.capacity
+    }
+
     /// Gives back what the last `reserve` gave, to be reserved again in smaller pieces.
     pub(super) fn unreserve(&mut self, need: usize) {
         self.at -= need;

@@ -14,6 +14,7 @@ use super::record::{
 };
 use super::{Address, Log, Memory, Placed, Position, Settling, Stored};
 use crate::ids::{QueueId, Seq};
+use crate::message::MessageRef;
 use crate::now::Now;
 
 /// Where a reference lies after it has been copied.
@@ -25,6 +26,11 @@ pub struct Relocated {
     pub reference: u32,
     /// Durable once [`Log::durable`] has reached this.
     pub end: Position,
+}
+
+/// Octets of a definition's copy, with what is said of the old one.
+pub(super) fn definition_copy_bytes(payload: &[u8]) -> usize {
+    aligned_record(DEFINITION_HEAD_BYTES + payload.len()) + COPIED_BYTES
 }
 
 impl<M: Memory> Log<M> {
@@ -84,6 +90,11 @@ impl<M: Memory> Log<M> {
         self.urgent = urgent;
     }
 
+    /// Octets of a copy for these references, with what is said of the old ones.
+    pub(super) fn copies_bytes(&self, message: &MessageRef<'_>, moving: &[Settling]) -> usize {
+        message_bytes(message, moving.len()) + self.runs(moving) * COPIED_BYTES
+    }
+
     /// How many of so many references a copy in parts can have, with what is said of the old ones
     /// beside its record.
     fn fitting_with_parts(&self, stored: &Stored<'_>, parts: usize, references: usize) -> usize {
@@ -101,8 +112,7 @@ impl<M: Memory> Log<M> {
         payload: &[u8],
     ) -> Relocated {
         let urgent = self.urgent;
-        let octets = aligned_record(DEFINITION_HEAD_BYTES + payload.len()) + COPIED_BYTES;
-        self.keep_together(now, octets, 1);
+        self.keep_together(now, definition_copy_bytes(payload), 1);
         let placed = self.append_definition(now, held.seq, payload);
         self.append_copied(now, held);
         let block = self.batch.open_position();

@@ -3,14 +3,14 @@
 //!
 //! One segment at a time, the *victim*, is read window by window; each record with live references
 //! is appended again, and the same block says that the old references are dead (`copies`). The copying
-//! keeps to a measure of octets in a turn, waits while the device is busy, and begins only when the
+//! keeps to a measure of octets in a turn and to its share of a write (`share`), and begins only when the
 //! files that segments take exceed twice what is wanted and a constant. It ends by itself, since it
 //! may write no more than it gives back (`allowance`). Section "Copying forward" of
 //! docs/log-format.md.
 
 use super::allowance::Allowance;
 use super::block::Block;
-use super::copies::Relocated;
+use super::copies::{definition_copy_bytes, Relocated};
 use super::format::PAGE_BYTES;
 use super::readback::{Pending, WINDOW_BYTES};
 use super::record::{Copied, MessageView, PartEntry, Payload, Record};
@@ -74,7 +74,7 @@ enum Step {
     On,
     /// There is more to do in the next turn.
     Pause,
-    /// Something must be read first, or the device is busy.
+    /// Something must be read first, or what has been written is to be durable first.
     Wait,
     /// The victim has been looked at in full.
     Over,
@@ -286,7 +286,7 @@ impl<M: Memory> Log<M> {
         work: &mut Work<M::Buffer>,
         holders: &mut impl Holders,
     ) -> Step {
-        if !self.may_copy() {
+        if !self.may_reclaim() {
             return Step::Wait;
         }
         let Work { parts, .. } = work;
@@ -329,7 +329,8 @@ impl<M: Memory> Log<M> {
         }
     }
 
-    /// Copies what lives in a block, behind the first `done` records. False: the holders are weary.
+    /// Copies what lives in a block, behind the first `done` records. False: the holders are weary,
+    /// or the next record has to wait for the next batch.
     fn copy_block(
         &mut self,
         now: Now,
@@ -361,7 +362,9 @@ impl<M: Memory> Log<M> {
                     // Those in parts have their turn when all parts here have been looked at.
                     let Payload::Inline(content) = message.payload else { continue };
                     let place = (address, length, first);
-                    self.copy_message(now, place, &message, (content, None), holders);
+                    if !self.copy_message(now, place, &message, (content, None), holders) {
+                        return false;
+                    }
                 }
                 Record::Definition(definition) => {
                     let (queue, seq) = (QueueId::DEFINITIONS, definition.seq);
@@ -369,12 +372,21 @@ impl<M: Memory> Log<M> {
                     reference += 1;
                     let payload = definition.payload;
                     if self.lives(&held) && holders.holds_definition(&held, payload) {
+                        let octets = definition_copy_bytes(payload);
+                        if !self.takes_of_reclaiming(octets, 1) {
+                            return false;
+                        }
                         let to = self.append_definition_copy(now, &held, payload);
                         self.note_copied(to.length);
+                        self.note_reclaiming(octets);
                         holders.definition_moved(&held, payload, &to);
                     }
                 }
-                Record::Part(part) => self.copy_part(now, address, &part, parts),
+                Record::Part(part) => {
+                    if !self.copy_part(now, address, &part, parts) {
+                        return false;
+                    }
+                }
                 _ => {}
             }
         }
@@ -382,7 +394,7 @@ impl<M: Memory> Log<M> {
     }
 
     /// Copies a message for those references that live. `content` is the whole content, or what comes
-    /// before the body, which has these parts then.
+    /// before the body, which has these parts then. False: it has to wait for the next batch.
     pub(super) fn copy_message(
         &mut self,
         now: Now,
@@ -390,12 +402,14 @@ impl<M: Memory> Log<M> {
         message: &MessageView<'_>,
         (content, body): (&[u8], Option<&[PartEntry]>),
         holders: &mut impl Holders,
-    ) {
+    ) -> bool {
         let stored = match body {
             None => message.stored(content),
             Some(_) => message.beginning(content),
         };
-        let (Ok(entries), Ok(stored)) = (message.references_in(content), stored) else { return };
+        let (Ok(entries), Ok(stored)) = (message.references_in(content), stored) else {
+            return true;
+        };
         let mut moving = std::mem::take(&mut self.copying.moving);
         moving.clear();
         for (reference, entry) in (first..).zip(entries) {
@@ -405,13 +419,17 @@ impl<M: Memory> Log<M> {
                 moving.push(held);
             }
         }
-        if !moving.is_empty() {
+        let octets = self.copies_bytes(&stored.message, &moving);
+        let fits = moving.is_empty() || self.takes_of_reclaiming(octets, moving.len() as u32);
+        if fits && !moving.is_empty() {
             let expires_unix_ms = message.expires_unix_ms();
             self.append_copies(now, (&stored, body), expires_unix_ms, &moving, |held, to| {
                 holders.moved(held, &to);
             });
+            self.note_reclaiming(octets);
         }
         self.copying.moving = moving;
+        fits
     }
 
     fn lives(&self, held: &Settling) -> bool {

@@ -12,6 +12,7 @@
 //! | `copies`, `copying`, `victim_parts`, `allowance` | records of sparse segments again, to get the segments back |
 //! | `batch`, `commit` | what is being written, and how far it is durable |
 //! | `segment`, `segments`, `space`, `files`, `reclaim` | what lives, and giving the rest back |
+//! | `share` | how much of what is written reclaiming may have |
 //! | `room` | whether publishers should wait for the device |
 //! | `cache`, `readback`, `reads`, `parts`, `fetch`, `reading` | reading back |
 //! | `recovery` | reading everything back at start |
@@ -46,6 +47,7 @@ mod sealing;
 mod segment;
 mod segments;
 mod settling;
+mod share;
 mod space;
 mod store;
 #[cfg(test)]

@@ -4,12 +4,14 @@
 //! a settled message does not come back when the settle's segment is written over. A Recycled
 //! record follows, and the file is free at once: it can only be written as a later segment, and
 //! the first write to a segment waits until everything before it is durable (see `commit`).
+//! Where all that is more than one write may hold of it (`share`), it goes on when that is durable.
 //! Section "Recycling" of docs/log-format.md. Segments that do not empty by themselves are emptied by `copying`.
 //!
 //! Where that takes many long Liveness records, as for a segment of nothing but settles of messages
 //! in a great many others, it waits until several such segments are given back for one record of
 //! each of these others: a *sweep*, some records in a turn.
 
+use super::format::aligned_record;
 use super::record::{self, Recycled, RECYCLED_BYTES};
 use super::segment::Segment;
 use super::segments::Segments;
@@ -20,6 +22,8 @@ use crate::now::Now;
 pub(super) struct Reclaim {
     /// Sealed segments with nothing wanted in them.
     done: Vec<u32>,
+    /// The one of them that is being given back, of which it is known that this is worth it.
+    begun: Option<u32>,
     /// Such ones whose Liveness records would be too long for now.
     postponed: Vec<u32>,
     /// Segments that a Liveness record is being written of for the sake of those, the oldest last.
@@ -62,9 +66,9 @@ impl<M: Memory> Log<M> {
         // Oldest first: one that is gone needs no Liveness record from the next.
         done.sort_unstable();
         let begun = self.batch.end();
-        for number in done {
-            self.recycle(now, number);
-        }
+        let waits = done.iter().position(|number| !self.recycle(now, *number));
+        done.drain(..waits.unwrap_or(done.len()));
+        self.reclaim.done.append(&mut done);
         self.spent_since(begun);
         if self.reclaim.sweep.is_empty() && !self.reclaim.postponed.is_empty() {
             self.reclaim.sweep = self.sweep_worth_it();
@@ -95,7 +99,7 @@ impl<M: Memory> Log<M> {
         while let Some(number) = self.reclaim.sweep.last().copied() {
             let held = self.segments.get(number);
             let octets = held.map_or(0, |held| record::liveness_max(held.dead()));
-            if !self.may_copy() || !self.has_room_for(octets) {
+            if !self.has_room_for(octets) || !self.takes_of_reclaiming(octets as usize, 0) {
                 return false;
             }
             if self.batch.end() - begun >= SWEEP_OCTETS {
@@ -116,7 +120,8 @@ impl<M: Memory> Log<M> {
         false
     }
 
-    fn recycle(&mut self, now: Now, number: u32) {
+    /// False: it goes on with the next batch.
+    fn recycle(&mut self, now: Now, number: u32) -> bool {
         let held: Vec<u32> = self
             .segments
             .iter()
@@ -124,36 +129,54 @@ impl<M: Memory> Log<M> {
             .filter(|segment| segment.is_held_by(number))
             .map(|segment| segment.number)
             .collect();
-        // Recycling must give more than it takes, or it would feed itself.
-        let older = held.iter().filter_map(|older| self.segments.get(*older));
-        let enough = self.geometry.segment_bytes / 4;
-        let bytes = older.scan(0, |sum, older| {
-            *sum += record::plan_liveness(older.dead()).0 as u64;
-            Some(*sum)
-        });
-        if bytes.into_iter().any(|bytes| bytes > enough) {
+        if self.reclaim.begun != Some(number) && !self.is_worth_it(&held) {
             self.reclaim.postponed.push(number);
-            return;
+            return true;
         }
+        self.reclaim.begun = Some(number);
         for older in held {
-            self.append_liveness(now, older);
+            if !self.append_liveness(now, older) {
+                return false;
+            }
         }
-        let Some(file) = self.segments.get(number).map(|segment| segment.file) else { return };
+        if !self.takes_of_reclaiming(RECYCLED_BYTES, 0) {
+            return false;
+        }
+        self.reclaim.begun = None;
+        let Some(file) = self.segments.get(number).map(|segment| segment.file) else { return true };
         // It is there until the record is: where the record has to go to the next segment, the index of this one still
         // tells of what is settled in it. A crash may leave this segment and not the record.
         let (_, octets) = self.claim(now, RECYCLED_BYTES, 0);
         Recycled { segment: number, file }.write(octets);
         self.segments.remove(number);
         self.note_end();
+        self.note_reclaiming(RECYCLED_BYTES);
         self.settles_since_us.get_or_insert(now.monotonic_us);
         self.files.release(file, self.end);
+        true
     }
 
-    fn append_liveness(&mut self, now: Now, number: u32) {
-        let Some(segment) = self.segments.get(number) else { return };
-        let dead = segment.dead().clone();
-        let references = segment.references();
-        let (length, as_runs) = record::plan_liveness(&dead);
+    /// Recycling must give more than it takes, or it would feed itself: the Liveness records of
+    /// these segments are not too long.
+    fn is_worth_it(&self, held: &[u32]) -> bool {
+        let older = held.iter().filter_map(|older| self.segments.get(*older));
+        let enough = self.geometry.segment_bytes / 4;
+        let bytes = older.scan(0, |sum, older| {
+            *sum += record::plan_liveness(older.dead()).0 as u64;
+            Some(*sum)
+        });
+        bytes.into_iter().all(|bytes| bytes <= enough)
+    }
+
+    /// False: it has to wait for the next batch.
+    fn append_liveness(&mut self, now: Now, number: u32) -> bool {
+        let Some(segment) = self.segments.get(number) else { return true };
+        let (length, as_runs) = record::plan_liveness(segment.dead());
+        if !self.takes_of_reclaiming(aligned_record(length), 0) {
+            return false;
+        }
+        let Some(segment) = self.segments.get(number) else { return true };
+        let (dead, references) = (segment.dead().clone(), segment.references());
         let (at, octets) = self.claim(now, length, 0);
         record::write_liveness(octets, number, references, &dead, as_runs);
         self.note_end();
@@ -163,5 +186,7 @@ impl<M: Memory> Log<M> {
             segment.note_liveness(address, length as u32, holder);
         }
         self.index.liveness(number, address, length as u32);
+        self.note_reclaiming(aligned_record(length));
+        true
     }
 }

@@ -27,6 +27,8 @@ pub struct LogSpace {
     pub file_octets: u64,
     /// Octets of records copied forward since the start.
     pub copied_octets: u64,
+    /// Octets of records of giving segments back that are not on stable storage.
+    pub reclaiming_octets: u64,
     /// There is no room on the disk for another file.
     pub is_out_of_space: bool,
 }
@@ -85,6 +87,7 @@ impl<M: Memory> Log<M> {
             live_octets: self.space.live_octets(),
             file_octets: self.files.count(self.segments.len()) * self.geometry.segment_bytes,
             copied_octets: self.copying.copied_octets(),
+            reclaiming_octets: self.reclaiming_octets(),
             is_out_of_space: self.is_out_of_space(),
         }
     }
@@ -152,11 +155,5 @@ impl<M: Memory> Log<M> {
         let used = self.geometry.offset(self.batch.start()) + self.batch.used() as u64;
         let room = segment_bytes.saturating_sub(used) + self.files.free() * segment_bytes;
         room >= octets + segment_bytes / 8
-    }
-
-    /// The device is not too busy for a few octets more.
-    pub(super) fn may_copy(&self) -> bool {
-        let buffers = self.config.writes_in_flight_max;
-        self.commit.waiting_bytes() <= buffers * self.config.buffer_bytes
     }
 }

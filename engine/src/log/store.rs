@@ -20,6 +20,7 @@ use super::reclaim::Reclaim;
 use super::record::{self, DEFINITION_HEAD_BYTES, RECORD_HEADER_BYTES};
 use super::segment::Segment;
 use super::segments::Segments;
+use super::share::Share;
 use super::space::Space;
 use super::{
     Address, FileId, IoFailure, LogCompletion, LogConfig, LogEffect, LogError, Memory, Position,
@@ -50,6 +51,7 @@ pub struct Log<M: Memory> {
     pub(super) open_bodies: OpenBodies,
     pub(super) assemblies: Assemblies,
     pub(super) reclaim: Reclaim,
+    pub(super) share: Share,
     pub(super) space: Space,
     pub(super) copying: Copying<M::Buffer>,
     pub(super) reads: VecDeque<LogEffect<M::Buffer>>,
@@ -124,6 +126,7 @@ impl<M: Memory> Log<M> {
             batch: Batch::new(buffer, start, room, skip, reference),
             stamp: Stamp { log: opening.log, epoch: opening.epoch, durable: start, previous },
             reclaim: Reclaim::after_recovery(&segments),
+            share: Share::default(),
             space: Space::after_recovery(&segments),
             copying: Copying::new(geometry.segment_bytes, awaits_segment),
             segments,
@@ -203,7 +206,7 @@ impl<M: Memory> Log<M> {
         if self.failed {
             return None;
         }
-        if self.reclaim.is_due() {
+        if self.reclaim.is_due() && self.may_reclaim() {
             self.reclaim(now);
         }
         if self.index.is_full() {

@@ -4,9 +4,10 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::copying::Holders;
+use super::format::aligned_record;
 use super::parts::Extent;
 use super::reading::body_parts;
-use super::record::{MessageView, PartEntry, PartView};
+use super::record::{MessageView, PartEntry, PartView, PART_HEAD_BYTES};
 use super::{Address, FetchBeginning, Log, Memory};
 use crate::now::Now;
 
@@ -35,26 +36,32 @@ impl<M: Memory> Log<M> {
         VictimParts { wanted, moved: FxHashMap::default() }
     }
 
-    /// Writes a part again that somebody wants.
+    /// Writes a part again that somebody wants. False: it has to wait for the next batch.
     pub(super) fn copy_part(
         &mut self,
         now: Now,
         address: Address,
         part: &PartView<'_>,
         parts: &mut VictimParts,
-    ) {
+    ) -> bool {
         // What holds references is written anew with its message.
         if part.references > 0 || parts.moved.contains_key(&address) {
-            return;
+            return true;
         }
         if parts.wanted.contains(&address) || self.is_part_open(part.index, address) {
+            let octets = aligned_record(PART_HEAD_BYTES + part.content.len());
+            if !self.takes_of_reclaiming(octets, 0) {
+                return false;
+            }
             let moved = self.move_part(now, address, part);
+            self.note_reclaiming(octets);
             parts.moved.insert(address, moved);
         }
+        true
     }
 
     /// Copies a message in parts: its parts in the victim have been written again, the others stay
-    /// where they are. False: something must be read first.
+    /// where they are. False: something must be read first, or it has to wait for the next batch.
     pub(super) fn copy_in_parts(
         &mut self,
         now: Now,
@@ -63,6 +70,9 @@ impl<M: Memory> Log<M> {
         holders: &mut impl Holders,
     ) -> bool {
         let Some((length, first)) = self.multiparts.record(address) else { return true };
+        if !self.takes_of_reclaiming(aligned_record(length as usize), 1) {
+            return false;
+        }
         let extent = match self.fetch_beginning(address, length) {
             FetchBeginning::Pending => return false,
             FetchBeginning::Ready { left_bytes: 0, .. } => Extent::Whole,
@@ -80,7 +90,6 @@ impl<M: Memory> Log<M> {
         }
         let place = (address, length, first);
         let content = (assembly.content(), body.as_deref());
-        self.copy_message(now, place, &message, content, holders);
-        true
+        self.copy_message(now, place, &message, content, holders)
     }
 }

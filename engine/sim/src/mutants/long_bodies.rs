@@ -59,8 +59,8 @@ pub(super) const LONG_BODIES: &[Mutant] = &[
         name: "parts of a body under way stay where they are",
         judge: Judge::UnitTests("log::tests::bodies::"),
         file: "log/copying.rs",
-        from: "Record::Part(part) => self.copy_part(now, address, &part, parts),",
-        to: "Record::Part(_) => {}",
+        from: "if !self.copy_part(now, address, &part, parts) {",
+        to: "if part.references == u32::MAX {",
     },
     mutant(
         "a body that is read does not hold its parts",

@@ -8,6 +8,7 @@ mod draining;
 mod guarantees;
 mod mending;
 mod random;
+mod reclaiming;
 mod recycling;
 mod schedules;
 mod settling;
