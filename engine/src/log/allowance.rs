@@ -30,11 +30,12 @@ impl Allowance {
         self.left >= self.segment_bytes
     }
 
-    /// `activity`: octets of records appended and let go by now, copies included.
-    pub(super) fn earn(&mut self, activity: u64) {
+    /// `activity`: octets of records appended and let go by now, copies included. True: others have appended or let go.
+    pub(super) fn earn(&mut self, activity: u64) -> bool {
         let earned = activity.saturating_sub(self.activity) as i64;
         self.activity = activity;
         self.add(earned);
+        earned > 0
     }
 
     /// So many octets of the log have been taken. `activity`: as in `earn`; what has been added

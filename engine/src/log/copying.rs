@@ -91,6 +91,8 @@ pub(super) struct Copying<B> {
     /// Octets of records copied since the start.
     copied_octets: u64,
     allowance: Allowance,
+    /// Where the log ended when the allowance was last spent.
+    spent_end: u64,
     /// The run of references copied last: their segment, and the number behind the last one.
     run: (u32, u32),
     /// The segment written to was begun by a version that knows no Copied records: they go to the
@@ -109,6 +111,7 @@ impl<B> Copying<B> {
             found_none: None,
             copied_octets: 0,
             allowance: Allowance::new(segment_bytes),
+            spent_end: u64::MAX,
             run: (0, 0),
             awaits_segment,
             moving: Vec::new(),
@@ -174,18 +177,21 @@ impl<M: Memory> Log<M> {
     /// due. Call once in a turn. True: there is more to do at
     /// once.
     pub fn copy_forward(&mut self, now: Now, holders: &mut impl Holders) -> bool {
-        self.copying.allowance.earn(self.space.activity());
-        if self.sweep(now) {
+        let begun = self.spending_from();
+        let before = self.batch.end();
+        let is_more = self.sweep(now);
+        let swept = self.batch.end() - before;
+        self.copying.spent_end = self.copying.spent_end.saturating_add(swept);
+        if is_more {
             return true;
         }
         if self.copying.work.is_none() && !self.begin_copying(now) {
             return false;
         }
-        let (copied, begun) = (self.copying.copied_octets, self.batch.end());
+        let copied = self.copying.copied_octets;
         let is_more = self.copy_some(now, holders);
         if self.copying.copied_octets > copied {
-            let taken = self.batch.end() - begun + OCTETS_BESIDE;
-            self.copying.allowance.spend(taken, self.space.activity());
+            self.spend(self.batch.end() - (begun + swept) + OCTETS_BESIDE);
         }
         is_more
     }
@@ -230,9 +236,23 @@ impl<M: Memory> Log<M> {
 
     /// So much of the log has been taken by what copying brings about beside the copies.
     pub(super) fn spent_since(&mut self, begun: u64) {
-        let taken = self.batch.end() - begun;
-        self.copying.allowance.earn(self.space.activity());
+        let begun = self.spending_from().min(begun);
+        self.spend(self.batch.end() - begun);
+    }
+
+    fn spend(&mut self, taken: u64) {
         self.copying.allowance.spend(taken, self.space.activity());
+        self.copying.spent_end = self.batch.end();
+    }
+
+    /// Where that begins which copying takes next of the log: where it ended, if nobody else has written or let go
+    /// since. What has been left empty then, of a page or a segment, has been left for its records.
+    fn spending_from(&mut self) -> u64 {
+        let end = self.batch.end();
+        match self.copying.allowance.earn(self.space.activity()) {
+            true => end,
+            false => self.copying.spent_end.min(end),
+        }
     }
 
     /// Looks for a segment worth copying, if there should be one.
