@@ -403,7 +403,8 @@ impl<M: Memory> Log<M> {
                     }
                 }
                 Record::Part(part) => {
-                    if !self.copy_part(now, address, &part, parts) {
+                    let is_done = self.copy_part(now, address, &part, parts);
+                    if !is_done {
                         return false;
                     }
                 }

@@ -85,7 +85,8 @@ impl<M: Memory> Log<M> {
             let Some(run) = self.readback.run(id) else { return };
             let (next, length) = (run.next, run.length);
             let is_waited_for = next < run.wanted;
-            if !is_waited_for && !(run.goes_on && self.readback.may_go_ahead(id, length)) {
+            let may_go_on = is_waited_for || run.goes_on && self.readback.may_go_ahead(id, length);
+            if !may_go_on {
                 return;
             }
             let Some(place) = self.place_from(next, true) else { return };

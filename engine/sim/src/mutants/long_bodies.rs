@@ -59,8 +59,8 @@ pub(super) const LONG_BODIES: &[Mutant] = &[
         name: "parts of a body under way stay where they are",
         judge: Judge::UnitTests("log::tests::bodies::"),
         file: "log/copying.rs",
-        from: "if !self.copy_part(now, address, &part, parts) {",
-        to: "if part.references == u32::MAX {",
+        from: "let is_done = self.copy_part(now, address, &part, parts);",
+        to: "let is_done = part.references != u32::MAX;",
     },
     mutant(
         "a body that is read does not hold its parts",
