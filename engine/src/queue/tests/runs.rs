@@ -5,7 +5,7 @@ use crate::mail::{Consume, Credit};
 use crate::table::Table;
 
 /// Takes what it is given, so much of it.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Taken {
     most: Option<usize>,
     given: Vec<(Seq, bool)>,
@@ -98,7 +98,7 @@ fn a_run_ends_where_its_chunk_does_and_the_next_one_goes_on_there() {
         (from, runs) = (from + got as u64, runs + 1);
     }
     assert_eq!(given(&taken), seqs(0, count));
-    assert!(runs >= 3 && runs < 20, "{runs} runs");
+    assert!((3..20).contains(&runs), "{runs} runs");
     assert!(taken.freed.is_empty(), "they are held");
     let all =
         Counts { unacked: count as u64, unacked_bytes: 10 * count as u64, ..Counts::default() };
@@ -407,7 +407,7 @@ fn serve(
     limit: usize,
     now_ms: u64,
     by_runs: bool,
-) -> (Vec<(Seq, bool)>, Vec<(Seq, Place)>) {
+) -> Taken {
     let mut taken = Taken::default();
     while taken.given.len() < limit {
         let left = limit - taken.given.len();
@@ -429,7 +429,7 @@ fn serve(
             }
         }
     }
-    (taken.given, taken.freed)
+    taken
 }
 
 /// As the shard does with an ack of so many.
