@@ -363,7 +363,7 @@ proptest! {
                     );
                     prop_assert_eq!(&by_runs, &by_one);
                     if !no_ack {
-                        held.extend(by_runs.0.iter().map(|(seq, _)| *seq));
+                        held.extend(by_runs.given.iter().map(|(seq, _)| *seq));
                     }
                 }
                 6 if !held.is_empty() => {
