@@ -249,10 +249,10 @@ impl<M: Memory> Log<M> {
     /// since. What has been left empty then, of a page or a segment, has been left for its records.
     fn spending_from(&mut self) -> u64 {
         let end = self.batch.end();
-        match self.copying.allowance.earn(self.space.activity()) {
-            true => end,
-            false => self.copying.spent_end.min(end),
+        if self.copying.allowance.earn(self.space.activity()) {
+            self.copying.spent_end = end;
         }
+        self.copying.spent_end.min(end)
     }
 
     /// Looks for a segment worth copying, if there should be one.
