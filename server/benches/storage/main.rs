@@ -17,6 +17,7 @@ mod place;
 mod reclaim;
 mod recovery;
 mod rig;
+mod taker;
 
 use std::time::Duration;
 

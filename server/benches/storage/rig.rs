@@ -21,16 +21,18 @@ use haremq::runtime::URGENT_WRITE_BYTES_MIN;
 use haremq::runtime::{DmaMemory, PageFile, ReadAhead, Segments, DIRECT_WRITE_BYTES_MAX};
 use haremq_engine::ids::{ChannelKey, ConnectionId, ConsumerKey, QueueId, Seq, ShardId};
 use haremq_engine::log::{LogCompletion, LogConfig, LogEffect};
-use haremq_engine::mail::{BodyPiece, Command, Consume, Credit, Delivery, LongDelivery, Notice};
+use haremq_engine::mail::{Command, Consume, Credit, Notice};
 use haremq_engine::mail::{PeerMail, Publish, Requester};
 use haremq_engine::message::MessageRef;
 use haremq_engine::now::Now;
 use haremq_engine::queue::Packing;
-use haremq_engine::shard::{Effect, Outlet, Shard, ShardBoot, ShardConfig};
+use haremq_engine::shard::{Effect, Shard, ShardBoot, ShardConfig};
 use haremq_engine::table::Table;
 use haremq_engine::topology::TopologyRequest;
 use hdrhistogram::Histogram;
 use rustix::event::{eventfd, EventfdFlags};
+
+use crate::taker::Taker;
 
 /// As the broker has them by default.
 const SEGMENT_BYTES: u64 = 32 << 20;
@@ -49,32 +51,6 @@ const WRITES_IN_FLIGHT_MAX: u64 = 4;
 /// `HAREMQ_BENCH_WORK_US` and `HAREMQ_BENCH_WRITES` try others.
 fn wanted(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
-
-/// Takes deliveries and remembers what is to be settled.
-#[derive(Default)]
-struct Taker {
-    held: Vec<(QueueId, Seq)>,
-    /// Those that are to stay for now.
-    kept: Vec<(QueueId, Seq)>,
-    taken: u64,
-    no_ack: bool,
-}
-
-impl Outlet for Taker {
-    fn deliver(&mut self, delivery: Delivery<'_>) {
-        std::hint::black_box(delivery.message.body);
-        self.taken += 1;
-        if !self.no_ack {
-            self.held.push((delivery.queue, delivery.seq));
-        }
-    }
-    fn begin(&mut self, long: LongDelivery<'_>) {
-        panic!("no message is so long: {long:?}");
-    }
-    fn piece(&mut self, piece: BodyPiece<'_>) {
-        panic!("no message is so long: {piece:?}");
-    }
 }
 
 /// See the module.
