@@ -35,6 +35,8 @@ fi
 # Power cuts are tried under another kernel as well, which runs as a process; without it that test is skipped.
 if ! command -v linux.uml >/dev/null || ! command -v insmod >/dev/null || ! command -v dmsetup >/dev/null; then
     if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+        # Old lists name packages that are not there any more.
+        apt-get update -qq || true
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
             user-mode-linux kmod dmsetup iproute2 || true
     fi
