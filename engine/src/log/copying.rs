@@ -91,7 +91,7 @@ pub(super) struct Copying<B> {
     /// Octets of records copied since the start.
     copied_octets: u64,
     allowance: Allowance,
-    /// Where the log ended when the allowance was last spent.
+    /// Where the log ended when the allowance was last spent, or when others were last seen to have written since.
     spent_end: u64,
     /// The run of references copied last: their segment, and the number behind the last one.
     run: (u32, u32),
