@@ -80,21 +80,25 @@ fn is_answered(world: &mut World, connection: u64) -> bool {
     })
 }
 
+/// All that shard 0 writes arrives, and of shard 1 nothing; then the power goes.
+fn lose_what_is_away(world: &mut World) {
+    for _ in 0..3 {
+        write(world, HOME);
+        carry(world, HOME, AWAY);
+        carry(world, AWAY, HOME);
+    }
+    world.crash();
+    world.settle_down();
+    assert!(world.is_resolved());
+}
+
 #[test]
 fn a_commit_that_acks_what_another_has_just_put_on_another_shard_is_whole_after_a_crash() {
     let mut world = World::new(2, 1);
     let [near, beside, far] = queues(&mut world);
     let first = put_far(&mut world, far, beside);
     ack_and_put(&mut world, &first, near);
-    // All that shard 0 writes arrives, and of shard 1 nothing.
-    for _ in 0..3 {
-        write(&mut world, HOME);
-        carry(&mut world, HOME, AWAY);
-        carry(&mut world, AWAY, HOME);
-    }
-    world.crash();
-    world.settle_down();
-    assert!(world.is_resolved());
+    lose_what_is_away(&mut world);
     let acked = bodies(&take_all(&mut world, far)).is_empty();
     let put = bodies(&take_all(&mut world, near)) == ["second"];
     assert_eq!(acked, put, "half of a commit");
@@ -114,14 +118,7 @@ fn a_commit_that_acks_what_has_just_been_dead_lettered_on_another_shard_is_whole
     world.dispatch(AWAY);
     let first = get(&mut world, grave);
     ack_and_put(&mut world, &first, near);
-    for _ in 0..3 {
-        write(&mut world, HOME);
-        carry(&mut world, HOME, AWAY);
-        carry(&mut world, AWAY, HOME);
-    }
-    world.crash();
-    world.settle_down();
-    assert!(world.is_resolved());
+    lose_what_is_away(&mut world);
     let left = world.counts(mortal).0 + world.counts(grave).0;
     let put = bodies(&take_all(&mut world, near)) == ["second"];
     assert_eq!(left == 0, put, "half of a commit");
