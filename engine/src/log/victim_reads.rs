@@ -13,8 +13,11 @@ use super::{Log, LogEffect, LogError, Memory};
 
 /// Octets of a window, where segments are large enough.
 const WINDOW_BYTES: u64 = 256 * 1024;
-/// Windows that are under way or that nobody has gone through yet, at most. No segment has fewer.
+/// Windows that are under way or that nobody has gone through yet, at most, while publishers may have to wait for the
+/// copying. No segment has fewer.
 const WINDOWS_AHEAD: usize = 4;
+/// The same while nobody waits: the device is there for others first, and what is sparse may empty by itself.
+const WINDOWS_AT_LEISURE: usize = 1;
 
 /// Whole blocks that follow one another.
 #[derive(Debug)]
@@ -75,8 +78,12 @@ impl<B> VictimReads<B> {
     /// The blocks that are to be looked at next, if they have come. Of a small segment all have to: what is copied of each
     /// window would go out by itself, on a page of its own, and together they would be no shorter than the segment.
     pub(super) fn front(&self) -> Option<&Stretch<B>> {
-        let is_small = self.window_bytes < WINDOW_BYTES;
-        self.come.front().filter(|_| !is_small || self.next >= self.limit && self.asked.is_empty())
+        let is_there = !self.is_small() || self.next >= self.limit && self.asked.is_empty();
+        self.come.front().filter(|_| is_there)
+    }
+
+    fn is_small(&self) -> bool {
+        self.window_bytes < WINDOW_BYTES
     }
 
     /// All blocks of `front` have been looked at.
@@ -109,8 +116,10 @@ impl<B> VictimReads<B> {
     }
 
     /// What to read next, if it may be. Gives position and octets.
-    fn wanted(&self) -> Option<(u64, usize)> {
-        let may_ask = self.asked.len() + self.come.len() < WINDOWS_AHEAD;
+    fn wanted(&self, is_pressing: bool) -> Option<(u64, usize)> {
+        let at_leisure = !is_pressing && !self.is_small();
+        let ahead = if at_leisure { WINDOWS_AT_LEISURE } else { WINDOWS_AHEAD };
+        let may_ask = self.asked.len() + self.come.len() < ahead;
         let left = self.limit.saturating_sub(self.next);
         (may_ask && left > 0).then(|| (self.next, left.min(self.window_bytes) as usize))
     }
@@ -120,7 +129,7 @@ impl<M: Memory> Log<M> {
     /// The next window of the victim, if it is to be read.
     pub(super) fn next_copy_read(&mut self) -> Option<LogEffect<M::Buffer>> {
         let reads = self.copying.reads()?;
-        let (start, length) = reads.wanted()?;
+        let (start, length) = reads.wanted(self.is_far_behind())?;
         let (segment, limit) = (reads.segment, reads.limit);
         let file = self.segments.get(segment)?.file;
         self.ticket += 1;
