@@ -11,14 +11,19 @@ use super::{Log, Memory};
 pub(super) struct Pace {
     /// Position up to which the log may be written while copying is far behind.
     end: u64,
+    /// Copying was far behind in the latest turn.
+    was_behind: bool,
 }
 
 impl<M: Memory> Log<M> {
-    /// Call once in a turn: nobody is held back for what was written before copying fell behind.
+    /// Call once in a turn: nobody is held back for what was written before copying fell behind, or before a start.
     pub(super) fn look_at_pace(&mut self) {
-        if !self.is_far_behind() {
-            self.copying.pace.end = self.batch.end();
+        let (is_behind, end) = (self.is_far_behind(), self.batch.end());
+        let pace = &mut self.copying.pace;
+        if !(is_behind && pace.was_behind) {
+            pace.end = end;
         }
+        pace.was_behind = is_behind;
     }
 
     /// Copying has gone through so many octets of its victim.
