@@ -71,7 +71,7 @@ pub(super) const QUEUES: &[Mutant] = &[
         "        if chunk.live == 0 {
             self.drop_chunk(pool, at);
         }",
-        "        if chunk.live == 0 && run.is_empty() {
+        "        if chunk.live == 0 && count == 0 {
             self.drop_chunk(pool, at);
         }",
     ),
