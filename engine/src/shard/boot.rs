@@ -236,6 +236,10 @@ impl<M: Memory> ShardBoot<M> {
         shard.dead_letters.routes.seed(now.unix_ms ^ shard_bits);
         for at in shard.queues.slots() {
             shard.set_timer(at);
+            // What consumers held has come back to it.
+            if shard.queues.get(at).is_some_and(|hosted| hosted.queue.has_excess()) {
+                shard.queues.trim_later(at);
+            }
         }
         shard.take_up_transactions(now);
         Ok(shard)

@@ -145,7 +145,7 @@ impl Run {
         self.connection += 1;
         self.held.clear();
         self.unconfirmed.clear();
-        // A limit of length holds again, too, once something happens.
+        // A limit of length holds again, too.
         self.world.events.clear();
     }
 

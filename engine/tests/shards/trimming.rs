@@ -56,6 +56,37 @@ fn a_limit_that_comes_to_a_long_queue_lets_others_have_their_turn() {
     assert_eq!(world.counts(long).0, 10);
 }
 
+/// What consumers held comes back to a queue that was full beside it. Nobody has to send it anything for its limit to
+/// hold again.
+#[test]
+fn a_limit_of_length_holds_again_after_a_restart() {
+    for (by_policy, is_clean) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut world = World::new(1, 1);
+        let queue = if by_policy {
+            policy(&mut world, "^q$", &[("max-length", Value::I32(2))]);
+            world.durable_queue("q")
+        } else {
+            world.queue_with("q", &[("x-max-length", 2)])
+        };
+        world.consume(queue, consumer(channel(0, 1), 1), Credit::Prefetch(3));
+        for number in 0..6 {
+            world.send(&[queue], &number.to_string(), true);
+            world.settle_down();
+        }
+        assert_eq!(world.counts(queue), (2, 3));
+        world.take_deliveries();
+        match is_clean {
+            true => world.restart_cleanly(),
+            false => world.crash(),
+        }
+        world.settle_down();
+        assert_eq!(world.counts(queue), (2, 0), "by policy: {by_policy}, cleanly: {is_clean}");
+        world.consume(queue, consumer(channel(0, 2), 1), Credit::Unlimited);
+        world.settle_down();
+        assert_eq!(crate::client::bodies(&world.take_deliveries()), ["4", "5"]);
+    }
+}
+
 #[test]
 fn a_long_queue_that_is_cut_short_has_all_its_dead_letters_moved_in_order() {
     let mut world = World::new(2, 1);
