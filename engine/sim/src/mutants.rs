@@ -50,6 +50,7 @@ const LOG_TESTS: Judge = Judge::UnitTests("log::tests::");
 
 mod long_bodies;
 mod queues;
+mod reads;
 mod settles;
 pub mod switch;
 mod transactions;
@@ -57,12 +58,14 @@ pub mod workshop;
 
 use long_bodies::LONG_BODIES;
 use queues::QUEUES;
+use reads::READS;
 use settles::SETTLES;
 use transactions::TRANSACTIONS;
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    MUTANTS.iter().chain(TRANSACTIONS).chain(SETTLES).chain(QUEUES).chain(LONG_BODIES)
+    let apart = [MUTANTS, TRANSACTIONS, SETTLES, QUEUES, LONG_BODIES, READS];
+    apart.into_iter().flatten()
 }
 
 /// Those that every test run looks at: the mistakes that a log is most easily made with. That nothing is synced, that

@@ -13,9 +13,9 @@ use haremq_sim::mutants::{self, Mutant};
 #[derive(Debug, Parser)]
 #[command(about = "Runs the simulator on broken engines: each must be caught")]
 struct Arguments {
-    /// Only mutants whose name has this in it.
+    /// Only mutants whose name has this in it, or one of these.
     #[arg(long)]
-    only: Option<String>,
+    only: Vec<String>,
     /// How many schedules a mutant is looked at for.
     #[arg(long, default_value_t = 10_000)]
     schedules: u64,
@@ -56,7 +56,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let is_wanted = |mutant: &&Mutant| {
-        arguments.only.as_ref().is_none_or(|only| mutant.name.contains(only.as_str()))
+        let only = &arguments.only;
+        only.is_empty() || only.iter().any(|only| mutant.name.contains(only.as_str()))
     };
     let all: Vec<(usize, &Mutant)> = (1..).zip(mutants::all().filter(is_wanted)).collect();
     let profile = if arguments.test { Profile::Test } else { Profile::Release };

@@ -297,6 +297,36 @@ fn copying_that_gives_nothing_back_comes_to_rest() {
     world.crash();
 }
 
+/// What others have written since copying last did is not copying's own, however much it is and however seldom anybody
+/// has looked. It stood still until others had written as much again.
+#[test]
+fn copying_does_not_pay_for_what_others_have_written() {
+    let mut world = ready();
+    for _ in 0..4 {
+        for _ in 0..20 {
+            world.append(&[Q], 2_000);
+            for message in world.fill_segment(R) {
+                world.settle(message);
+            }
+        }
+        world.settle_down();
+        let before = world.log.space();
+        loop {
+            let goes_on = world.copy_forward();
+            world.poll();
+            if !goes_on && world.under_way.is_empty() && world.log.durable() >= world.log.end() {
+                break;
+            }
+            world.settle_down();
+        }
+        let space = world.log.space();
+        let segment_bytes = world.config.segment_bytes;
+        let most = 2 * space.live_octets + 4 * segment_bytes;
+        assert!(space.segments * segment_bytes <= most, "{space:?}, before {before:?}");
+        assert!(space.copied_octets > before.copied_octets, "{space:?}, before {before:?}");
+    }
+}
+
 /// A message whose record lies in the segment that is written to, and the first of its parts in a
 /// sparse one before that. It is copied for the sake of the part, into the segment where its record
 /// lies already. A settle of the old record, which named that segment, was taken for one of the copy
