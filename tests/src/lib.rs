@@ -8,6 +8,7 @@
 //! - [`binaries`] finds or builds the programs under test
 //! - [`broker`] one running broker: start, kill, stop, restart; its [`output`] is kept for failures
 //! - [`certificates`] an authority for one test, and what it signs
+//! - [`crew`] traffic of all kinds, on a disk that is about to lose something
 //! - [`ctl`] runs `haremqctl` and compares what it prints with recorded sessions
 //! - [`python`] the virtual environments of the client libraries and the programs in `tests/python`
 //! - [`node`] the same for Node.js and `tests/node`
@@ -31,6 +32,7 @@
 pub mod binaries;
 pub mod broker;
 pub mod certificates;
+pub mod crew;
 pub mod ctl;
 pub mod damage;
 pub mod directory;

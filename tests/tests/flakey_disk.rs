@@ -4,7 +4,8 @@
 //!
 //! `HAREMQ_FLAKEY_CYCLES` sets how many times. Needs the packages user-mode-linux, kmod, dmsetup and iproute2, and root.
 
-use haremq_tests::broker::{Broker, Setup};
+use haremq_tests::broker::Broker;
+use haremq_tests::crew::{Crew, WINDOW};
 use haremq_tests::directory::TestDirectory;
 use haremq_tests::eventually;
 use haremq_tests::kernel::flakey::FlakeyDisk;
@@ -14,30 +15,22 @@ use haremq_tests::random::Random;
 use haremq_tests::report::Report;
 use haremq_tests::requirement::skipped;
 use haremq_tests::tokens;
-use haremq_tests::traffic::{declare, queue_name, Consumer, Publisher, SharedLedger};
+use haremq_tests::traffic::{queue_name, SharedLedger};
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::Client;
-use haremq_tests::worker::Worker;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 const CYCLES: &str = "HAREMQ_FLAKEY_CYCLES";
 const SEED: &str = "HAREMQ_FLAKEY_SEED";
 const DISK_OCTETS: u64 = 128 << 20;
-/// Queue 0 is worked on, of queue 1 a part is acknowledged, nobody reads queue 2.
+/// Of them nobody reads the last one.
 const QUEUES: u32 = 3;
-const WINDOW: usize = 30;
 /// So many confirms after the cut are more than can have been on their way before it.
 const CONFIRMED_AFTER: u64 = 20 * WINDOW as u64;
 
 fn cycles() -> u32 {
     std::env::var(CYCLES).map_or(3, |text| text.parse().expect("a number of cycles"))
-}
-
-fn setup(disk: &FlakeyDisk) -> Setup {
-    // Small segments: many are sealed, emptied and written anew in a short time.
-    let arguments = ["--segment-bytes", "1048576", "--disk-free-limit", "1000000"];
-    Setup::new().arguments(arguments).data_directory(&disk.path().join("data"))
 }
 
 /// When the writes began to be lost, by the ledger's clock: after the first of these times and before the second. The
@@ -54,22 +47,10 @@ fn work_and_cut(broker: &mut Broker, disk: &FlakeyDisk, time: Duration) -> (Shar
     let now = move || usize::try_from(start.elapsed().as_micros()).expect("a short time");
     let address = broker.amqp();
     let ledger = SharedLedger::with_clock(now);
-    let mut publishers = [Publisher::new(0, QUEUES, WINDOW), Publisher::new(1, QUEUES, 1)];
-    publishers[0].large = Some((97, 60_000));
-    let mut worker = Worker { number: 2, queue: 0, sent: 0 };
+    let mut crew = Crew::new(QUEUES);
     let cut = std::thread::scope(|scope| {
         let _end = ledger.stop_when_dropped();
-        for publisher in &mut publishers {
-            let (client, ledger) = (Publisher::connect(address), &ledger);
-            scope.spawn(move || publisher.run(client, ledger));
-        }
-        let client = worker.connect(address);
-        scope.spawn(|| worker.run(client, &ledger));
-        // Leaves some in every segment, so that these are copied forward.
-        let consumer = Consumer { number: 1, queue: 1, keep: 10, prefetch: 0 };
-        let (client, shared) = (consumer.connect(address), &ledger);
-        scope.spawn(move || consumer.run(client, shared));
-        scope.spawn(|| tokens::pass_on(address, &ledger));
+        crew.work(scope, address, &ledger);
         // The moment is the point: the cut comes in the middle of the work.
         std::thread::sleep(time);
         let certain = now();
@@ -122,9 +103,8 @@ fn inside() {
     let (mut confirmed, mut after) = (0, 0);
     for cycle in 1..=cycles() {
         let disk = FlakeyDisk::format(&directory.path().join("files"));
-        let mut broker = Broker::start_with(setup(&disk));
-        declare(broker.amqp(), QUEUES);
-        tokens::issue(broker.amqp());
+        let mut broker = Broker::start_with(Crew::setup(&disk.path().join("data")));
+        Crew::prepare(broker.amqp(), QUEUES);
         disk.prepare_to_drop_writes();
         let time = Duration::from_millis(200 + random.below(2500));
         let (ledger, cut) = work_and_cut(&mut broker, &disk, time);

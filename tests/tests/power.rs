@@ -4,6 +4,7 @@
 //! `HAREMQ_POWER_CUTS` sets how many images are looked at, `HAREMQ_DISK_FORMAT` the file system (ext4, xfs, btrfs).
 
 use haremq_tests::broker::{Broker, Setup};
+use haremq_tests::crew::Crew;
 use haremq_tests::disk::blocks::Blocks;
 use haremq_tests::disk::device::Disk;
 use haremq_tests::disk::mount::{possible, FileSystem, Mounted};
@@ -13,10 +14,9 @@ use haremq_tests::random::Random;
 use haremq_tests::report::Report;
 use haremq_tests::requirement::skipped;
 use haremq_tests::tokens;
-use haremq_tests::traffic::{declare, queue_name, Consumer, Publisher, SharedLedger};
+use haremq_tests::traffic::{queue_name, SharedLedger};
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::{method, Arguments, Client, Received};
-use haremq_tests::worker::Worker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -28,9 +28,7 @@ const DEAD: &str = "dead";
 const WORK: Duration = Duration::from_secs(3);
 
 fn setup(mounted: &Mounted) -> Setup {
-    // Small segments: many are sealed, emptied and written anew in a short time.
-    let arguments = ["--segment-bytes", "1048576", "--disk-free-limit", "1000000"];
-    Setup::new().arguments(arguments).data_directory(&mounted.path().join("data"))
+    Crew::setup(&mounted.path().join("data"))
 }
 
 fn declare_expiring(broker: SocketAddr) {
@@ -89,28 +87,15 @@ fn work(report: &mut Report) -> Work {
     disk.record();
     let mut broker = Broker::start_with(setup(&mounted));
     let address = broker.amqp();
-    declare(address, EXPIRING);
+    Crew::prepare(address, EXPIRING);
     declare_expiring(address);
-    tokens::issue(address);
     let from = disk.recorded();
     let clock = disk.clone();
     let ledger = SharedLedger::with_clock(move || clock.recorded());
-    let mut publishers = [Publisher::new(0, QUEUES, 30), Publisher::new(1, QUEUES, 1)];
-    publishers[0].large = Some((97, 60_000));
-    let mut worker = Worker { number: 2, queue: 0, sent: 0 };
+    let mut crew = Crew::new(QUEUES);
     let (declared, transactions) = std::thread::scope(|scope| {
         let _end = ledger.stop_when_dropped();
-        for publisher in &mut publishers {
-            let (client, ledger) = (Publisher::connect(address), &ledger);
-            scope.spawn(move || publisher.run(client, ledger));
-        }
-        let client = worker.connect(address);
-        scope.spawn(|| worker.run(client, &ledger));
-        // Leaves some in every segment, so that these are copied forward.
-        let consumer = Consumer { number: 1, queue: 1, keep: 10, prefetch: 0 };
-        let (client, shared) = (consumer.connect(address), &ledger);
-        scope.spawn(move || consumer.run(client, shared));
-        let passing_on = scope.spawn(|| tokens::pass_on(address, &ledger));
+        let passing_on = crew.work(scope, address, &ledger);
         let declaring = scope.spawn(|| declare_and_delete(address, &disk, &ledger));
         std::thread::sleep(WORK);
         ledger.stop();

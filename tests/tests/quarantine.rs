@@ -12,7 +12,7 @@ use haremq_tests::requirement::skipped;
 use haremq_tests::traffic::PERSISTENT;
 use haremq_tests::wire::client::PATIENCE;
 use haremq_tests::wire::{Client, Received};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,20 @@ fn damage_body(directory: &Path, number: u64) -> PathBuf {
     panic!("message {number} is nowhere");
 }
 
+/// Which messages are in which file.
+fn messages_by_segment(directory: &Path) -> BTreeMap<PathBuf, BTreeSet<u64>> {
+    let mut segments = BTreeMap::new();
+    for entry in fs::read_dir(directory.join("shard-0")).expect("a shard's directory") {
+        let path = entry.expect("an entry").path();
+        let octets = fs::read(&path).expect("a segment file");
+        let text = String::from_utf8_lossy(&octets);
+        let marks = text.split("<the body of message ").skip(1);
+        let numbers = marks.filter_map(|rest| rest.get(..4)?.parse().ok());
+        segments.insert(path, numbers.collect());
+    }
+    segments
+}
+
 /// Numbers of the messages that are said to be lost. The queue numbers them from 0 or 1 on, as
 /// they were published.
 fn lost(text: &str) -> BTreeSet<u64> {
@@ -98,6 +112,7 @@ fn damage_is_refused_named_put_aside_and_the_rest_served() {
     let old = damage_body(&directory, 30);
     let newest = damage_body(&directory, COUNT - 1);
     assert_ne!(old, newest);
+    let segments = messages_by_segment(&directory);
 
     let text = start(&directory, &[]).expect_err("a damaged log is not served");
     assert!(text.contains("is damaged at octet"), "{text}");
@@ -133,6 +148,20 @@ fn damage_is_refused_named_put_aside_and_the_rest_served() {
     let shift = gone.first().expect("some") - listed.first().expect("some");
     assert_eq!(listed.iter().map(|number| number + shift).collect::<BTreeSet<_>>(), gone);
     assert!(gone.contains(&30) && gone.contains(&(COUNT - 1)), "{gone:?}");
+    let (damaged, good): (Vec<_>, Vec<_>) =
+        segments.iter().partition(|(path, _)| [&old, &newest].contains(path));
+    for (path, messages) in &good {
+        assert!(messages.is_disjoint(&gone), "{} was good: {gone:?}", path.display());
+    }
+    let of_good: usize = good.iter().map(|(_, messages)| messages.len()).sum();
+    let of_damaged: usize = damaged.iter().map(|(_, messages)| messages.len()).sum();
+    assert!(of_good > 0 && of_good + of_damaged == COUNT as usize, "{segments:?}");
+    println!(
+        "{} good segments: all {of_good} messages served; {} damaged ones: {} of {of_damaged}",
+        good.iter().filter(|(_, messages)| !messages.is_empty()).count(),
+        damaged.len(),
+        of_damaged - gone.len(),
+    );
     clean.stop();
     let mut again = start(&directory, &[QUARANTINE]).expect("there is nothing to put aside");
     assert!(!directory.join("quarantine").join("2").exists(), "nothing was put aside");

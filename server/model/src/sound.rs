@@ -1,6 +1,9 @@
 //! The ring as it is.
 
 use std::future::poll_fn;
+// Not the checker's: it is not to try orders of counting.
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 use haremq_engine::ids::ShardId;
 use loom::future::block_on;
@@ -9,11 +12,18 @@ use loom::thread;
 
 use crate::as_it_is::{mesh, Port};
 
-/// Tries every order in which each thread is interrupted so many times at most.
+/// Tries every order in which each thread is interrupted so many times at most, and says how many those were.
 fn check(interruptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let orders = Arc::new(AtomicU64::new(0));
+    let count = orders.clone();
     let mut builder = Builder::new();
     builder.preemption_bound = Some(interruptions);
-    builder.check(model);
+    builder.check(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        model();
+    });
+    let (orders, name) = (orders.load(Ordering::Relaxed), std::thread::current());
+    println!("{}: {orders} orders", name.name().expect("the name of the test"));
 }
 
 fn two_ports() -> (Port, Port) {
