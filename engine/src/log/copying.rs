@@ -12,12 +12,11 @@ use super::allowance::Allowance;
 use super::block::Block;
 use super::copies::{definition_copy_bytes, Relocated};
 use super::format::PAGE_BYTES;
-use super::pace::Pace;
+use super::readback::{Pending, WINDOW_BYTES};
 use super::record::{Copied, MessageView, PartEntry, Payload, Record};
 use super::segment::Segment;
 use super::victim_parts::VictimParts;
-use super::victim_reads::VictimReads;
-use super::{Address, Log, Memory, Settling};
+use super::{Address, Log, LogEffect, LogError, Memory, Settling};
 use crate::ids::{QueueId, Seq};
 use crate::now::Now;
 
@@ -43,9 +42,17 @@ pub trait Holders {
 }
 
 #[derive(Debug)]
-enum Stage {
-    /// Its blocks are looked at.
-    Blocks,
+enum Stage<B> {
+    /// A window that begins at the next block and holds so many octets is to be read.
+    Wanted {
+        bytes: u64,
+    },
+    Reading(Pending),
+    Ready {
+        buffer: B,
+        start: u64,
+        end: u64,
+    },
     /// All blocks have been looked at: messages in parts that have their record or parts here.
     Parts(Vec<Address>),
 }
@@ -57,8 +64,7 @@ struct Work<B> {
     block: u64,
     /// Records of it that have been looked at.
     done: usize,
-    stage: Stage,
-    reads: VictimReads<B>,
+    stage: Stage<B>,
     parts: VictimParts,
 }
 
@@ -85,7 +91,6 @@ pub(super) struct Copying<B> {
     /// Octets of records copied since the start.
     copied_octets: u64,
     allowance: Allowance,
-    pub(super) pace: Pace,
     /// Where the log ended when the allowance was last spent, or when others were last seen to have written since.
     spent_end: u64,
     /// The run of references copied last: their segment, and the number behind the last one.
@@ -106,7 +111,6 @@ impl<B> Copying<B> {
             found_none: None,
             copied_octets: 0,
             allowance: Allowance::new(segment_bytes),
-            pace: Pace::default(),
             spent_end: u64::MAX,
             run: (0, 0),
             awaits_segment,
@@ -145,14 +149,26 @@ impl<B> Copying<B> {
         self.run = (copied.segment, copied.end());
     }
 
-    /// What is read of the victim.
-    pub(super) fn reads(&self) -> Option<&VictimReads<B>> {
-        self.work.as_ref().map(|work| &work.reads)
+    /// The read of that ticket, if copying asked for it.
+    pub(super) fn take_read(&mut self, ticket: u64) -> Option<Pending> {
+        match &self.work {
+            Some(Work { stage: Stage::Reading(read), .. }) if read.ticket == ticket => Some(*read),
+            _ => None,
+        }
     }
 
-    /// See `reads`.
-    pub(super) fn reads_mut(&mut self) -> Option<&mut VictimReads<B>> {
-        self.work.as_mut().map(|work| &mut work.reads)
+    /// What that read has brought, whole blocks up to position `end`.
+    pub(super) fn read_done(&mut self, read: &Pending, buffer: B, end: u64) {
+        if let Some(work) = &mut self.work {
+            work.stage = Stage::Ready { buffer, start: read.start, end };
+        }
+    }
+
+    /// That read has brought too little: a block is longer.
+    pub(super) fn read_more(&mut self, bytes: u64) {
+        if let Some(work) = &mut self.work {
+            work.stage = Stage::Wanted { bytes };
+        }
     }
 }
 
@@ -161,7 +177,6 @@ impl<M: Memory> Log<M> {
     /// due. Call once in a turn. True: there is more to do at
     /// once.
     pub fn copy_forward(&mut self, now: Now, holders: &mut impl Holders) -> bool {
-        self.look_at_pace();
         let begun = self.spending_from();
         let before = self.batch.end();
         let is_more = self.sweep(now);
@@ -260,13 +275,29 @@ impl<M: Memory> Log<M> {
             return false;
         };
         self.copying.found_none = None;
-        let Some(segment) = self.segments.get(victim) else { return false };
-        let start = self.geometry.start(victim);
-        let reads = VictimReads::new(segment, start, self.geometry.segment_bytes);
-        let (block, stage) = (start + PAGE_BYTES as u64, Stage::Blocks);
+        let block = self.geometry.start(victim) + PAGE_BYTES as u64;
+        let stage = Stage::Wanted { bytes: WINDOW_BYTES };
         let parts = self.parts_of_victim(victim);
-        self.copying.work = Some(Work { victim, block, done: 0, stage, reads, parts });
+        self.copying.work = Some(Work { victim, block, done: 0, stage, parts });
         true
+    }
+
+    /// The next window of the victim, if it is to be read.
+    pub(super) fn next_copy_read(&mut self) -> Option<LogEffect<M::Buffer>> {
+        let work = self.copying.work.as_ref()?;
+        let Stage::Wanted { bytes } = work.stage else { return None };
+        let victim = self.segments.get(work.victim)?;
+        let (start, limit) = (work.block, victim.sealed_end?);
+        let length = limit.checked_sub(start).filter(|left| *left > 0)?.min(bytes) as usize;
+        let (file, segment) = (victim.file, work.victim);
+        self.ticket += 1;
+        let ticket = self.ticket;
+        let read = Pending { ticket, segment, start, length, limit };
+        if let Some(work) = &mut self.copying.work {
+            work.stage = Stage::Reading(read);
+        }
+        let offset = self.geometry.offset(start);
+        Some(LogEffect::Read { ticket, file, offset, length })
     }
 
     fn copy_step(
@@ -278,38 +309,31 @@ impl<M: Memory> Log<M> {
         if !self.may_reclaim() {
             return Step::Wait;
         }
-        let Work { parts, reads, .. } = work;
+        let Work { parts, .. } = work;
         match &mut work.stage {
-            Stage::Blocks => {
-                let Some(stretch) = reads.front() else {
-                    if !reads.is_over() {
-                        return Step::Wait;
+            Stage::Wanted { .. } | Stage::Reading(_) => Step::Wait,
+            Stage::Ready { buffer, start, end } => {
+                let (start, end) = (*start, *end);
+                let octets = buffer.as_ref().get((work.block - start) as usize..).unwrap_or(&[]);
+                if work.block < end {
+                    let block = Block::open(octets, work.block, Some(self.stamp.log));
+                    // It was good when it was read.
+                    let Ok(block) = block else { return Step::Over };
+                    let at = (work.block, &mut work.done);
+                    if self.copy_block(now, at, &block, parts, holders) {
+                        work.block += block.length() as u64;
+                        work.done = 0;
+                        return Step::On;
                     }
-                    let addresses = self.multiparts.in_segment(self.geometry, work.victim);
-                    work.stage = Stage::Parts(addresses);
-                    return Step::On;
-                };
-                if work.block >= stretch.end {
-                    reads.pop();
-                    return Step::On;
+                    return if holders.is_weary() { Step::Pause } else { Step::Wait };
                 }
-                let octets = stretch.octets(work.block);
-                let block = Block::open(octets, work.block, Some(self.stamp.log));
-                // It was good when it was read.
-                let Ok(block) = block else { return Step::Over };
-                let at = (work.block, &mut work.done);
-                if self.copy_block(now, at, &block, parts, holders) {
-                    let length = block.length() as u64;
-                    self.gone_through(length);
-                    work.block += length;
-                    work.done = 0;
-                    return Step::On;
-                }
-                if holders.is_weary() {
-                    Step::Pause
+                let sealed_end = self.segments.get(work.victim).and_then(|held| held.sealed_end);
+                work.stage = if sealed_end.is_some_and(|sealed_end| work.block < sealed_end) {
+                    Stage::Wanted { bytes: WINDOW_BYTES }
                 } else {
-                    Step::Wait
-                }
+                    Stage::Parts(self.multiparts.in_segment(self.geometry, work.victim))
+                };
+                Step::On
             }
             Stage::Parts(addresses) => {
                 let Some(address) = addresses.last().copied() else { return Step::Over };
@@ -439,11 +463,24 @@ impl<M: Memory> Log<M> {
         self.copying.copied_octets += u64::from(length);
     }
 
-    /// The victim has been recycled while it was read.
-    pub(super) fn victim_is_gone(&mut self) {
-        if let Some(work) = self.copying.work.take() {
-            self.end_work(work);
+    /// A read for copying has come back.
+    pub(super) fn copy_read_done(
+        &mut self,
+        read: &Pending,
+        buffer: M::Buffer,
+    ) -> Result<(), LogError> {
+        // Recycled meanwhile: the file may hold something else by now.
+        let Some(victim) = self.segments.get(read.segment) else {
+            if let Some(work) = self.copying.work.take() {
+                self.end_work(work);
+            }
+            self.copying.allowance.segment_back();
+            return Ok(());
+        };
+        match self.whole_blocks(victim.file, read, buffer.as_ref())? {
+            Ok(octets) => self.copying.read_done(read, buffer, read.start + octets as u64),
+            Err(needed) => self.copying.read_more(needed as u64),
         }
-        self.copying.allowance.segment_back();
+        Ok(())
     }
 }

@@ -9,11 +9,11 @@
 //! | `format`, `geometry`, `record`, `block` | octets: layouts and arithmetic, no state |
 //! | `append`, `settling`, `bodies`, `moving` | new records |
 //! | `sealing`, `index` | the end of a segment, and what is said there of the messages in it |
-//! | `copies`, `copying`, `victim_reads`, `victim_parts`, `allowance` | records of sparse segments again, to get the segments back |
+//! | `copies`, `copying`, `victim_parts`, `allowance` | records of sparse segments again, to get the segments back |
 //! | `batch`, `commit` | what is being written, and how far it is durable |
 //! | `segment`, `segments`, `space`, `files`, `reclaim` | what lives, and giving the rest back |
 //! | `share` | how much of what is written reclaiming may have |
-//! | `room`, `pace` | whether publishers should wait for the device, or for copying |
+//! | `room` | whether publishers should wait for the device |
 //! | `cache`, `readback`, `reads`, `parts`, `fetch`, `reading` | reading back |
 //! | `recovery` | reading everything back at start |
 
@@ -35,7 +35,6 @@ mod format;
 mod geometry;
 mod index;
 mod moving;
-mod pace;
 mod parts;
 mod readback;
 mod reading;
@@ -54,7 +53,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod victim_parts;
-mod victim_reads;
 
 pub use bodies::{Group, OpenBody};
 pub use copies::Relocated;

@@ -146,7 +146,7 @@ impl<M: Memory> Log<M> {
 
     /// Octets of a read have come: what is whole in them goes into the cache.
     pub(super) fn read_done(&mut self, ticket: u64, buffer: M::Buffer) -> Result<(), LogError> {
-        if let Some(read) = self.copy_read(ticket) {
+        if let Some(read) = self.copying.take_read(ticket) {
             return self.copy_read_done(&read, buffer);
         }
         let Some(id) = self.readback.arrived(ticket, Some(buffer)) else { return Ok(()) };
@@ -218,28 +218,16 @@ impl<M: Memory> Log<M> {
         (file, limit): (FileId, u64),
         torn: Torn<M::Buffer>,
     ) -> Result<(), LogError> {
-        self.check_torn(file, limit, &torn)?;
         let Torn { start, buffer, length, .. } = torn;
+        let segment = self.geometry.segment_of(start);
+        let read = Pending { ticket: 0, segment, start, length, limit };
+        if self.whole_blocks(file, &read, buffer.as_ref())? != Ok(length) {
+            return Err(self.rot(file, &read, 0, "a block of another length than it had"));
+        }
         let (page, end) = (start / PAGE_BYTES as u64, start + length as u64);
         let window = Window::read(Rc::new(buffer), page, page, end, id);
         let window = self.cache.insert(window, self.commit.durable());
         self.readback.note_done(id, end, Some(window));
-        Ok(())
-    }
-
-    /// A block that has been put together is one.
-    pub(super) fn check_torn(
-        &self,
-        file: FileId,
-        limit: u64,
-        torn: &Torn<M::Buffer>,
-    ) -> Result<(), LogError> {
-        let (start, length) = (torn.start, torn.length);
-        let segment = self.geometry.segment_of(start);
-        let read = Pending { ticket: 0, segment, start, length, limit };
-        if self.whole_blocks(file, &read, torn.buffer.as_ref())? != Ok(length) {
-            return Err(self.rot(file, &read, 0, "a block of another length than it had"));
-        }
         Ok(())
     }
 
@@ -251,28 +239,6 @@ impl<M: Memory> Log<M> {
         whole: usize,
         octets: &[u8],
     ) -> Result<Option<Torn<M::Buffer>>, LogError> {
-        let Some((start, length)) = self.torn_behind(file, read, whole, octets)? else {
-            return Ok(None);
-        };
-        let Some(run) = self.readback.run(id) else { return Ok(None) };
-        if run.is_fresh() {
-            // Nobody would get further than this otherwise.
-            run.wanted = run.wanted.max(start + length as u64);
-        }
-        if !run.goes_on && run.wanted <= run.next && !run.is_under_way() {
-            return Ok(None);
-        }
-        Ok(Some(Torn::new(start, self.memory.allocate(length), length, &octets[whole..])))
-    }
-
-    /// Position and length of the block that `octets` end in, behind the first `whole` of them.
-    pub(super) fn torn_behind(
-        &self,
-        file: FileId,
-        read: &Pending,
-        whole: usize,
-        octets: &[u8],
-    ) -> Result<Option<(u64, usize)>, LogError> {
         let (start, octets) = (read.start + whole as u64, &octets[whole..]);
         if octets.is_empty() {
             return Ok(None);
@@ -285,16 +251,18 @@ impl<M: Memory> Log<M> {
         if start + length as u64 > read.limit {
             return Err(self.rot(file, read, whole, "a block longer than what was written"));
         }
-        Ok(Some((start, length)))
+        let Some(run) = self.readback.run(id) else { return Ok(None) };
+        if run.is_fresh() {
+            // Nobody would get further than this otherwise.
+            run.wanted = run.wanted.max(start + length as u64);
+        }
+        if !run.goes_on && run.wanted <= run.next && !run.is_under_way() {
+            return Ok(None);
+        }
+        Ok(Some(Torn::new(start, self.memory.allocate(length), length, octets)))
     }
 
-    pub(super) fn rot(
-        &self,
-        file: FileId,
-        read: &Pending,
-        at: usize,
-        what: &'static str,
-    ) -> LogError {
+    fn rot(&self, file: FileId, read: &Pending, at: usize, what: &'static str) -> LogError {
         let offset = self.geometry.offset(read.start) + at as u64;
         LogError::Rot { file: file.0, offset, durable: read.limit, what }
     }
@@ -337,7 +305,7 @@ impl<M: Memory> Log<M> {
     }
 
     pub(super) fn read_failed(&mut self, ticket: u64, error: IoFailure) -> Result<(), LogError> {
-        let read = self.copy_read(ticket).or_else(|| self.readback.pending(ticket));
+        let read = self.copying.take_read(ticket).or_else(|| self.readback.pending(ticket));
         let Some(read) = read else { return Ok(()) };
         let Some(segment) = self.segments.get(read.segment) else {
             // It was recycled meanwhile.

@@ -11,9 +11,8 @@ use super::{Address, FileId, Log, Memory};
 /// Segments beyond twice what is wanted, before copying begins: the one that is written to, the
 /// one before it, and one that is being emptied.
 const SLACK_SEGMENTS: u64 = 3;
-/// The same, before publishers write no more than copying goes through (`pace`): one less than there may be, which is
-/// the one that has been gone through and is not given back yet.
-const SLACK_SEGMENTS_MAX: u64 = 5;
+/// The same, before publishers wait for the copying.
+const SLACK_SEGMENTS_MAX: u64 = 6;
 /// Files beyond what segments may take, before free ones are deleted.
 const FILES_BEYOND: u64 = 5;
 
