@@ -36,7 +36,7 @@ pub(super) const READS: &[Mutant] = &[
         "        if ahead == 0 {
             return true;
         }",
-        "        if ahead == 0 || ahead > length {
+        "        if ahead < u64::MAX {
             return ahead == 0;
         }",
     ),
@@ -56,7 +56,7 @@ pub(super) const READS: &[Mutant] = &[
     ),
     judged(
         DRAINS,
-        "a block that is cut in two is read again",
+        "a block that is cut in two is begun anew in the middle",
         "log/reads.rs",
         "if !run.goes_on && run.wanted <= run.next && !run.is_under_way() {",
         "if !run.goes_on || run.wanted < u64::MAX {",

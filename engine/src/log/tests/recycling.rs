@@ -258,6 +258,20 @@ fn settle_a_copy(starts_between: bool) {
     assert!(world.held.contains_key(&stays) && !world.held.contains_key(&moves));
 }
 
+/// Copies as long as there is something to copy, which must come to an end.
+fn copy_until_rest(world: &mut World) {
+    let before = world.log.space();
+    for _ in 0..2_000 {
+        let goes_on = world.copy_forward();
+        world.poll();
+        if !goes_on && world.under_way.is_empty() && world.log.durable() >= world.log.end() {
+            return;
+        }
+        world.settle_down();
+    }
+    panic!("no rest: {:?}, before {before:?}", world.log.space());
+}
+
 /// Of records that leave half of each segment to padding no copy takes less room than what it was
 /// made of. All segments are too sparse then, those that copying makes as well, and it went round
 /// and round without a client doing anything; a clean stop never came to its end.
@@ -282,17 +296,7 @@ fn copying_that_gives_nothing_back_comes_to_rest() {
     }
     let space = world.log.space();
     world.log.stop();
-    let mut turns = 0;
-    loop {
-        let goes_on = world.copy_forward();
-        world.poll();
-        if !goes_on && world.under_way.is_empty() && world.log.durable() >= world.log.end() {
-            break;
-        }
-        world.settle_down();
-        turns += 1;
-        assert!(turns < 2_000, "no rest: {:?}, before {space:?}", world.log.space());
-    }
+    copy_until_rest(&mut world);
     assert!(world.log.space().segments <= space.segments + 1);
     world.crash();
 }
@@ -311,14 +315,7 @@ fn copying_does_not_pay_for_what_others_have_written() {
         }
         world.settle_down();
         let before = world.log.space();
-        loop {
-            let goes_on = world.copy_forward();
-            world.poll();
-            if !goes_on && world.under_way.is_empty() && world.log.durable() >= world.log.end() {
-                break;
-            }
-            world.settle_down();
-        }
+        copy_until_rest(&mut world);
         let space = world.log.space();
         let segment_bytes = world.config.segment_bytes;
         let most = 2 * space.live_octets + 4 * segment_bytes;
