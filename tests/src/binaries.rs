@@ -52,10 +52,11 @@ fn build() -> Binaries {
         };
     }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_string());
+    let profile = profile();
     let output = Command::new(cargo)
         .current_dir(workspace())
-        .args(["build", "--package", "haremq", "--bins", "--message-format=json", "--profile"])
-        .arg(profile())
+        .args(["build", "--bins", "--message-format=json", "--profile", &profile])
+        .args(units(&profile))
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .output()
@@ -69,6 +70,15 @@ fn build() -> Binaries {
     Binaries {
         haremq: executable(&messages, "haremq"),
         haremqctl: executable(&messages, "haremqctl"),
+    }
+}
+
+/// What is built beside the programs. With a test named, they have the features of dependencies that the whole test run
+/// has, so that what that has built is not built for a second time; in another profile there is nothing of it to be had.
+fn units(profile: &str) -> &'static [&'static str] {
+    match profile {
+        "dev" => &["--workspace", "--test", "structure"],
+        _ => &["--package", "haremq"],
     }
 }
 

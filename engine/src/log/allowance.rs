@@ -25,9 +25,9 @@ impl Allowance {
         Allowance { segment_bytes, left: SEGMENTS_MAX * segment_bytes, activity: 0 }
     }
 
-    /// Copying a segment may begin.
-    pub(super) fn is_enough(&self) -> bool {
-        self.left >= self.segment_bytes
+    /// Copying may begin that takes so many octets as a rule.
+    pub(super) fn is_enough(&self, octets: u64) -> bool {
+        self.left >= octets as i64
     }
 
     /// `activity`: octets of records appended and let go by now, copies included. True: others have appended or let go.
@@ -64,7 +64,7 @@ mod tests {
     fn copying_that_gives_nothing_back_ends() {
         let mut allowance = Allowance::new(100);
         let mut victims = 0;
-        while allowance.is_enough() {
+        while allowance.is_enough(100) {
             allowance.spend(100, 0);
             allowance.segment_back();
             victims += 1;
@@ -77,7 +77,7 @@ mod tests {
     fn copying_that_gives_something_back_goes_on() {
         let mut allowance = Allowance::new(100);
         for _ in 0..1_000 {
-            assert!(allowance.is_enough());
+            assert!(allowance.is_enough(100));
             allowance.spend(90, 0);
             allowance.segment_back();
         }
@@ -87,13 +87,13 @@ mod tests {
     fn what_others_write_or_let_go_pays_for_it_and_copies_do_not() {
         let mut allowance = Allowance::new(100);
         allowance.spend(400, 1_000);
-        assert!(!allowance.is_enough());
+        assert!(!allowance.is_enough(100));
         allowance.earn(1_000);
-        assert!(!allowance.is_enough(), "that was what copying itself did");
+        assert!(!allowance.is_enough(100), "that was what copying itself did");
         allowance.earn(1_100);
-        assert!(allowance.is_enough());
+        assert!(allowance.is_enough(100));
         allowance.earn(u64::MAX / 4);
         allowance.spend(400, 0);
-        assert!(!allowance.is_enough(), "there is no saving up");
+        assert!(!allowance.is_enough(100), "there is no saving up");
     }
 }

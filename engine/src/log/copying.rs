@@ -12,7 +12,8 @@ use super::allowance::Allowance;
 use super::block::Block;
 use super::copies::{definition_copy_bytes, Relocated};
 use super::format::PAGE_BYTES;
-use super::readback::{Pending, WINDOW_BYTES};
+use super::pace::Pace;
+use super::readback::{Pending, WINDOW_BYTES, WINDOW_BYTES_MAX};
 use super::record::{Copied, MessageView, PartEntry, Payload, Record};
 use super::segment::Segment;
 use super::victim_parts::VictimParts;
@@ -22,9 +23,8 @@ use crate::now::Now;
 
 /// Octets copied in one turn, reached by the last record or block.
 const OCTETS_PER_TURN: u64 = 128 * 1024;
-/// Octets that a turn takes beside the copies: the page that the last block does not fill, and the
-/// block of a closing mark.
-const OCTETS_BESIDE: u64 = 2 * PAGE_BYTES as u64;
+/// Pages that the copies of a segment leave unfilled, as a rule.
+const PAGES_BESIDE: u64 = 4;
 
 /// Who holds what lies in the log. Copying asks before it moves a reference, and tells the new
 /// place after.
@@ -90,9 +90,12 @@ pub(super) struct Copying<B> {
     found_none: Option<(u32, u64)>,
     /// Octets of records copied since the start.
     copied_octets: u64,
-    allowance: Allowance,
+    pub(super) allowance: Allowance,
+    pub(super) pace: Pace,
     /// Where the log ended when the allowance was last spent, or when others were last seen to have written since.
     spent_end: u64,
+    /// Nobody has been seen to write behind the latest copies.
+    is_last: bool,
     /// The run of references copied last: their segment, and the number behind the last one.
     run: (u32, u32),
     /// The segment written to was begun by a version that knows no Copied records: they go to the
@@ -111,7 +114,9 @@ impl<B> Copying<B> {
             found_none: None,
             copied_octets: 0,
             allowance: Allowance::new(segment_bytes),
+            pace: Pace::default(),
             spent_end: u64::MAX,
+            is_last: false,
             run: (0, 0),
             awaits_segment,
             moving: Vec::new(),
@@ -177,6 +182,7 @@ impl<M: Memory> Log<M> {
     /// due. Call once in a turn. True: there is more to do at
     /// once.
     pub fn copy_forward(&mut self, now: Now, holders: &mut impl Holders) -> bool {
+        self.look_at_pace();
         let begun = self.spending_from();
         let before = self.batch.end();
         let is_more = self.sweep(now);
@@ -190,8 +196,10 @@ impl<M: Memory> Log<M> {
         }
         let copied = self.copying.copied_octets;
         let is_more = self.copy_some(now, holders);
-        if self.copying.copied_octets > copied {
-            self.spend(self.batch.end() - (begun + swept) + OCTETS_BESIDE);
+        match self.copying.copied_octets > copied {
+            true => self.spend(self.batch.end() - (begun + swept)),
+            // What has been let go at its end was copied before.
+            false => self.copying.allowance.spend(0, self.space.activity()),
         }
         is_more
     }
@@ -243,13 +251,21 @@ impl<M: Memory> Log<M> {
     fn spend(&mut self, taken: u64) {
         self.copying.allowance.spend(taken, self.space.activity());
         self.copying.spent_end = self.batch.end();
+        self.copying.is_last = true;
     }
 
     /// Where that begins which copying takes next of the log: where it ended, if nobody else has written or let go
     /// since. What has been left empty then, of a page or a segment, has been left for its records.
     fn spending_from(&mut self) -> u64 {
         let end = self.batch.end();
-        if self.copying.allowance.earn(self.space.activity()) {
+        let activity = self.space.activity();
+        if self.copying.allowance.earn(activity) {
+            if std::mem::take(&mut self.copying.is_last) {
+                // The rest of its page, unless they have filled it.
+                let spent_end = self.copying.spent_end;
+                let rest = spent_end.next_multiple_of(PAGE_BYTES as u64).min(end);
+                self.copying.allowance.spend(rest.saturating_sub(spent_end), activity);
+            }
             self.copying.spent_end = end;
         }
         self.copying.spent_end.min(end)
@@ -257,7 +273,7 @@ impl<M: Memory> Log<M> {
 
     /// Looks for a segment worth copying, if there should be one.
     fn begin_copying(&mut self, now: Now) -> bool {
-        if !self.is_compaction_due() || !self.copying.allowance.is_enough() {
+        if !self.is_compaction_due() {
             return false;
         }
         if self.copying.awaits_segment {
@@ -270,16 +286,32 @@ impl<M: Memory> Log<M> {
         if looked.is_some_and(|(number, then)| number == tail && live + quarter > then) {
             return false;
         }
-        let Some(victim) = self.sparsest(&self.copying.stuck) else {
+        let victim = self.sparsest(&self.copying.stuck);
+        let Some(victim) = victim.filter(|victim| self.is_affordable(*victim)) else {
             self.copying.found_none = Some((tail, live));
             return false;
         };
         self.copying.found_none = None;
         let block = self.geometry.start(victim) + PAGE_BYTES as u64;
-        let stage = Stage::Wanted { bytes: WINDOW_BYTES };
+        let stage = Stage::Wanted { bytes: self.copy_window_bytes() };
         let parts = self.parts_of_victim(victim);
         self.copying.work = Some(Work { victim, block, done: 0, stage, parts });
         true
+    }
+
+    /// The allowance is enough for the copies of that segment.
+    fn is_affordable(&self, victim: u32) -> bool {
+        let takes = self.segments.get(victim).map_or(0, |victim| self.copies_of(victim));
+        self.copying.allowance.is_enough(takes + PAGES_BESIDE * PAGE_BYTES as u64)
+    }
+
+    /// Octets of the victim that are read next: more, if publishers wait for it. What is read while nobody does may have
+    /// emptied by itself before it is looked at.
+    fn copy_window_bytes(&self) -> u64 {
+        match self.waits_for_copying() {
+            true => WINDOW_BYTES_MAX,
+            false => WINDOW_BYTES,
+        }
     }
 
     /// The next window of the victim, if it is to be read.
@@ -321,7 +353,9 @@ impl<M: Memory> Log<M> {
                     let Ok(block) = block else { return Step::Over };
                     let at = (work.block, &mut work.done);
                     if self.copy_block(now, at, &block, parts, holders) {
-                        work.block += block.length() as u64;
+                        let length = block.length() as u64;
+                        self.gone_through(length);
+                        work.block += length;
                         work.done = 0;
                         return Step::On;
                     }
@@ -329,7 +363,7 @@ impl<M: Memory> Log<M> {
                 }
                 let sealed_end = self.segments.get(work.victim).and_then(|held| held.sealed_end);
                 work.stage = if sealed_end.is_some_and(|sealed_end| work.block < sealed_end) {
-                    Stage::Wanted { bytes: WINDOW_BYTES }
+                    Stage::Wanted { bytes: self.copy_window_bytes() }
                 } else {
                     Stage::Parts(self.multiparts.in_segment(self.geometry, work.victim))
                 };

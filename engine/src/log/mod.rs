@@ -35,6 +35,7 @@ mod format;
 mod geometry;
 mod index;
 mod moving;
+mod pace;
 mod parts;
 mod readback;
 mod reading;

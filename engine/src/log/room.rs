@@ -11,7 +11,8 @@ const SETTLES_WAITING_MAX: usize = 4;
 impl<M: Memory> Log<M> {
     /// False while so much waits for the device that more should not be accepted, while the end of
     /// the segment is near and there is no file for the next one but what is kept for settles,
-    /// definitions and copies, and while copying has fallen far behind.
+    /// definitions and copies, and while copying has fallen far behind and has not gone through as much as has been
+    /// written since.
     pub fn has_room(&self) -> bool {
         let used = self.geometry.offset(self.batch.start()) + self.batch.used() as u64;
         let number = self.segments.tail().number;
@@ -20,7 +21,7 @@ impl<M: Memory> Log<M> {
         self.takes_settles()
             && self.waits_for(BUFFERS_WAITING_MAX)
             && (!nearly_full || self.files.has_spare())
-            && !(self.copying.is_under_way() && self.is_far_behind())
+            && !self.waits_for_copying()
             && self.segments.len() < self.geometry.segments_max()
     }
 

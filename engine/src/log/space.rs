@@ -11,8 +11,9 @@ use super::{Address, FileId, Log, Memory};
 /// Segments beyond twice what is wanted, before copying begins: the one that is written to, the
 /// one before it, and one that is being emptied.
 const SLACK_SEGMENTS: u64 = 3;
-/// The same, before publishers wait for the copying.
-const SLACK_SEGMENTS_MAX: u64 = 6;
+/// The same, before publishers write no more than copying goes through (`pace`): one less than there may be, which is
+/// the one that has been gone through and is not given back yet.
+const SLACK_SEGMENTS_MAX: u64 = 5;
 /// Files beyond what segments may take, before free ones are deleted.
 const FILES_BEYOND: u64 = 5;
 
@@ -119,10 +120,15 @@ impl<M: Memory> Log<M> {
         twice + SLACK_SEGMENTS + FILES_BEYOND
     }
 
+    /// Octets that copies of the segment take, with what is said of the old ones, as a rule.
+    pub(super) fn copies_of(&self, segment: &Segment) -> u64 {
+        let copies = segment.live_octets();
+        copies + copies / 32
+    }
+
     /// Octets that copying the segment would give back.
     fn gain(&self, segment: &Segment) -> u64 {
-        let copies = segment.live_octets();
-        self.geometry.segment_bytes.saturating_sub(copies + copies / 32)
+        self.geometry.segment_bytes.saturating_sub(self.copies_of(segment))
     }
 
     /// The segment that gives back most when it is copied, but for those of `except`. A segment

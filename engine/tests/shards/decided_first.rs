@@ -87,6 +87,44 @@ fn a_queue_drops_no_more_than_its_limit_wants_when_a_start_carries_out_what_was_
     assert_eq!(bodies(&take_all(&mut world, beside)), ["new", "report"]);
 }
 
+/// A transient message was acked and went with the power, so that what the start puts got its number. Power goes again
+/// before all is done: the next start acks that number once more, and it is still not that of what was put.
+#[test]
+fn what_a_broken_off_start_has_put_is_not_acked_by_the_next_one() {
+    let mut world = World::new(2, 3);
+    let queue = world.declare_on(AWAY, declare("q", true, Arc::default()));
+    let beside = world.declare_on(DECIDES, declare("beside", true, Arc::default()));
+    world.send(&[queue], "transient", false);
+    let held = world.hold(queue, 1).remove(0);
+    let mut deeds = Deeds::default();
+    deeds.publish(&world, &[queue], "new");
+    deeds.publish(&world, &[beside], "report");
+    deeds.settle(&held, Outcome::Ack);
+    decide_and_crash(&mut world, &[deeds]);
+    let (shard, away) = (usize::from(DECIDES), usize::from(AWAY));
+    for _ in 0..3 {
+        // The shard that has decided does not get to writing that it is over.
+        for _ in 0..20 {
+            world.pass_ms(5, 0);
+            for (from, to) in [(shard, away), (away, shard)] {
+                world.poll(from);
+                while world.carry(from, to) {}
+            }
+            world.complete_reads(shard);
+            while world.complete(away, 0) {
+                world.poll(away);
+            }
+        }
+        assert_eq!(world.counts(queue).0, 1, "it has been put");
+        assert!(!world.is_resolved());
+        world.crash();
+    }
+    world.settle_down();
+    assert!(world.is_resolved());
+    assert_eq!(bodies(&take_all(&mut world, queue)), ["new"]);
+    assert_eq!(bodies(&take_all(&mut world, beside)), ["report"]);
+}
+
 /// Its time is over when the power comes back, and the other shard has not said yet that it is acked.
 #[test]
 fn what_a_decided_transaction_acks_does_not_expire_before_that_is_carried_out() {

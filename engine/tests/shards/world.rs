@@ -270,6 +270,14 @@ impl World {
         true
     }
 
+    /// Completes the reads of a shard, and leaves its writes under way.
+    pub(crate) fn complete_reads(&mut self, shard: usize) {
+        let is_read = |effect: &LogEffect<Vec<u8>>| matches!(effect, LogEffect::Read { .. });
+        while let Some(which) = self.under_way[shard].iter().position(is_read) {
+            self.complete(shard, which);
+        }
+    }
+
     /// The message of that queue whose body is on its way.
     pub(crate) fn held(&self, queue: QueueId) -> Seq {
         let coming = self.coming.iter().map(|coming| &coming.received);

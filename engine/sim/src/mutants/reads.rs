@@ -8,6 +8,8 @@ const DRAINS: Judge = Judge::UnitTests("log::tests::draining::");
 const CACHE_TESTS: Judge = Judge::UnitTests("log::cache::");
 /// What comes back by copying, and what it may take.
 const SPACE_TESTS: Judge = Judge::UnitTests("log::tests::recycling::");
+/// What it puts in the way of others.
+const PACE_TESTS: Judge = Judge::UnitTests("log::tests::reclaiming::");
 
 pub(super) const READS: &[Mutant] = &[
     judged(
@@ -81,7 +83,8 @@ pub(super) const READS: &[Mutant] = &[
         "segment.sealed_end.map_or(durable, |end| end.min(durable));",
         "segment.sealed_end.map_or(durable, |end| end.max(durable.min(end)));",
     ),
-    mutant(
+    judged(
+        DRAINS,
         "what a file held is taken in when its segment is gone",
         "log/reads.rs",
         "let (Some(segment), Some(buffer)) = (self.segments.get(read.segment), buffer) else {",
@@ -115,8 +118,43 @@ pub(super) const READS: &[Mutant] = &[
         SPACE_TESTS,
         "copying pays for what others have written",
         "log/copying.rs",
-        "if self.copying.allowance.earn(self.space.activity()) {",
-        "if self.copying.allowance.earn(self.space.activity()) && end == 0 {",
+        "if self.copying.allowance.earn(activity) {",
+        "if self.copying.allowance.earn(activity) && end == 0 {",
+    ),
+    judged(
+        SPACE_TESTS,
+        "copying pays twice for a page that it does not fill",
+        "log/copying.rs",
+        "true => self.spend(self.batch.end() - (begun + swept)),",
+        "true => self.spend(self.batch.end() - (begun + swept) + 2 * PAGE_BYTES as u64),",
+    ),
+    judged(
+        SPACE_TESTS,
+        "copying stops before its allowance is spent",
+        "log/allowance.rs",
+        "self.left >= octets as i64",
+        "self.left >= self.segment_bytes.max(octets as i64)",
+    ),
+    judged(
+        SPACE_TESTS,
+        "copying goes on when its allowance is spent",
+        "log/allowance.rs",
+        "self.left >= octets as i64",
+        "self.left >= octets as i64 - i64::MAX / 2",
+    ),
+    judged(
+        PACE_TESTS,
+        "publishers do not wait for copying",
+        "log/room.rs",
+        "&& !self.waits_for_copying()",
+        "&& !(self.waits_for_copying() && self.has_failed())",
+    ),
+    judged(
+        PACE_TESTS,
+        "publishers stand still until a segment has been copied",
+        "log/pace.rs",
+        "pace.end = (pace.end + octets).min(most);",
+        "pace.end = pace.end.max(octets.min(most) / 1_000);",
     ),
     judged(
         LOG_TESTS,

@@ -4,7 +4,8 @@ use super::{judged, mutant, Judge, Mutant};
 
 /// What a start does before it has carried out what an earlier run had decided. That a message dies just then needs a
 /// decided transaction that acks it, on another shard, while its time is over or its queue is full, and an heir that tells
-/// of it: ten thousand schedules may come and go without.
+/// of it: ten thousand schedules may come and go without. So they may without a start that is broken off just between what
+/// it has put and its end.
 const TESTS_OF_STARTS: Judge = Judge::ShardTests("decided_first::");
 
 pub(super) const TRANSACTIONS: &[Mutant] = &[
@@ -76,7 +77,8 @@ pub(super) const TRANSACTIONS: &[Mutant] = &[
         "            if again && queues.is_empty() {
                 self.note_seen();",
     ),
-    mutant(
+    judged(
+        TESTS_OF_STARTS,
         "a broken off start is forgotten",
         "shard/transactions/journal.rs",
         "if let Some(held) = self.transactions.held.get(&name) {",

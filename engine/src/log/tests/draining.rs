@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::body::compare;
-use super::world::World;
+use super::disk::Effect;
+use super::world::{Held, World};
 use super::{roomy, tiny};
 use crate::ids::{QueueId, Seq};
 use crate::log::readback::WINDOW_BYTES_MAX;
@@ -31,17 +32,24 @@ struct Drain {
 
 impl Drain {
     /// So many octets of messages of that many queues, message by message in turn, on disk only.
-    fn of(
+    fn of(config: LogConfig, octets: usize, queues: usize, bytes: impl FnMut() -> usize) -> Self {
+        Drain::in_stretches(config, octets, queues, 1, bytes)
+    }
+
+    /// As `of`, so many messages of a queue at a time.
+    fn in_stretches(
         config: LogConfig,
         octets: usize,
         queues: usize,
+        stretch: usize,
         mut bytes: impl FnMut() -> usize,
     ) -> Self {
         let mut world = World::new(config, 7);
         world.reads_in_full = false;
         let mut left = vec![VecDeque::new(); queues];
         let mut appended = 0;
-        for number in (0..queues).cycle() {
+        let turns = (0..queues).cycle().flat_map(|number| (0..stretch).map(move |_| number));
+        for number in turns {
             if appended >= octets {
                 break;
             }
@@ -142,6 +150,58 @@ fn each_octet_is_read_once_however_many_queues_interleave() {
         assert!(asked <= octets / 100 * 102, "{asked} of {octets} octets, {queues} queues");
         assert!(asked >= octets / 100 * 95, "{asked} of {octets} octets, {queues} queues");
     }
+}
+
+/// Queues that lie far apart in the log are read ahead for at the same time. All of that has its place in memory until
+/// somebody has looked at it, or it would be read again.
+#[test]
+fn what_is_read_ahead_of_several_backlogs_is_looked_at_before_it_leaves() {
+    for queues in [6, 12] {
+        let config = LogConfig { cache_bytes: 4 * MIB, ..roomy() };
+        let each = 4_000;
+        let mut drain = Drain::in_stretches(config, queues * 4 * MIB, queues, each, || 1000);
+        drain.run();
+        let (asked, octets) = (drain.asked, drain.octets);
+        assert!(asked <= octets / 100 * 125, "{asked} of {octets} octets, {queues} queues");
+    }
+}
+
+/// Nobody wants what the read brings any more, and the file holds a later segment by then.
+#[test]
+fn what_is_read_of_a_segment_that_has_been_given_back_meanwhile_is_no_damage() {
+    let mut world = World::new(tiny(), 7);
+    world.reads_in_full = false;
+    world.settle_down();
+    let gone = world.fill_segment(QueueId(1));
+    world.settle_down();
+    world.recover().expect("nothing is lost");
+    let Held { address, length, .. } = world.held[&gone[1]];
+    assert!(matches!(world.log.fetch(address, length), Fetch::Pending));
+    world.poll();
+    let is_read = |effect: &Effect| matches!(effect, LogEffect::Read { .. });
+    let at = world.under_way.iter().position(is_read).expect("it is read");
+    let read = world.under_way.remove(at).expect("within the queue");
+    let LogEffect::Read { file, .. } = read else { panic!("it was one") };
+    let holds = |world: &World| {
+        world.log.segments.iter().find(|segment| segment.file == file).map(|held| held.number)
+    };
+    let before = holds(&world);
+    for message in gone {
+        world.settle(message);
+    }
+    for _ in 0..20 {
+        if holds(&world) != before && holds(&world).is_some() {
+            break;
+        }
+        for message in world.fill_segment(QueueId(2)) {
+            world.settle(message);
+        }
+        world.settle_down();
+    }
+    assert!(holds(&world) > before, "the file has another segment");
+    let completion = world.disk.carry_out(&read);
+    world.complete(completion).expect("nothing is wrong with the disk");
+    world.crash();
 }
 
 #[test]

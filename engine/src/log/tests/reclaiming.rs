@@ -225,3 +225,33 @@ fn between_publish_and_confirm_is_at_most_one_write_of_liveness_records() {
     let writes = device.judge();
     assert!(writes > 16, "{writes}");
 }
+
+#[test]
+fn publishers_go_on_while_a_segment_is_copied_and_write_no_more_than_it_gives_back() {
+    let mut device = Device::new(roomy());
+    sparse(&mut device, 24, 3_000);
+    let segments = device.world.log.segments.len();
+    assert!(device.world.log.is_far_behind(), "{:?}", device.world.log.space());
+    device.world.copy_forward();
+    let (mut published, mut turns) = (0, 0);
+    while device.world.log.segments.len() >= segments {
+        assert!(device.world.log.segments.len() <= segments + 1, "it becomes worse");
+        while device.world.log.has_room() {
+            let message = device.publish(&[R], 3_000)[0];
+            device.world.settle(message);
+            published += 3_000;
+        }
+        device.take();
+        device.write();
+        device.world.copy_forward();
+        device.take();
+        turns += 1;
+        assert!(turns < 10_000, "nothing is given back");
+    }
+    let segment_bytes = device.world.log.geometry.segment_bytes;
+    assert!(
+        published > segment_bytes / 4,
+        "{published} octets beside a segment of {segment_bytes}"
+    );
+    assert!(device.world.log.space().copied_octets > 0);
+}

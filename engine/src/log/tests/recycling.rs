@@ -324,6 +324,49 @@ fn copying_does_not_pay_for_what_others_have_written() {
     }
 }
 
+/// Each turn had to pay for two pages beside what it copied, and the next one for what there was of them once more. Where
+/// a turn copies a page, that is three for one: copying stopped when four segments were spent, far beyond the bound.
+#[test]
+fn copying_page_by_page_pays_for_these_pages_alone() {
+    let mut world = ready();
+    world.copied_per_turn = 1;
+    for _ in 0..70 {
+        for _ in 0..6 {
+            world.append(&[Q], 3_000);
+        }
+        for message in world.fill_segment(R) {
+            world.settle(message);
+        }
+    }
+    world.settle_down();
+    copy_until_rest(&mut world);
+    let (space, segment_bytes) = (world.log.space(), world.config.segment_bytes);
+    let most = 2 * space.live_octets + 4 * segment_bytes;
+    assert!(space.segments * segment_bytes <= most, "{space:?}");
+}
+
+/// Less than a segment is left of what copying may write, and what is wanted of the sparsest one takes a tenth of that.
+#[test]
+fn copying_goes_on_with_what_its_allowance_pays_for() {
+    let mut world = ready();
+    for _ in 0..30 {
+        world.append(&[Q], 3_000);
+        for message in world.fill_segment(R) {
+            world.settle(message);
+        }
+    }
+    world.settle_down();
+    let before = world.log.space();
+    let segment_bytes = world.config.segment_bytes;
+    let activity = world.log.space.activity();
+    world.log.copying.allowance.spend(segment_bytes * 7 / 2, activity);
+    copy_until_rest(&mut world);
+    let space = world.log.space();
+    let most = 2 * space.live_octets + 4 * segment_bytes;
+    assert!(before.segments * segment_bytes > most, "{before:?}");
+    assert!(space.segments * segment_bytes <= most, "{space:?}");
+}
+
 /// A message whose record lies in the segment that is written to, and the first of its parts in a
 /// sparse one before that. It is copied for the sake of the part, into the segment where its record
 /// lies already. A settle of the old record, which named that segment, was taken for one of the copy

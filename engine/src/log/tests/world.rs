@@ -63,6 +63,8 @@ pub(super) struct World {
     pub indexed: usize,
     /// Each recovery is compared with one that reads everything.
     pub reads_in_full: bool,
+    /// References that copying moves in a turn.
+    pub copied_per_turn: usize,
     /// Ends of two records each that are both there or neither.
     pub moves: Vec<(Position, Position)>,
 }
@@ -92,6 +94,7 @@ impl World {
             spills: false,
             indexed: 0,
             reads_in_full: true,
+            copied_per_turn: usize::MAX,
             moves: Vec::new(),
         }
     }
@@ -195,7 +198,7 @@ impl World {
 
     /// Copies forward as far as may be in a turn.
     pub(super) fn copy_forward(&mut self) -> bool {
-        let mut ledger = Ledger(&mut self.held);
+        let mut ledger = Ledger(&mut self.held, self.copied_per_turn);
         self.log.copy_forward(self.now, &mut ledger)
     }
 
@@ -416,8 +419,8 @@ impl World {
     }
 }
 
-/// The model holds everything that is not settled.
-struct Ledger<'a>(&'a mut BTreeMap<(QueueId, Seq), Held>);
+/// The model holds everything that is not settled, and has so much of it moved before it is weary.
+struct Ledger<'a>(&'a mut BTreeMap<(QueueId, Seq), Held>, usize);
 
 impl Ledger<'_> {
     fn find(&mut self, of: &Settling) -> Option<&mut Held> {
@@ -430,13 +433,14 @@ impl Ledger<'_> {
 
 impl Holders for Ledger<'_> {
     fn is_weary(&self) -> bool {
-        false
+        self.1 == 0
     }
 
     fn holds(&mut self, held: &Settling) -> bool {
         self.find(held).is_some()
     }
     fn moved(&mut self, held: &Settling, to: &Relocated) {
+        self.1 = self.1.saturating_sub(1);
         let held = self.find(held).expect("what is moved is held");
         held.copied_from.push((held.address, held.length, held.reference, to.end));
         (held.address, held.length, held.reference) = (to.address, to.length, to.reference);
