@@ -6,6 +6,11 @@
 //! back, and all segments it makes are as sparse as those it has emptied: without an allowance it
 //! would go round for ever.
 
+use super::format::PAGE_BYTES;
+use super::{Log, Memory};
+
+/// Pages that the copies of a segment leave unfilled, as a rule.
+const PAGES_BESIDE: u64 = 4;
 /// Segments' worth of octets that it may be ahead.
 const SEGMENTS_MAX: i64 = 4;
 
@@ -17,12 +22,17 @@ pub(super) struct Allowance {
     left: i64,
     /// Octets of records that had been appended and let go when it was last looked at.
     activity: u64,
+    /// Where the log ended when it was last spent, or when others were last seen to have written since.
+    spent_end: u64,
+    /// Nobody has been seen to write behind the latest copies.
+    is_last: bool,
 }
 
 impl Allowance {
     pub(super) fn new(segment_bytes: u64) -> Self {
         let segment_bytes = segment_bytes as i64;
-        Allowance { segment_bytes, left: SEGMENTS_MAX * segment_bytes, activity: 0 }
+        let left = SEGMENTS_MAX * segment_bytes;
+        Allowance { segment_bytes, left, activity: 0, spent_end: u64::MAX, is_last: false }
     }
 
     /// Copying may begin that takes so many octets as a rule.
@@ -51,8 +61,51 @@ impl Allowance {
         self.add(self.segment_bytes - self.segment_bytes / 32);
     }
 
+    /// So many octets that have just been written are not copying's own.
+    pub(super) fn leave_out(&mut self, octets: u64) {
+        self.spent_end = self.spent_end.saturating_add(octets);
+    }
+
     fn add(&mut self, octets: i64) {
         self.left = self.left.saturating_add(octets).min(SEGMENTS_MAX * self.segment_bytes);
+    }
+}
+
+impl<M: Memory> Log<M> {
+    /// So much of the log has been taken by what copying brings about beside the copies.
+    pub(super) fn spent_since(&mut self, begun: u64) {
+        let begun = self.spending_from().min(begun);
+        self.spend(self.batch.end() - begun);
+    }
+
+    pub(super) fn spend(&mut self, taken: u64) {
+        let allowance = &mut self.copying.allowance;
+        allowance.spend(taken, self.space.activity());
+        allowance.spent_end = self.batch.end();
+        allowance.is_last = true;
+    }
+
+    /// Where that begins which copying takes next of the log: where it ended, if nobody else has written or let go
+    /// since. What has been left empty then, of a page or a segment, has been left for its records.
+    pub(super) fn spending_from(&mut self) -> u64 {
+        let (end, activity) = (self.batch.end(), self.space.activity());
+        let allowance = &mut self.copying.allowance;
+        if allowance.earn(activity) {
+            if std::mem::take(&mut allowance.is_last) {
+                // The rest of its page, unless they have filled it.
+                let spent_end = allowance.spent_end;
+                let rest = spent_end.next_multiple_of(PAGE_BYTES as u64).min(end);
+                allowance.spend(rest.saturating_sub(spent_end), activity);
+            }
+            allowance.spent_end = end;
+        }
+        allowance.spent_end.min(end)
+    }
+
+    /// What is left is enough for the copies of that segment.
+    pub(super) fn is_affordable(&self, victim: u32) -> bool {
+        let takes = self.segments.get(victim).map_or(0, |victim| self.copies_of(victim));
+        self.copying.allowance.is_enough(takes + PAGES_BESIDE * PAGE_BYTES as u64)
     }
 }
 

@@ -23,8 +23,6 @@ use crate::now::Now;
 
 /// Octets copied in one turn, reached by the last record or block.
 const OCTETS_PER_TURN: u64 = 128 * 1024;
-/// Pages that the copies of a segment leave unfilled, as a rule.
-const PAGES_BESIDE: u64 = 4;
 
 /// Who holds what lies in the log. Copying asks before it moves a reference, and tells the new
 /// place after.
@@ -92,10 +90,6 @@ pub(super) struct Copying<B> {
     copied_octets: u64,
     pub(super) allowance: Allowance,
     pub(super) pace: Pace,
-    /// Where the log ended when the allowance was last spent, or when others were last seen to have written since.
-    spent_end: u64,
-    /// Nobody has been seen to write behind the latest copies.
-    is_last: bool,
     /// The run of references copied last: their segment, and the number behind the last one.
     run: (u32, u32),
     /// The segment written to was begun by a version that knows no Copied records: they go to the
@@ -115,8 +109,6 @@ impl<B> Copying<B> {
             copied_octets: 0,
             allowance: Allowance::new(segment_bytes),
             pace: Pace::default(),
-            spent_end: u64::MAX,
-            is_last: false,
             run: (0, 0),
             awaits_segment,
             moving: Vec::new(),
@@ -187,7 +179,7 @@ impl<M: Memory> Log<M> {
         let before = self.batch.end();
         let is_more = self.sweep(now);
         let swept = self.batch.end() - before;
-        self.copying.spent_end = self.copying.spent_end.saturating_add(swept);
+        self.copying.allowance.leave_out(swept);
         if is_more {
             return true;
         }
@@ -242,35 +234,6 @@ impl<M: Memory> Log<M> {
         self.let_go_parts(&work.parts.into_moved());
     }
 
-    /// So much of the log has been taken by what copying brings about beside the copies.
-    pub(super) fn spent_since(&mut self, begun: u64) {
-        let begun = self.spending_from().min(begun);
-        self.spend(self.batch.end() - begun);
-    }
-
-    fn spend(&mut self, taken: u64) {
-        self.copying.allowance.spend(taken, self.space.activity());
-        self.copying.spent_end = self.batch.end();
-        self.copying.is_last = true;
-    }
-
-    /// Where that begins which copying takes next of the log: where it ended, if nobody else has written or let go
-    /// since. What has been left empty then, of a page or a segment, has been left for its records.
-    fn spending_from(&mut self) -> u64 {
-        let end = self.batch.end();
-        let activity = self.space.activity();
-        if self.copying.allowance.earn(activity) {
-            if std::mem::take(&mut self.copying.is_last) {
-                // The rest of its page, unless they have filled it.
-                let spent_end = self.copying.spent_end;
-                let rest = spent_end.next_multiple_of(PAGE_BYTES as u64).min(end);
-                self.copying.allowance.spend(rest.saturating_sub(spent_end), activity);
-            }
-            self.copying.spent_end = end;
-        }
-        self.copying.spent_end.min(end)
-    }
-
     /// Looks for a segment worth copying, if there should be one.
     fn begin_copying(&mut self, now: Now) -> bool {
         if !self.is_compaction_due() {
@@ -297,12 +260,6 @@ impl<M: Memory> Log<M> {
         let parts = self.parts_of_victim(victim);
         self.copying.work = Some(Work { victim, block, done: 0, stage, parts });
         true
-    }
-
-    /// The allowance is enough for the copies of that segment.
-    fn is_affordable(&self, victim: u32) -> bool {
-        let takes = self.segments.get(victim).map_or(0, |victim| self.copies_of(victim));
-        self.copying.allowance.is_enough(takes + PAGES_BESIDE * PAGE_BYTES as u64)
     }
 
     /// Octets of the victim that are read next: more, if publishers wait for it. What is read while nobody does may have

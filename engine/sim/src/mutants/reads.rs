@@ -108,18 +108,18 @@ pub(super) const READS: &[Mutant] = &[
     judged(
         SPACE_TESTS,
         "copying does not pay for what it leaves empty",
-        "log/copying.rs",
-        "        self.copying.spent_end.min(end)
+        "log/allowance.rs",
+        "        allowance.spent_end.min(end)
     }",
-        "        self.copying.spent_end.max(end).min(end)
+        "        allowance.spent_end.max(end).min(end)
     }",
     ),
     judged(
         SPACE_TESTS,
         "copying pays for what others have written",
-        "log/copying.rs",
-        "if self.copying.allowance.earn(activity) {",
-        "if self.copying.allowance.earn(activity) && end == 0 {",
+        "log/allowance.rs",
+        "if allowance.earn(activity) {",
+        "if allowance.earn(activity) && end == 0 {",
     ),
     judged(
         SPACE_TESTS,
