@@ -3,6 +3,7 @@
 //! Cargo is asked where they are (`--message-format=json`), so that any target directory works, and is always asked,
 //! so that no test ever runs against yesterday's binary. `HAREMQ_TESTS_PROFILE=release` tests the optimised programs.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -53,7 +54,17 @@ fn build() -> Binaries {
     }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_string());
     let profile = profile();
-    let output = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    // What cargo tells a test of its package: build scripts that look at it would run again, and what depends on them
+    // would be built again, here and by the next test run.
+    let of_package = |name: &OsStr| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    };
+    for (name, _) in std::env::vars_os().filter(|(name, _)| of_package(name)) {
+        command.env_remove(name);
+    }
+    let output = command
         .current_dir(workspace())
         .args(["build", "--bins", "--message-format=json", "--profile", &profile])
         .args(units(&profile))

@@ -13,7 +13,7 @@ use super::block::Block;
 use super::copies::{definition_copy_bytes, Relocated};
 use super::format::PAGE_BYTES;
 use super::pace::Pace;
-use super::readback::{Pending, WINDOW_BYTES, WINDOW_BYTES_MAX};
+use super::readback::{Pending, WINDOW_BYTES};
 use super::record::{Copied, MessageView, PartEntry, Payload, Record};
 use super::segment::Segment;
 use super::victim_parts::VictimParts;
@@ -256,19 +256,10 @@ impl<M: Memory> Log<M> {
         };
         self.copying.found_none = None;
         let block = self.geometry.start(victim) + PAGE_BYTES as u64;
-        let stage = Stage::Wanted { bytes: self.copy_window_bytes() };
+        let stage = Stage::Wanted { bytes: WINDOW_BYTES };
         let parts = self.parts_of_victim(victim);
         self.copying.work = Some(Work { victim, block, done: 0, stage, parts });
         true
-    }
-
-    /// Octets of the victim that are read next: more, if publishers wait for it. What is read while nobody does may have
-    /// emptied by itself before it is looked at.
-    fn copy_window_bytes(&self) -> u64 {
-        match self.waits_for_copying() {
-            true => WINDOW_BYTES_MAX,
-            false => WINDOW_BYTES,
-        }
     }
 
     /// The next window of the victim, if it is to be read.
@@ -320,7 +311,7 @@ impl<M: Memory> Log<M> {
                 }
                 let sealed_end = self.segments.get(work.victim).and_then(|held| held.sealed_end);
                 work.stage = if sealed_end.is_some_and(|sealed_end| work.block < sealed_end) {
-                    Stage::Wanted { bytes: self.copy_window_bytes() }
+                    Stage::Wanted { bytes: WINDOW_BYTES }
                 } else {
                     Stage::Parts(self.multiparts.in_segment(self.geometry, work.victim))
                 };

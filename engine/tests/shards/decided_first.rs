@@ -17,17 +17,23 @@ use crate::world::World;
 const DECIDES: u16 = 0;
 const AWAY: u16 = 1;
 
+/// What each of the two has for the other comes there.
+fn exchange_mail(world: &mut World) {
+    let (shard, away) = (usize::from(DECIDES), usize::from(AWAY));
+    for (from, to) in [(shard, away), (away, shard)] {
+        world.poll(from);
+        while world.carry(from, to) {}
+    }
+}
+
 /// Decides a transaction of which the other shard does not hear: its part is left to the next start.
 fn decide_and_crash(world: &mut World, all: &[Deeds]) {
     for (number, deeds) in (7..).zip(all) {
         commit(world, DECIDES, number, deeds);
     }
     // The other one vouches for what is settled there, and hears no more.
-    let (shard, away) = (usize::from(DECIDES), usize::from(AWAY));
-    for (from, to) in [(shard, away), (away, shard)] {
-        world.poll(from);
-        while world.carry(from, to) {}
-    }
+    let shard = usize::from(DECIDES);
+    exchange_mail(world);
     world.poll(shard);
     while world.complete(shard, 0) {
         world.poll(shard);
@@ -106,10 +112,7 @@ fn what_a_broken_off_start_has_put_is_not_acked_by_the_next_one() {
         // The shard that has decided does not get to writing that it is over.
         for _ in 0..20 {
             world.pass_ms(5, 0);
-            for (from, to) in [(shard, away), (away, shard)] {
-                world.poll(from);
-                while world.carry(from, to) {}
-            }
+            exchange_mail(&mut world);
             world.complete_reads(shard);
             while world.complete(away, 0) {
                 world.poll(away);

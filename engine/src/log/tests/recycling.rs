@@ -23,6 +23,25 @@ impl World {
         let body = Body { seed, bytes: 0, is_definition: false, is_spilled: false };
         MESSAGE_HEAD_BYTES + content_bytes(&body.message(&[], &Texts::of(body)), 1)
     }
+
+    /// Segments take more than copying leaves, if it has what it needs.
+    fn is_too_large(&self) -> bool {
+        let (space, segment_bytes) = (self.log.space(), self.config.segment_bytes);
+        space.segments * segment_bytes > 2 * space.live_octets + 4 * segment_bytes
+    }
+
+    /// Segments in each of which so many messages of 3000 octets are wanted, and nothing else.
+    fn fill_sparse_segments(&mut self, segments: usize, wanted: usize) {
+        for _ in 0..segments {
+            for _ in 0..wanted {
+                self.append(&[Q], 3_000);
+            }
+            for message in self.fill_segment(R) {
+                self.settle(message);
+            }
+        }
+        self.settle_down();
+    }
 }
 
 #[test]
@@ -278,10 +297,6 @@ fn copy_until_rest(world: &mut World) {
 #[test]
 fn copying_that_gives_nothing_back_comes_to_rest() {
     let mut world = ready();
-    let is_due = |world: &World| {
-        let (space, segment_bytes) = (world.log.space(), world.config.segment_bytes);
-        space.segments * segment_bytes > 2 * space.live_octets + 4 * segment_bytes
-    };
     for number in 0.. {
         // Of three pages with a block's header.
         let message = world.append(&[Q], 8_070)[0];
@@ -289,7 +304,7 @@ fn copying_that_gives_nothing_back_comes_to_rest() {
         if number % 40 == 0 {
             world.settle(message);
         }
-        if is_due(&world) {
+        if world.is_too_large() {
             break;
         }
         assert!(number < 1_000, "{:?}", world.log.space());
@@ -317,9 +332,7 @@ fn copying_does_not_pay_for_what_others_have_written() {
         let before = world.log.space();
         copy_until_rest(&mut world);
         let space = world.log.space();
-        let segment_bytes = world.config.segment_bytes;
-        let most = 2 * space.live_octets + 4 * segment_bytes;
-        assert!(space.segments * segment_bytes <= most, "{space:?}, before {before:?}");
+        assert!(!world.is_too_large(), "{space:?}, before {before:?}");
         assert!(space.copied_octets > before.copied_octets, "{space:?}, before {before:?}");
     }
 }
@@ -330,41 +343,21 @@ fn copying_does_not_pay_for_what_others_have_written() {
 fn copying_page_by_page_pays_for_these_pages_alone() {
     let mut world = ready();
     world.copied_per_turn = 1;
-    for _ in 0..70 {
-        for _ in 0..6 {
-            world.append(&[Q], 3_000);
-        }
-        for message in world.fill_segment(R) {
-            world.settle(message);
-        }
-    }
-    world.settle_down();
+    world.fill_sparse_segments(70, 6);
     copy_until_rest(&mut world);
-    let (space, segment_bytes) = (world.log.space(), world.config.segment_bytes);
-    let most = 2 * space.live_octets + 4 * segment_bytes;
-    assert!(space.segments * segment_bytes <= most, "{space:?}");
+    assert!(!world.is_too_large(), "{:?}", world.log.space());
 }
 
 /// Less than a segment is left of what copying may write, and what is wanted of the sparsest one takes a tenth of that.
 #[test]
 fn copying_goes_on_with_what_its_allowance_pays_for() {
     let mut world = ready();
-    for _ in 0..30 {
-        world.append(&[Q], 3_000);
-        for message in world.fill_segment(R) {
-            world.settle(message);
-        }
-    }
-    world.settle_down();
-    let before = world.log.space();
-    let segment_bytes = world.config.segment_bytes;
+    world.fill_sparse_segments(30, 1);
+    assert!(world.is_too_large(), "{:?}", world.log.space());
     let activity = world.log.space.activity();
-    world.log.copying.allowance.spend(segment_bytes * 7 / 2, activity);
+    world.log.copying.allowance.spend(world.config.segment_bytes * 7 / 2, activity);
     copy_until_rest(&mut world);
-    let space = world.log.space();
-    let most = 2 * space.live_octets + 4 * segment_bytes;
-    assert!(before.segments * segment_bytes > most, "{before:?}");
-    assert!(space.segments * segment_bytes <= most, "{space:?}");
+    assert!(!world.is_too_large(), "{:?}", world.log.space());
 }
 
 /// A message whose record lies in the segment that is written to, and the first of its parts in a

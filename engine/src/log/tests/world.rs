@@ -198,7 +198,7 @@ impl World {
 
     /// Copies forward as far as may be in a turn.
     pub(super) fn copy_forward(&mut self) -> bool {
-        let mut ledger = Ledger(&mut self.held, self.copied_per_turn);
+        let mut ledger = Ledger { held: &mut self.held, left: self.copied_per_turn };
         self.log.copy_forward(self.now, &mut ledger)
     }
 
@@ -419,12 +419,16 @@ impl World {
     }
 }
 
-/// The model holds everything that is not settled, and has so much of it moved before it is weary.
-struct Ledger<'a>(&'a mut BTreeMap<(QueueId, Seq), Held>, usize);
+/// The model holds everything that is not settled.
+struct Ledger<'a> {
+    held: &'a mut BTreeMap<(QueueId, Seq), Held>,
+    /// References that may be moved before it is weary.
+    left: usize,
+}
 
 impl Ledger<'_> {
     fn find(&mut self, of: &Settling) -> Option<&mut Held> {
-        let held = self.0.get_mut(&(of.queue, of.seq))?;
+        let held = self.held.get_mut(&(of.queue, of.seq))?;
         let is_there = held.settled.is_none()
             && (held.address, held.length, held.reference) == (of.address, of.length, of.reference);
         is_there.then_some(held)
@@ -433,14 +437,14 @@ impl Ledger<'_> {
 
 impl Holders for Ledger<'_> {
     fn is_weary(&self) -> bool {
-        self.1 == 0
+        self.left == 0
     }
 
     fn holds(&mut self, held: &Settling) -> bool {
         self.find(held).is_some()
     }
     fn moved(&mut self, held: &Settling, to: &Relocated) {
-        self.1 = self.1.saturating_sub(1);
+        self.left = self.left.saturating_sub(1);
         let held = self.find(held).expect("what is moved is held");
         held.copied_from.push((held.address, held.length, held.reference, to.end));
         (held.address, held.length, held.reference) = (to.address, to.length, to.reference);
