@@ -13,7 +13,7 @@ use super::confirm::Confirms;
 use super::copying;
 use super::dead_letters::DeadLetters;
 use super::definitions::Record;
-use super::found_definitions::{sort, FoundDefinition, Sorted};
+use super::found_definitions::{FoundDefinitions, Sorted};
 use super::links::Links;
 use super::policy_walk::PolicyWalk;
 use super::postponed::Postponed;
@@ -57,8 +57,7 @@ pub struct ShardBoot<M: Memory> {
 struct Findings {
     queues: Queues,
     backlogs: Backlogs,
-    definitions: BTreeMap<Seq, FoundDefinition>,
-    next_definition: u64,
+    definitions: FoundDefinitions,
     /// References of internal queues of transactions.
     transactions: BTreeMap<(QueueId, Seq), Held>,
     /// References of internal queues of values.
@@ -138,35 +137,34 @@ impl<M: Memory> ShardBoot<M> {
     pub fn definitions(&mut self) -> Result<Arc<[Change]>, DefinitionError> {
         self.found.forget_copied(&self.recovery);
         let guest = Arc::clone(&self.config.guest_password_hash);
-        let sorted = sort(&self.found.definitions, guest, self.tells_events, self.rescues)?;
-        let changes = sorted.changes.as_slice().into();
+        let sorted = self.found.definitions.sort(guest, self.tells_events, self.rescues)?;
+        let changes = sorted.changes.clone();
         self.sorted = Some(sorted);
         Ok(changes)
     }
 
-    /// The shard, ready to go on. Messages of queues that are not in `definitions` are dead.
+    /// The shard, ready to go on. Messages of queues that are not in `changes` are dead.
     /// Queues owned by this shard come back with their messages.
     ///
     /// # Panics
     /// On shard 0 if [`ShardBoot::definitions`] was not asked for; on any if the log holds
     /// messages of a queue that lives on another shard, which would be lost.
-    pub fn finish(self, now: Now, definitions: &[Change]) -> Result<Shard<M>, LogError> {
+    pub fn finish(self, now: Now, changes: &[Change]) -> Result<Shard<M>, LogError> {
         let ShardBoot { config, mut recovery, mut found, sorted, limits, .. } = self;
         found.forget_copied(&recovery);
-        let Findings { mut queues, mut backlogs, definitions: records, .. } = found;
-        let (next_definition, transactions) = (found.next_definition, found.transactions);
-        let mut values = found.values;
+        let Findings { mut queues, mut backlogs, definitions, transactions, mut values } = found;
         for held in transactions.values() {
             recovery.keep(held.address, held.length, held.reference);
         }
-        for record in records.values().map(|found| found.record) {
+        let records = sorted.iter().flat_map(Sorted::records).chain(definitions.records());
+        for record in records {
             recovery.keep(record.address, record.length, record.reference);
         }
         // From here on the pool knows queues by other numbers.
         queues.pool.forget_loose();
         let mut newest_queue = QueueId(0);
-        let topology = topology_of(definitions);
-        for change in definitions {
+        let topology = topology_of(changes);
+        for change in changes {
             let Some(id) = change.new_queue() else { continue };
             newest_queue = newest_queue.max(id);
             if let Some((settings, mut backlog)) = claim(&config, change, &topology, &mut backlogs)
@@ -192,12 +190,13 @@ impl<M: Memory> ShardBoot<M> {
         let mut log = recovery.finish(now)?;
         let mut outset = Position(0);
         let writer = (config.shard == ShardId::TOPOLOGY_WRITER).then(|| {
-            let Some(sorted) = sorted else {
+            let Some(mut sorted) = sorted else {
                 panic!("shard 0 was finished without being asked for the definitions");
             };
-            let (records, end) = sorted.take_up(now, &mut log, next_definition);
+            let topology = std::mem::take(&mut sorted.topology);
+            let (records, end) = sorted.take_up(now, &mut log, definitions.next_seq());
             outset = end;
-            TopologyWriter::new(topology_of(definitions), records, config.shards, limits)
+            TopologyWriter::new(topology, records, config.shards, limits)
         });
         let recall = Recall::of(&queues);
         let values = Values::recovered(values, &queues);
@@ -253,9 +252,7 @@ impl Findings {
         let is_held = |held: &Held| !recovery.is_copied(held.address, held.reference);
         self.transactions.retain(|_, held| is_held(held));
         self.values.retain(|_, held| is_held(held));
-        self.definitions.retain(|_, FoundDefinition { record, .. }| {
-            !recovery.is_copied(record.address, record.reference)
-        });
+        self.definitions.retain(|record| !recovery.is_copied(record.address, record.reference));
     }
 
     fn take(&mut self, recovered: Recovered<'_>) {
@@ -288,19 +285,10 @@ impl Findings {
                 }
             }
             Recovered::Definition { address, length, reference, seq, payload } => {
-                self.next_definition = self.next_definition.max(seq.0 + 1);
-                let record = Record { seq, address, length, reference };
-                let found = FoundDefinition { record, payload: payload.into() };
-                self.definitions.insert(seq, found);
+                self.definitions.found(Record { seq, address, length, reference }, payload);
             }
             Recovered::Settled { queue: QueueId::DEFINITIONS, first, last, among } => {
-                self.next_definition = self.next_definition.max(last.0 + 1);
-                let run = self.definitions.range(first..=last);
-                let meant = run.filter(|(_, found)| among.contains(&found.record.address));
-                let settled: Vec<Seq> = meant.map(|(seq, _)| *seq).collect();
-                for seq in settled {
-                    self.definitions.remove(&seq);
-                }
+                self.definitions.settled(first, last, |address| among.contains(&address));
             }
             Recovered::Settled { queue, first, last, among }
                 if queue.is_of_transactions() || queue.is_of_values() =>

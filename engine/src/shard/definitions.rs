@@ -53,7 +53,7 @@ impl Definition {
     }
 }
 
-fn reservation(below: u64) -> Vec<u8> {
+pub(super) fn reservation(below: u64) -> Vec<u8> {
     let fields = vec![
         ("format".into(), Value::I32(1)),
         ("kind".into(), Value::text(RESERVATION)),
@@ -93,6 +93,17 @@ impl Live {
         }
     }
 
+    pub(super) fn records(&self) -> impl Iterator<Item = Record> + '_ {
+        self.queues.values().chain(self.others.values()).copied()
+    }
+
+    pub(super) fn get(&self, key: &EntityKey) -> Option<Record> {
+        match key {
+            EntityKey::Queue(id) => self.queues.get(id).copied(),
+            key => self.others.get(key).copied(),
+        }
+    }
+
     fn get_mut(&mut self, key: &EntityKey) -> Option<&mut Record> {
         match key {
             EntityKey::Queue(id) => self.queues.get_mut(id),
@@ -100,7 +111,7 @@ impl Live {
         }
     }
 
-    fn remove(&mut self, key: &EntityKey) -> Option<Record> {
+    pub(super) fn remove(&mut self, key: &EntityKey) -> Option<Record> {
         match key {
             EntityKey::Queue(id) => self.queues.remove(id),
             key => self.others.remove(key),

@@ -15,19 +15,6 @@ use super::{Binding, BindingTarget, Change, Exchange, Permission, Queue, TopicPe
 use crate::ids::QueueId;
 
 impl Topology {
-    /// Lets a put that was read from its record share what others have in common with it: names of
-    /// entities that are here, and empty arguments.
-    pub fn share(&self, change: &mut Change) {
-        let Change::PutQueue(queue) = change else { return };
-        let Some(queue) = Arc::get_mut(queue) else { return };
-        if let Some(entry) = self.vhost_entry(&queue.vhost) {
-            queue.vhost = entry.vhost.name.clone();
-        }
-        if queue.arguments.0.is_empty() {
-            queue.arguments = self.no_arguments.clone();
-        }
-    }
-
     /// Applies one decided change. Total: a change about something absent is ignored.
     pub fn apply(&mut self, change: &Change) {
         self.version += 1;

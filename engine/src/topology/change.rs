@@ -58,6 +58,9 @@ pub enum Change {
     },
 }
 
+/// Of a queue in [`Change::sort_for_rebuild`].
+const QUEUE_RANK: u8 = 4;
+
 /// What a change is about. A put makes or replaces the entity of its key, the drop of the same
 /// key removes it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -189,7 +192,16 @@ impl Change {
     /// younger than those of the queues in it. Stable, so that of two records of one entity the
     /// later one still wins. For rebuilding from records; snapshots are in order already.
     pub fn sort_for_rebuild(changes: &mut [Change]) {
-        changes.sort_by_key(|change| match change {
+        changes.sort_by_key(Change::rank);
+    }
+
+    /// Whether [`Change::sort_for_rebuild`] has it before queues. For what is no queue.
+    pub fn precedes_queues(&self) -> bool {
+        self.rank() < QUEUE_RANK
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
             Change::PutUser(_) => 0,
             Change::PutVhost(_) => 1,
             Change::PutPermission(_)
@@ -197,7 +209,7 @@ impl Change {
             | Change::PutPolicy(_)
             | Change::PutGlobalParameter(_) => 2,
             Change::PutExchange(_) => 3,
-            Change::PutQueue(_) => 4,
+            Change::PutQueue(_) => QUEUE_RANK,
             Change::PutBinding(_) => 5,
             Change::DropVhost { .. }
             | Change::DropExchange { .. }
@@ -208,6 +220,6 @@ impl Change {
             | Change::DropTopicPermission { .. }
             | Change::DropPolicy { .. }
             | Change::DropGlobalParameter { .. } => 6,
-        });
+        }
     }
 }

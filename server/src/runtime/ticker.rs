@@ -1,5 +1,5 @@
 //! The ticker of a shard: serves deadlines. When nothing goes on it dozes, and the next turn rouses
-//! it.
+//! it. When nothing has gone on for a while it has free memory given back.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use haremq_engine::event::Event;
 use haremq_engine::ids::ShardId;
 
+use super::memory;
 use super::shard::ShardRuntime;
 use crate::amqp::Broker;
 
@@ -18,12 +19,16 @@ const BUSY: Duration = Duration::from_millis(5);
 const IDLE: Duration = Duration::from_millis(500);
 /// Ticks without a turn after which a shard counts as idle.
 const TICKS_TO_IDLE: u32 = 20;
+/// Time without a turn after which free memory is given back. More than the second for which the allocator keeps it.
+const REST_US: u64 = 1_500_000;
 
 /// Runs until it is dropped.
 pub(super) async fn run(runtime: Rc<ShardRuntime>) {
     let mut quiet = 0;
     let mut turns = runtime.turns.get();
     let mut alarm = None;
+    // When the shard last had something to do; `None`: memory has been given back since.
+    let mut busy_us = Some(runtime.host.borrow().now_us());
     loop {
         let pause = if quiet < TICKS_TO_IDLE {
             BUSY
@@ -44,6 +49,13 @@ pub(super) async fn run(runtime: Rc<ShardRuntime>) {
         }
         // The ticker's own turns are not traffic.
         quiet = if runtime.turns.get() == turns { quiet + 1 } else { 0 };
+        let now_us = runtime.host.borrow().now_us();
+        if quiet == 0 {
+            busy_us = Some(now_us);
+        } else if busy_us.is_some_and(|busy_us| now_us >= busy_us + REST_US) {
+            memory::give_back();
+            busy_us = None;
+        }
         let due = runtime.host.borrow_mut().is_due();
         if due {
             runtime.turn(None, |host| host.tick());
