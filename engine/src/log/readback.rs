@@ -24,8 +24,8 @@ pub(super) const WINDOW_BYTES: u64 = 256 * 1024;
 /// so that only who goes on reading gets more.
 pub(super) const WINDOW_BYTES_MAX: u64 = 768 * 1024;
 
-/// Octets of a run that are under way or that nobody has looked at before this round, at most: what the device reads while the executor
-/// does not look at it, several times over.
+/// Octets of a run that are under way or that nobody had looked at when the round began, at most: what the device reads
+/// while the executor does not look at it, several times over.
 const AHEAD_BYTES_MAX: u64 = 4 << 20;
 
 /// Octets that a read of one message brings at least: a block of several records is no longer.
@@ -290,16 +290,16 @@ impl<B: AsRef<[u8]>> Readback<B> {
     pub(super) fn set_round_open(&mut self, is_open: bool) {
         self.is_round_open = is_open;
     }
-    /// Everybody who could go on has had his turn. Gives the runs that may go on now, if any.
-    pub(super) fn next_round(&mut self) -> Vec<u64> {
-        let is_news =
-            std::mem::take(&mut self.was_looked_at) | std::mem::take(&mut self.is_put_off);
-        if !is_news {
-            return Vec::new();
+    /// Everybody who could go on has had his turn. Gives the runs that may go on now; `None`: nothing has changed.
+    pub(super) fn next_round(&mut self) -> Option<Vec<u64>> {
+        let was_looked_at = std::mem::take(&mut self.was_looked_at);
+        let was_put_off = std::mem::take(&mut self.is_put_off);
+        if !was_looked_at && !was_put_off {
+            return None;
         }
         self.runs.iter_mut().for_each(Run::forget_looked_at);
         let goes_on = |run: &&Run<B>| run.goes_on || run.next < run.wanted;
-        self.runs.iter().filter(goes_on).map(|run| run.id).collect()
+        Some(self.runs.iter().filter(goes_on).map(|run| run.id).collect())
     }
     /// The read of that ticket.
     pub(super) fn pending(&self, ticket: u64) -> Option<Pending> {

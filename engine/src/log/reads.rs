@@ -14,7 +14,8 @@ use super::{Address, FileId, IoFailure, Log, LogEffect, LogError, Memory};
 pub enum Outlook {
     /// It is in memory.
     Here,
-    /// A read is under way that will bring it, or one before such a read.
+    /// A read is under way that will bring it, or whose run goes on as far as that, or it has been put off until the next
+    /// round.
     Coming,
     /// Nobody reads it: it has to be asked for, perhaps again.
     Unasked,
@@ -113,12 +114,12 @@ impl<M: Memory> Log<M> {
     /// Everybody who could go on has had his turn: what was put off is asked for. False: nothing has changed. Else who
     /// waits should look again, because it may be nobody's concern any more to read for him.
     pub fn next_round(&mut self) -> bool {
-        let runs = self.readback.next_round();
-        for id in &runs {
-            self.read_on(*id, true);
-            self.readback.rest(*id);
+        let Some(runs) = self.readback.next_round() else { return false };
+        for id in runs {
+            self.read_on(id, true);
+            self.readback.rest(id);
         }
-        !runs.is_empty()
+        true
     }
 
     /// Something that is wanted is put off until the [next round](Log::next_round).
@@ -143,7 +144,8 @@ impl<M: Memory> Log<M> {
                 // Who goes on from there finds it in memory, or has it read by another run.
                 return self.readback.end(id);
             }
-            if !(is_waited_for && insists) && !self.readback.may_go_ahead(id, length) {
+            let may_go_on = is_waited_for && insists || self.readback.may_go_ahead(id, length);
+            if !may_go_on {
                 if is_waited_for {
                     self.readback.put_off();
                 }
