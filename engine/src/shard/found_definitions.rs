@@ -298,7 +298,6 @@ fn has_its_parents(topology: &Topology, change: &Change) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::Address;
 
     fn record(seq: u64) -> Record {
         Record { seq: Seq(seq), address: Address(seq * 4096), length: 100, reference: 0 }
@@ -307,12 +306,8 @@ mod tests {
     /// The records of a first boot, a queue of id 7 put twice, a queue in a vhost that is not there, and the reservation.
     fn found() -> FoundDefinitions {
         let mut found = FoundDefinitions::default();
-        let mut topology = Topology::new();
         let boot = Topology::first_boot([1_u8; 36].as_slice().into());
         let mut payloads: Vec<Vec<u8>> = boot.iter().filter_map(Change::to_record).collect();
-        for change in &boot {
-            topology.apply(change);
-        }
         for (id, vhost, name) in [(7, "/", "old"), (8, "gone", "lost"), (7, "/", "new")] {
             let queue = Queue {
                 id: crate::ids::QueueId(id),

@@ -23,8 +23,8 @@ impl Memory for DmaMemory {
 const OWN_PLACE_BYTES: usize = 2 << 20;
 
 /// Has the allocator give back to the system what has been free for a second. It looks for that when it gives up a
-/// place of memory, and what is at rest gives up none: what a start had used, or a backlog that has been drained, would
-/// stay resident until the next client came. So a place is taken and given up. Its memory is not touched.
+/// place of memory, and who is at rest gives up none: what a start had used would stay resident until the next client
+/// came. So a place is taken and given up. Its memory is not touched.
 pub(super) fn give_back() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(OWN_PLACE_BYTES)));
 }
