@@ -95,7 +95,12 @@ impl Simulation {
                 self.trace.say(|| format!("s{to} {command:?}"));
                 if let Command::Purge { queue, .. } | Command::Delete { queue, .. } = command {
                     // So that the shadow knows when it is carried out: now.
+                    let mut turns = 0;
                     while self.world.shards[to].owes_deliveries(queue) {
+                        turns += 1;
+                        require(turns < 20_000, Kind::Stuck, || {
+                            format!("{queue:?} has turns for ever, and nothing comes of them")
+                        })?;
                         self.dispatch(to)?;
                     }
                 }

@@ -90,7 +90,7 @@ impl<B: AsRef<[u8]>> Window<B> {
     fn pages(&self) -> std::ops::Range<u64> {
         self.first_page..self.end / PAGE_BYTES as u64
     }
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         (*self.buffer).as_ref().len()
     }
 }

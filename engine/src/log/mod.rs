@@ -61,6 +61,7 @@ pub use copying::Holders;
 pub use effect::{IoFailure, LogCompletion, LogEffect};
 pub use error::LogError;
 pub use reading::{FetchBeginning, ReadPart};
+pub use reads::Outlook;
 pub use recovery::{
     mend, Damage, Headless, LostMessage, MendError, Mended, Octets, Patch, Recovered, Recovery,
     RecoveryRead, SegmentFile,

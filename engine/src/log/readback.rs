@@ -5,6 +5,11 @@
 //! beginning it *goes on*: several reads are under way then, so that the device never waits for who consumes, up to a
 //! measure that grows while what they bring is looked at. Where one read ends and the next begins a block may be cut
 //! in two; it is put together from both (`Torn`), so that no octet is read twice and no read waits for the one before.
+//!
+//! Many may want something of one window, and the first of them must not have the run go on before the last one has come
+//! by: what the last one needs would go out of memory for what the first one reads. So time goes in *rounds*, in each of
+//! which everybody who can go on has his turn. What has been looked at counts as ahead until the round is over, and while
+//! others have still to have theirs, what is wanted beyond the measure is *put off* until then.
 
 use std::collections::VecDeque;
 use std::rc::Weak;
@@ -19,8 +24,8 @@ pub(super) const WINDOW_BYTES: u64 = 256 * 1024;
 /// so that only who goes on reading gets more.
 pub(super) const WINDOW_BYTES_MAX: u64 = 768 * 1024;
 
-/// Octets of a run that are under way or that nobody has looked at, at most: what the device reads while the executor
-/// does not look at it, several times over.
+/// Octets of a run that are under way or that nobody had looked at when the round began, at most: what the device reads
+/// while the executor does not look at it, several times over.
 const AHEAD_BYTES_MAX: u64 = 4 << 20;
 
 /// Octets that a read of one message brings at least: a block of several records is no longer.
@@ -113,7 +118,7 @@ pub(super) struct Run<B> {
     pub next: u64,
     /// Position behind the blocks that have come.
     pub done: u64,
-    /// Position that is to be reached, however much is ahead.
+    /// Position that is to be reached, however much is ahead: in the next round, if that is more than may be in this one.
     pub wanted: u64,
     /// Octets of its next read.
     pub length: u64,
@@ -121,7 +126,7 @@ pub(super) struct Run<B> {
     ahead_max: u64,
     asked: VecDeque<Asked<B>>,
     pub torn: Option<Torn<B>>,
-    /// What it has brought and nobody has looked at, and others.
+    /// What it has brought and nobody had looked at when the round began.
     windows: VecDeque<Weak<Window<B>>>,
 }
 
@@ -130,10 +135,14 @@ impl<B: AsRef<[u8]>> Run<B> {
     fn asked_bytes(&self) -> u64 {
         self.asked.iter().map(|asked| asked.read.length as u64).sum()
     }
-    /// Octets that are under way or that nobody has looked at.
+    /// Octets that are under way or that nobody had looked at when the round began, if others have still to come by.
     fn ahead_bytes(&self) -> u64 {
         let windows = self.windows.iter().filter_map(Weak::upgrade);
-        windows.map(|window| window.awaited_bytes() as u64).sum::<u64>() + self.asked_bytes()
+        windows.map(|window| window.bytes() as u64).sum::<u64>() + self.asked_bytes()
+    }
+    /// What somebody has looked at is not ahead any more.
+    fn forget_looked_at(&mut self) {
+        self.windows.retain(|window| window.upgrade().is_some_and(|held| held.awaited_bytes() > 0));
     }
     /// Nothing of it has come yet that was whole.
     pub(super) fn is_fresh(&self) -> bool {
@@ -156,11 +165,25 @@ pub(super) struct Readback<B> {
     /// Octets under way.
     bytes: usize,
     bytes_max: usize,
+    /// Somebody has looked at what a run has brought in this round.
+    was_looked_at: bool,
+    /// What a run wants is put off until the next round.
+    is_put_off: bool,
+    /// Some have still to have their turn in this round.
+    is_round_open: bool,
 }
 
 impl<B: AsRef<[u8]>> Readback<B> {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Readback { runs: Vec::new(), latest: 0, bytes: 0, bytes_max }
+        Readback {
+            runs: Vec::new(),
+            latest: 0,
+            bytes: 0,
+            bytes_max,
+            was_looked_at: false,
+            is_put_off: false,
+            is_round_open: false,
+        }
     }
     pub(super) fn run(&mut self, id: u64) -> Option<&mut Run<B>> {
         self.runs.iter_mut().rfind(|run| run.id == id)
@@ -187,6 +210,15 @@ impl<B: AsRef<[u8]>> Readback<B> {
     /// The block at `position` is on its way, by another run than `but`.
     pub(super) fn covers(&self, position: u64, but: u64) -> bool {
         self.runs.iter().any(|run| run.id != but && run.covers(position))
+    }
+    /// A read is under way that will bring the block at `position`, or behind which its run goes on as far as that, or it
+    /// will be when the round is over.
+    pub(super) fn brings(&self, position: u64) -> bool {
+        let brings = |run: &Run<B>| {
+            let is_to_come = run.is_under_way() || self.is_put_off;
+            is_to_come && (run.done..run.next.max(run.wanted)).contains(&position)
+        };
+        self.runs.iter().any(brings)
     }
     /// The run that will come to the block at `position` soon, if it goes on.
     pub(super) fn reaching(&self, position: u64) -> Option<u64> {
@@ -238,8 +270,36 @@ impl<B: AsRef<[u8]>> Readback<B> {
         run.goes_on = true;
         run.length = (2 * run.length).min(WINDOW_BYTES_MAX);
         run.ahead_max = (2 * run.ahead_max).clamp(2 * run.length, AHEAD_BYTES_MAX);
-        run.windows.retain(|window| window.upgrade().is_some_and(|held| held.awaited_bytes() > 0));
+        if self.is_round_open {
+            self.was_looked_at = true;
+        } else {
+            run.forget_looked_at();
+        }
         self.runs[at..].rotate_left(1);
+    }
+    /// What the run wants is put off until the next round.
+    pub(super) fn put_off(&mut self) {
+        self.is_put_off = true;
+    }
+    pub(super) fn is_put_off(&self) -> bool {
+        self.is_put_off
+    }
+    pub(super) fn is_round_open(&self) -> bool {
+        self.is_round_open
+    }
+    pub(super) fn set_round_open(&mut self, is_open: bool) {
+        self.is_round_open = is_open;
+    }
+    /// Everybody who could go on has had his turn. Gives the runs that may go on now; `None`: nothing has changed.
+    pub(super) fn next_round(&mut self) -> Option<Vec<u64>> {
+        let was_looked_at = std::mem::take(&mut self.was_looked_at);
+        let was_put_off = std::mem::take(&mut self.is_put_off);
+        if !was_looked_at && !was_put_off {
+            return None;
+        }
+        self.runs.iter_mut().for_each(Run::forget_looked_at);
+        let goes_on = |run: &&Run<B>| run.goes_on || run.next < run.wanted;
+        Some(self.runs.iter().filter(goes_on).map(|run| run.id).collect())
     }
     /// The read of that ticket.
     pub(super) fn pending(&self, ticket: u64) -> Option<Pending> {

@@ -9,7 +9,31 @@ use super::readback::{Pending, Torn, SCATTERED_BYTES, WINDOW_BYTES};
 use super::segment::Segment;
 use super::{Address, FileId, IoFailure, Log, LogEffect, LogError, Memory};
 
+/// What somebody may expect who waits for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// It is in memory.
+    Here,
+    /// A read is under way that will bring it, or whose run goes on as far as that, or it has been put off until the next
+    /// round.
+    Coming,
+    /// Nobody reads it: it has to be asked for, perhaps again.
+    Unasked,
+}
+
 impl<M: Memory> Log<M> {
+    /// What becomes of a message for which `fetch` had to have something read.
+    pub fn outlook(&self, address: Address) -> Outlook {
+        let (page, start) = (address.page(), address.block().0);
+        if page >= self.batch.start() / PAGE_BYTES as u64 || self.cache.contains(page) {
+            Outlook::Here
+        } else if self.readback.brings(start) {
+            Outlook::Coming
+        } else {
+            Outlook::Unasked
+        }
+    }
+
     /// Asks for the message at `address`, which is going to be fetched soon, unlike its neighbours:
     /// of those that are wanted in another order than that of the log. Asking for several at once
     /// lets their reads go side by side.
@@ -48,10 +72,11 @@ impl<M: Memory> Log<M> {
                 run.goes_on = true;
                 run.wanted = run.wanted.max(start + needed).max(run.next + 1);
             }
-            self.read_on(id);
+            self.read_on(id, insists);
             let goes_on = self.readback.run(id).is_some_and(|run| run.goes_on);
             self.readback.rest(id);
-            let is_near = goes_on && !self.readback.is_empty() && !insists;
+            let is_to_come = !self.readback.is_empty() || self.readback.is_put_off();
+            let is_near = goes_on && is_to_come && !insists;
             if is_near || self.readback.covers(start, 0) {
                 return;
             }
@@ -75,18 +100,43 @@ impl<M: Memory> Log<M> {
         }
         window.run.set(0);
         self.readback.looked_at(id);
-        self.read_on(id);
+        self.read_on(id, false);
         self.readback.rest(id);
     }
 
-    /// Asks for what the run comes to next, as much as may be.
-    fn read_on(&mut self, id: u64) {
+    /// Says whether others have still to have their turn before those who have had theirs should read on. Without being
+    /// told the log takes it that there are none.
+    #[inline]
+    pub fn set_round_open(&mut self, is_open: bool) {
+        self.readback.set_round_open(is_open);
+    }
+
+    /// Everybody who could go on has had his turn: what was put off is asked for. True: who waits should look again,
+    /// because something has changed and nothing is under way that would have him look when it comes. If he were to look
+    /// while reads are under way, he might find no room for one more, be put off again, and go on so until one is over.
+    pub fn next_round(&mut self) -> bool {
+        let Some(runs) = self.readback.next_round() else { return false };
+        for id in runs {
+            self.read_on(id, true);
+            self.readback.rest(id);
+        }
+        self.readback.is_empty()
+    }
+
+    /// Something that is wanted is put off until the [next round](Log::next_round).
+    pub fn awaits_round(&self) -> bool {
+        self.readback.is_put_off()
+    }
+
+    /// Asks for what the run comes to next, as much as may be, and if it `insists` all that is wanted.
+    fn read_on(&mut self, id: u64, insists: bool) {
+        let insists = insists || !self.readback.is_round_open();
         loop {
             let Some(run) = self.readback.run(id) else { return };
             let (next, length) = (run.next, run.length);
             let is_waited_for = next < run.wanted;
-            let may_go_on = is_waited_for || run.goes_on && self.readback.may_go_ahead(id, length);
-            if !may_go_on {
+            let goes_on = is_waited_for || run.goes_on;
+            if !goes_on {
                 return;
             }
             let Some(place) = self.place_from(next, true) else { return };
@@ -94,6 +144,13 @@ impl<M: Memory> Log<M> {
             if self.cache.contains(page) || self.readback.covers(place.start, id) {
                 // Who goes on from there finds it in memory, or has it read by another run.
                 return self.readback.end(id);
+            }
+            let may_go_on = is_waited_for && insists || self.readback.may_go_ahead(id, length);
+            if !may_go_on {
+                if is_waited_for {
+                    self.readback.put_off();
+                }
+                return;
             }
             if !self.ask_at(id, place, length, false) {
                 return;
@@ -159,7 +216,7 @@ impl<M: Memory> Log<M> {
         while let Some((read, buffer)) = self.readback.next_arrived(id) {
             self.take_in(id, &read, buffer)?;
         }
-        self.read_on(id);
+        self.read_on(id, false);
         self.readback.rest(id);
         Ok(())
     }

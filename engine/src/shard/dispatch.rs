@@ -9,7 +9,7 @@ use super::store::Store;
 use super::{Effect, Outlet, Shard};
 use crate::dead_letter::{with_delivery_count, Cause};
 use crate::ids::{QueueId, Seq};
-use crate::log::{Fetch, Memory};
+use crate::log::{Address, Fetch, Memory};
 use crate::mail::{Delivery, DeliveryTo, Notice};
 use crate::message::MessageRef;
 use crate::now::Now;
@@ -22,8 +22,8 @@ const TURN: usize = 64;
 enum Turn {
     /// There may be more.
     Over,
-    /// The next message is being read.
-    Reading,
+    /// The next message is being read, from that address if it is in one place.
+    Reading(Option<Address>),
     /// Nothing to do until something happens.
     Done,
 }
@@ -54,10 +54,14 @@ impl<M: Memory> Shard<M> {
         }
         let mut left = self.config.dispatch_batch.max(1);
         while left > 0 {
+            if self.queues.is_round_over() {
+                self.next_round();
+            }
             let Some(at) = self.queues.next_dirty() else { break };
+            self.store.log.set_round_open(self.queues.any_dirty());
             let mut done = 0;
             match self.turn(now, at, left.min(TURN), &mut done, outlet) {
-                Turn::Reading => self.queues.await_read(at, done == 0),
+                Turn::Reading(address) => self.queues.await_read(at, address, done == 0),
                 Turn::Over | Turn::Done => {
                     self.drop_excess(now, at);
                     self.hand_back_grants(at);
@@ -71,6 +75,7 @@ impl<M: Memory> Shard<M> {
         self.free_remains(now);
         let copies = self.copy_forward(now);
         self.queues.keep_within();
+        self.end_round();
         copies
             || self.queues.any_dirty()
             || !self.postponed.is_empty()
@@ -82,6 +87,23 @@ impl<M: Memory> Shard<M> {
             || self.can_trim()
             || self.values.can_go_on()
             || !self.policy_walk.is_over()
+    }
+
+    /// What was put off is read if nobody has a turn before that.
+    pub(super) fn end_round(&mut self) {
+        let is_open = self.queues.any_dirty();
+        self.store.log.set_round_open(is_open);
+        if !is_open && self.store.log.awaits_round() {
+            self.next_round();
+        }
+    }
+
+    /// All that have something to do have their turn before the next one, those as well that have it by this one.
+    fn next_round(&mut self) {
+        if self.store.log.next_round() {
+            self.look_again();
+        }
+        self.queues.begin_round();
     }
 
     /// True if there is something to be freed, and room in the log for what has to be said of it.
@@ -168,7 +190,7 @@ impl<M: Memory> Shard<M> {
             let window_bytes = if slot.body_bytes() > long_bytes && store.is_in_parts(&slot) {
                 let count = queue.delivery_count(seq);
                 let begun = readings.begin(store, (to, id, seq), &slot, count, outlet);
-                let Some((window_bytes, goes_on)) = begun else { return Turn::Reading };
+                let Some((window_bytes, goes_on)) = begun else { return Turn::Reading(None) };
                 if let (true, Some((_, link)), DeliveryTo::Consumer { consumer, .. }) =
                     (goes_on, consumer, to)
                 {
@@ -176,7 +198,9 @@ impl<M: Memory> Shard<M> {
                 }
                 window_bytes
             } else {
-                let Fetch::Ready(stored) = store.fetch(&slot) else { return Turn::Reading };
+                let Fetch::Ready(stored) = store.fetch(&slot) else {
+                    return Turn::Reading(store.address(&slot));
+                };
                 let message = counted(queue, seq, stored.message, scratch);
                 let redelivered = slot.redelivered();
                 let delivery = Delivery { to, queue: id, seq, redelivered, message };

@@ -163,20 +163,27 @@ impl<M: Memory> Shard<M> {
         let was_read = matches!(completion, LogCompletion::Read { .. });
         self.store.log.complete(now, completion)?;
         if was_read {
-            self.queues.read_done();
-            self.readings.read_done();
-            self.dead_letters.read_done();
-            self.replays.read_done();
-            self.recall.read_done();
-            self.transactions.read_done();
-            self.values.read_done();
+            self.look_again();
         } else {
             self.confirms.advance(self.store.log.durable());
             self.answer_for_bodies();
             self.drive_topology(now);
         }
         self.drive_transactions(now);
+        self.end_round();
         Ok(())
+    }
+
+    /// Something has been read, or has to be asked for again: it may have been anybody's.
+    fn look_again(&mut self) {
+        let log = &self.store.log;
+        self.queues.read_done(|address| log.outlook(address));
+        self.readings.read_done();
+        self.dead_letters.read_done();
+        self.replays.read_done();
+        self.recall.read_done();
+        self.transactions.read_done();
+        self.values.read_done();
     }
 
     /// Call when [`Shard::deadline_us`] has passed.

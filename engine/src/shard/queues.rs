@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::directory::Directory;
 use crate::dedup::Cache;
 use crate::ids::{ConnectionId, QueueId};
+use crate::log::{Address, Outlook};
 use crate::queue::{ChunkPool, Queue, QueueSettings, Remains, Role};
 
 /// Number of a queue within its shard; used again after it has gone, so whoever remembers one
@@ -55,6 +56,14 @@ impl Work<'_> {
     }
 }
 
+/// A queue whose next message is being read.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    at: QueueSlot,
+    /// Where in the log that message is. `None`: in several places.
+    address: Option<Address>,
+}
+
 /// Turns in vain after which a queue that waits for a read goes first.
 const VAIN_TURNS_MAX: u8 = 2;
 
@@ -70,8 +79,10 @@ pub(super) struct Queues {
     by_id: Directory,
     /// Queues that could deliver something or owe an answer to a basic.get, in order of service.
     dirty: VecDeque<QueueSlot>,
+    /// Queues at the front of `dirty` that have not had their turn in this round.
+    round_left: usize,
     /// Queues whose next message is being read from the device.
-    reading: Vec<QueueSlot>,
+    reading: Vec<Waiting>,
     /// Queues that hold more than they may.
     to_trim: VecDeque<QueueSlot>,
     /// What purges and queues that are gone have left to be freed.
@@ -139,7 +150,8 @@ impl Queues {
     /// A connection that is gone waits for no basic.get any more. Queues that owe an answer to
     /// one are in either list.
     pub(super) fn forget_gets(&mut self, connection: ConnectionId) {
-        for at in self.dirty.iter().chain(&self.reading) {
+        let reading = self.reading.iter().map(|waiting| &waiting.at);
+        for at in self.dirty.iter().chain(reading) {
             if let Some(hosted) = self.all[*at as usize].as_deref_mut() {
                 hosted.queue.forget_gets(connection);
             }
@@ -223,6 +235,7 @@ impl Queues {
     /// The queue to be served next. Whoever takes it notes what work it leaves.
     pub(super) fn next_dirty(&mut self) -> Option<QueueSlot> {
         while let Some(at) = self.dirty.pop_front() {
+            self.round_left = self.round_left.saturating_sub(1);
             if let Some(hosted) = self.all[at as usize].as_deref_mut() {
                 if std::mem::take(&mut hosted.dirty) {
                     return Some(at);
@@ -230,6 +243,16 @@ impl Queues {
             }
         }
         None
+    }
+
+    /// Every queue has had its turn that had something to do when the round began.
+    pub(super) fn is_round_over(&self) -> bool {
+        self.round_left == 0
+    }
+
+    /// A round of all that have something to do now.
+    pub(super) fn begin_round(&mut self) {
+        self.round_left = self.dirty.len();
     }
 
     /// True if it could deliver something or owes an answer, and has not had its turn yet.
@@ -266,29 +289,40 @@ impl Queues {
         !self.to_trim.is_empty()
     }
 
-    /// The queue can do nothing before a read has come back. `in_vain`: nor has it done anything in this turn.
-    pub(super) fn await_read(&mut self, at: QueueSlot, in_vain: bool) {
+    /// The queue can do nothing before what is at `address` has been read, or if that is `None` some other place of the
+    /// log. `in_vain`: nor has it done anything in this turn.
+    pub(super) fn await_read(&mut self, at: QueueSlot, address: Option<Address>, in_vain: bool) {
         if let Some(hosted) = self.all[at as usize].as_deref_mut() {
             hosted.vain_turns = if in_vain { hosted.vain_turns.saturating_add(1) } else { 0 };
             if !hosted.reading {
                 hosted.reading = true;
-                self.reading.push(at);
+                self.reading.push(Waiting { at, address });
             }
         }
     }
 
-    /// A read has come back: it may have been any queue's. Those that wait for one have their turn
-    /// after those that have something to do already, and which may be far behind: of a backlog in which many queues
-    /// interleave, each reads what has come as far as it goes, and it must not leave memory before the last one has.
-    /// Those that have had their turn in vain go first: others might have other octets read in the meantime, and
-    /// these pushed out.
-    pub(super) fn read_done(&mut self) {
-        let woken = std::mem::take(&mut self.reading);
-        let is_first = |at: &QueueSlot| {
-            let hosted = self.all[*at as usize].as_deref();
-            hosted.is_some_and(|hosted| hosted.vain_turns >= VAIN_TURNS_MAX)
-        };
-        let (first, last): (Vec<_>, Vec<_>) = woken.into_iter().partition(is_first);
+    /// A read has come back. Queues whose message it has brought have their turn after those that have something to do
+    /// already, and which may be far behind: of a backlog in which many queues interleave, each reads what has come as
+    /// far as it goes, and it must not leave memory before the last one has. Whose message is still on its way goes on
+    /// waiting: it would have nothing of its turn, and as one whose turns are in vain run away from those behind.
+    /// Those that have had their turn in vain go first, because what had been read for them left memory before it: others
+    /// might have other octets read in the meantime, and these pushed out. So do those whose message nobody reads: they
+    /// have to ask again.
+    pub(super) fn read_done(&mut self, outlook: impl Fn(Address) -> Outlook) {
+        let mut waiting = std::mem::take(&mut self.reading);
+        let (mut first, mut last) = (Vec::new(), Vec::new());
+        waiting.retain(|one| {
+            let hosted = self.all[one.at as usize].as_deref();
+            let tried = hosted.is_some_and(|hosted| hosted.vain_turns >= VAIN_TURNS_MAX);
+            match one.address.map(&outlook) {
+                Some(Outlook::Coming) => return true,
+                Some(Outlook::Unasked) => first.push(one.at),
+                Some(Outlook::Here) | None if tried => first.push(one.at),
+                Some(Outlook::Here) | None => last.push(one.at),
+            }
+            false
+        });
+        self.reading = waiting;
         for at in first.into_iter().rev() {
             if self.wake(at) {
                 self.dirty.push_front(at);

@@ -28,6 +28,17 @@ impl<M: Memory> Store<M> {
         }
     }
 
+    /// Where in the log the message is, if its record is all of it.
+    pub(super) fn address(&self, slot: &Slot) -> Option<Address> {
+        match slot.place() {
+            Place::Log { address, .. } | Place::Spilled { address, .. } => {
+                let address = Address(address);
+                (!self.log.is_in_parts(address)).then_some(address)
+            }
+            Place::Arena { .. } => None,
+        }
+    }
+
     /// The message does not lie in one record of the log.
     pub(super) fn is_in_parts(&self, slot: &Slot) -> bool {
         match slot.place() {
