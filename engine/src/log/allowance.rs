@@ -1,5 +1,5 @@
-//! What copying forward may write: no more than it gives back and what others have written or
-//! let go. So it ends by itself, whatever the records are like.
+//! What copying forward may write: no more than the segments that are given back, by it or by themselves, and what others
+//! have written or let go. So it ends by itself, whatever the records are like.
 //!
 //! How much room copies will take is a guess (pages that are not full, what does not fit a
 //! segment's end, settles, notes, rosters). Where the guess is too low, copying gives nothing
@@ -66,6 +66,27 @@ impl Allowance {
         self.spent_end = self.spent_end.saturating_add(octets);
     }
 
+    /// So many octets of the log have been taken, which ends at `end` now. `activity`: as in `earn`.
+    fn spend_until(&mut self, octets: u64, end: u64, activity: u64) {
+        self.spend(octets, activity);
+        self.spent_end = end;
+        self.is_last = true;
+    }
+
+    /// Where that begins which copying takes next of the log, which ends at `end` now: where it ended, if nobody else
+    /// has written or let go since. What has been left empty then, of a page or a segment, has been left for its records.
+    fn spending_from(&mut self, end: u64, activity: u64) -> u64 {
+        if self.earn(activity) {
+            if std::mem::take(&mut self.is_last) {
+                // The rest of its page, unless they have filled it.
+                let rest = self.spent_end.next_multiple_of(PAGE_BYTES as u64).min(end);
+                self.spend(rest.saturating_sub(self.spent_end), activity);
+            }
+            self.spent_end = end;
+        }
+        self.spent_end.min(end)
+    }
+
     fn add(&mut self, octets: i64) {
         self.left = self.left.saturating_add(octets).min(SEGMENTS_MAX * self.segment_bytes);
     }
@@ -79,27 +100,24 @@ impl<M: Memory> Log<M> {
     }
 
     pub(super) fn spend(&mut self, taken: u64) {
-        let allowance = &mut self.copying.allowance;
-        allowance.spend(taken, self.space.activity());
-        allowance.spent_end = self.batch.end();
-        allowance.is_last = true;
+        let (end, activity) = (self.batch.end(), self.space.activity());
+        self.copying.allowance.spend_until(taken, end, activity);
     }
 
-    /// Where that begins which copying takes next of the log: where it ended, if nobody else has written or let go
-    /// since. What has been left empty then, of a page or a segment, has been left for its records.
+    /// Where that begins which copying takes next of the log.
     pub(super) fn spending_from(&mut self) -> u64 {
         let (end, activity) = (self.batch.end(), self.space.activity());
-        let allowance = &mut self.copying.allowance;
-        if allowance.earn(activity) {
-            if std::mem::take(&mut allowance.is_last) {
-                // The rest of its page, unless they have filled it.
-                let spent_end = allowance.spent_end;
-                let rest = spent_end.next_multiple_of(PAGE_BYTES as u64).min(end);
-                allowance.spend(rest.saturating_sub(spent_end), activity);
-            }
-            allowance.spent_end = end;
+        self.copying.allowance.spending_from(end, activity)
+    }
+
+    /// The segment is given back, or is going to be, for which it counts once. That holds for one that empties by itself
+    /// as well: what has to be said of it takes pages of which the rest stays empty, and nobody would pay for them.
+    pub(super) fn segment_back(&mut self, number: u32) {
+        let Some(segment) = self.segments.get_mut(number) else { return };
+        if !std::mem::replace(&mut segment.is_credited, true) {
+            self.copying.allowance.segment_back();
+            self.copying.look_again();
         }
-        allowance.spent_end.min(end)
     }
 
     /// What is left is enough for the copies of that segment.
@@ -148,5 +166,36 @@ mod tests {
         allowance.earn(u64::MAX / 4);
         allowance.spend(400, 0);
         assert!(!allowance.is_enough(100), "there is no saving up");
+    }
+
+    /// Others begin a page of their own behind copies. Who lets go of little and has much copied for it would otherwise
+    /// have the rest of a page taken each time, and nobody paid for it.
+    #[test]
+    fn the_rest_of_a_page_behind_copies_is_paid_for_once() {
+        let page = PAGE_BYTES as u64;
+        let mut allowance = Allowance::new(100 * page);
+        allowance.spend_until(10 * page, 50 * page + 1_000, 0);
+        let before = allowance.left;
+        assert_eq!(
+            allowance.spending_from(50 * page + 1_000, 0),
+            50 * page + 1_000,
+            "nobody has written"
+        );
+        assert_eq!(allowance.left, before);
+        assert_eq!(allowance.spending_from(51 * page + 96, 96), 51 * page + 96);
+        let rest = (page - 1_000) as i64;
+        assert_eq!(allowance.left, before + 96 - rest);
+        assert_eq!(allowance.spending_from(52 * page, 196), 52 * page);
+        assert_eq!(allowance.left, before + 196 - rest, "what others leave empty is theirs");
+    }
+
+    #[test]
+    fn what_others_fill_of_a_page_behind_copies_is_theirs() {
+        let page = PAGE_BYTES as u64;
+        let mut allowance = Allowance::new(100 * page);
+        allowance.spend_until(10 * page, 50 * page + 1_000, 0);
+        let before = allowance.left;
+        assert_eq!(allowance.spending_from(50 * page + 1_096, 96), 50 * page + 1_096);
+        assert_eq!(allowance.left, before, "96 octets earned, and as many taken");
     }
 }

@@ -115,6 +115,11 @@ impl<B> Copying<B> {
         }
     }
 
+    /// There may be a victim now, even if none was found before.
+    pub(super) fn look_again(&mut self) {
+        self.found_none = None;
+    }
+
     /// A segment is being copied.
     pub(super) fn is_under_way(&self) -> bool {
         self.work.is_some()
@@ -200,8 +205,8 @@ impl<M: Memory> Log<M> {
         let Some(mut work) = self.copying.work.take() else { return false };
         // It has emptied before all of it was looked at.
         if self.segments.get(work.victim).is_none_or(|victim| victim.is_done()) {
+            self.segment_back(work.victim);
             self.end_work(work);
-            self.copying.allowance.segment_back();
             return self.is_compaction_due();
         }
         let enough = self.copying.copied_octets + OCTETS_PER_TURN;
@@ -221,7 +226,7 @@ impl<M: Memory> Log<M> {
                     self.end_work(work);
                     match self.segments.get(number).is_some_and(|victim| !victim.is_done()) {
                         true => self.copying.stuck.push(number),
-                        false => self.copying.allowance.segment_back(),
+                        false => self.segment_back(number),
                     }
                     return self.is_compaction_due();
                 }
@@ -456,7 +461,6 @@ impl<M: Memory> Log<M> {
             if let Some(work) = self.copying.work.take() {
                 self.end_work(work);
             }
-            self.copying.allowance.segment_back();
             return Ok(());
         };
         match self.whole_blocks(victim.file, read, buffer.as_ref())? {

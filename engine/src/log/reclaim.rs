@@ -148,6 +148,7 @@ impl<M: Memory> Log<M> {
         // tells of what is settled in it. A crash may leave this segment and not the record.
         let (_, octets) = self.claim(now, RECYCLED_BYTES, 0);
         Recycled { segment: number, file }.write(octets);
+        self.segment_back(number);
         self.segments.remove(number);
         self.note_end();
         self.note_reclaiming(RECYCLED_BYTES);

@@ -30,6 +30,8 @@ pub(super) struct Segment {
     holders: Vec<u32>,
     /// The latest Liveness record.
     liveness: Option<(Address, u32)>,
+    /// Copying may write what it gives back: it has been told.
+    pub is_credited: bool,
 }
 
 impl Segment {
@@ -47,6 +49,7 @@ impl Segment {
             pins: 0,
             holders: Vec::new(),
             liveness: None,
+            is_credited: false,
         }
     }
 

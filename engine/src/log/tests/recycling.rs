@@ -360,6 +360,36 @@ fn copying_goes_on_with_what_its_allowance_pays_for() {
     assert!(!world.is_too_large(), "{:?}", world.log.space());
 }
 
+/// Where each settle is written alone, a segment of them empties by itself every few messages, and what is said of it when
+/// it is given back takes a page. Copying paid for these pages and had nothing of the segment, until it was so far behind
+/// what it may write that it had to leave a log of eleven segments in which one and a half were wanted.
+#[test]
+fn what_empties_by_itself_costs_copying_nothing() {
+    let mut world = ready();
+    let held: Vec<_> = (0..600).flat_map(|_| world.append(&[Q], 100)).collect();
+    world.fill_segment(R).into_iter().for_each(|message| world.settle(message));
+    world.settle_down();
+    let activity = world.log.space.activity();
+    while world.log.copying.allowance.is_enough(0) {
+        world.log.copying.allowance.spend(1_000, activity);
+    }
+    let before = world.log.segments.tail().number;
+    for message in held {
+        world.settle(message);
+        world.settle_down();
+    }
+    let written = world.log.segments.tail().number - before;
+    assert!(written > 20, "{written} segments of settles");
+    let space = world.log.space();
+    assert_eq!(space.copied_octets, 0);
+    assert!(space.segments < 6, "{space:?}");
+    assert!(
+        world.log.copying.allowance.is_enough(world.config.segment_bytes),
+        "{:?}",
+        world.log.copying.allowance
+    );
+}
+
 /// A message whose record lies in the segment that is written to, and the first of its parts in a
 /// sparse one before that. It is copied for the sake of the part, into the segment where its record
 /// lies already. A settle of the old record, which named that segment, was taken for one of the copy
