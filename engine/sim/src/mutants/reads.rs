@@ -6,6 +6,8 @@ use super::{judged, mutant, Judge, Mutant, LOG_TESTS};
 /// Long backlogs that are taken.
 const DRAINS: Judge = Judge::UnitTests("log::tests::draining::");
 const CACHE_TESTS: Judge = Judge::UnitTests("log::cache::");
+/// Backlogs in which queues interleave.
+const ROUNDS: Judge = Judge::ShardTests("draining::");
 /// What comes back by copying, and what it may take.
 const SPACE_TESTS: Judge = Judge::UnitTests("log::tests::recycling::");
 /// What it puts in the way of others.
@@ -92,6 +94,33 @@ pub(super) const READS: &[Mutant] = &[
         let (Some(segment), Some(buffer)) = (segment, buffer) else {",
     ),
     judged(
+        ROUNDS,
+        "who has had his turn reads on before others have had theirs",
+        "log/reads.rs",
+        "let insists = insists || !self.readback.is_round_open();",
+        "let insists = insists || !self.readback.is_round_open() || self.readback.is_empty();",
+    ),
+    judged(
+        ROUNDS,
+        "what somebody has looked at is not ahead any more in the same round",
+        "log/readback.rs",
+        "        if self.is_round_open {
+            self.was_looked_at = true;
+        } else {",
+        "        if self.is_round_open && self.latest == 0 {
+            self.was_looked_at = true;
+        } else {",
+    ),
+    judged(
+        ROUNDS,
+        "a round has those look again for whom there is no room",
+        "log/reads.rs",
+        "        self.readback.is_empty()
+    }",
+        "        self.readback.is_empty() || self.readback.has_room(0)
+    }",
+    ),
+    judged(
         CACHE_TESTS,
         "what is read ahead leaves before it is looked at",
         "log/cache.rs",
@@ -109,17 +138,32 @@ pub(super) const READS: &[Mutant] = &[
         SPACE_TESTS,
         "copying does not pay for what it leaves empty",
         "log/allowance.rs",
-        "        allowance.spent_end.min(end)
+        "        self.spent_end.min(end)
     }",
-        "        allowance.spent_end.max(end).min(end)
+        "        self.spent_end.max(end).min(end)
     }",
     ),
     judged(
         SPACE_TESTS,
         "copying pays for what others have written",
         "log/allowance.rs",
-        "if allowance.earn(activity) {",
-        "if allowance.earn(activity) && end == 0 {",
+        "if self.earn(activity) {",
+        "if self.earn(activity) && end == 0 {",
+    ),
+    judged(
+        Judge::UnitTests("log::allowance::"),
+        "nobody pays for the rest of a page behind copies",
+        "log/allowance.rs",
+        "self.spend(rest.saturating_sub(self.spent_end), activity);",
+        "self.spend(rest.saturating_sub(self.spent_end).min(1), activity);",
+    ),
+    judged(
+        SPACE_TESTS,
+        "copying pays for what empties by itself",
+        "log/reclaim.rs",
+        "        self.segment_back(number);
+",
+        "",
     ),
     judged(
         SPACE_TESTS,
