@@ -31,6 +31,8 @@ pub struct Limits {
 const FIRST_SCHEDULES: u64 = 300;
 /// What a run may take beyond the time that it is given, to be told from one that hangs.
 const GRACE: Duration = Duration::from_secs(60);
+/// After that time tests are ended.
+const TESTS_TAKE: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Schedules that the copy has to pass as long as it is no mutant.
 const PASSED_SCHEDULES: u64 = 30;
@@ -142,7 +144,19 @@ impl Workshop {
     }
 
     fn cargo(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO"));
+        self.prepare(Command::new(env!("CARGO")), arguments)
+    }
+
+    /// Runs tests, and ends them with all that they have started when their time is over: a test of a mutant may go on for
+    /// ever, and would outlive the cargo that has started it.
+    fn tests(&self, judge: Judge) -> Command {
+        let mut command = Command::new("timeout");
+        let seconds = TESTS_TAKE.as_secs().to_string();
+        command.args(["--signal=KILL", &seconds, env!("CARGO")]);
+        self.prepare(command, what_judges(judge))
+    }
+
+    fn prepare(&self, mut command: Command, arguments: &[&str]) -> Command {
         command.current_dir(&self.copy).env("CARGO_TARGET_DIR", self.target());
         // Most of it is built once.
         command.env("CARGO_INCREMENTAL", "0").args(arguments).arg("--offline");
@@ -188,7 +202,7 @@ impl Workshop {
             let (passes, text) = match judge {
                 Judge::Simulator => self.run(0, self.simulator(), &["--seeds", &seeds], GRACE)?,
                 Judge::UnitTests(filter) | Judge::ShardTests(filter) => {
-                    self.run(0, self.cargo(what_judges(judge)), &[filter], GRACE)?
+                    self.run(0, self.tests(judge), &[filter], TESTS_TAKE)?
                 }
             };
             if !passes {
@@ -244,8 +258,8 @@ impl Workshop {
         match mutant.judge {
             Judge::Simulator => self.look_by_schedules(number, limits),
             Judge::UnitTests(filter) | Judge::ShardTests(filter) => {
-                let tests = self.cargo(what_judges(mutant.judge));
-                let (passes, said) = self.run(number, tests, &[filter], GRACE)?;
+                let tests = self.tests(mutant.judge);
+                let (passes, said) = self.run(number, tests, &[filter], TESTS_TAKE)?;
                 let failed = said.lines().find(|line| line.contains("FAILED"));
                 match passes {
                     true => Err(format!("by no test of {filter}")),
